@@ -1,0 +1,73 @@
+//! What was noticed and left alone.
+
+use serde::{Deserialize, Serialize};
+
+/// The kinds of finding of §10.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FindingKind {
+    /// I6: an Opsera account without a usable address.
+    InvalidEmail,
+    /// I5: several Opsera accounts with one key.
+    DuplicateOpseraEmail,
+    /// I4: several ACTIVE people with one key.
+    DuplicateOpaEmail,
+    /// I7, I9: an account that may belong to somebody who is ACTIVE.
+    PossibleMatch,
+    /// I8: the account's former owner is ACTIVE under another address.
+    Renamed,
+    /// I7: an ACTIVE person whose address cannot be learnt.
+    UnidentifiedOpaUser,
+    /// I3: a record with a status this program does not know.
+    UnknownStatus,
+    /// §5: an entitled person has an account, but it is not active.
+    InactiveOpseraAccount,
+    /// §5: a rule names a group that does not exist.
+    UnknownGroup,
+    /// A2: a person the listing had lost turned out to be ACTIVE.
+    InconsistentListing,
+}
+
+impl FindingKind {
+    /// Every kind of finding.
+    pub const ALL: [Self; 10] = [
+        Self::InvalidEmail,
+        Self::DuplicateOpseraEmail,
+        Self::DuplicateOpaEmail,
+        Self::PossibleMatch,
+        Self::Renamed,
+        Self::UnidentifiedOpaUser,
+        Self::UnknownStatus,
+        Self::InactiveOpseraAccount,
+        Self::UnknownGroup,
+        Self::InconsistentListing,
+    ];
+
+    /// The name used in reports.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidEmail => "invalid_email",
+            Self::DuplicateOpseraEmail => "duplicate_opsera_email",
+            Self::DuplicateOpaEmail => "duplicate_opa_email",
+            Self::PossibleMatch => "possible_match",
+            Self::Renamed => "renamed",
+            Self::UnidentifiedOpaUser => "unidentified_opa_user",
+            Self::UnknownStatus => "unknown_status",
+            Self::InactiveOpseraAccount => "inactive_opsera_account",
+            Self::UnknownGroup => "unknown_group",
+            Self::InconsistentListing => "inconsistent_listing",
+        }
+    }
+}
+
+/// One finding: what was found, whom it protects, what the operator can do.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Finding {
+    /// What kind it is.
+    pub kind: FindingKind,
+    /// The address it is about, as its directory has it; the OPA name or the group's name where
+    /// there is no address.
+    pub email: String,
+    /// Every record concerned, in words.
+    pub detail: String,
+}

@@ -1,0 +1,48 @@
+//! What the words mean.
+//!
+//! The nouns of identity management that every other module speaks: an [`Address`] and its
+//! [`Key`], a [`PersonRecord`] of the OPA Team, an [`AccountRecord`] of Opsera, a [`SiteRole`],
+//! the [`Evidence`] for a leaver, a [`Finding`]. Nothing here knows HTTP, SQL or the time of day.
+
+mod account;
+mod address;
+mod evidence;
+mod finding;
+mod person;
+mod role;
+
+pub use account::{AccountRecord, NewAccount, OpseraId};
+pub use address::{Address, Domain, InvalidAddress, Key, Matching, Skeleton};
+pub use evidence::Evidence;
+pub use finding::{Finding, FindingKind};
+pub use person::{GroupName, GroupRecord, OpaId, OpaName, PersonRecord, PersonStatus, UserType};
+pub use role::{CurrentRole, SiteRole, UnknownSiteRole};
+
+/// Declares a newtype over a text that is an opaque name of one of the two APIs.
+macro_rules! opaque_name {
+    ($(#[$meta:meta])* $name:ident) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Takes the text as the API sent it.
+            pub fn new(text: impl Into<String>) -> Self {
+                Self(text.into())
+            }
+
+            /// The text as the API sent it.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+use opaque_name;

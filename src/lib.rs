@@ -1,0 +1,36 @@
+//! rolecall keeps an Opsera account list in step with an OPA (Okta Privileged Access) Team.
+//!
+//! # How the data flows
+//!
+//! One way, every run: `directory → store → rules → plan → queue → directory`, with the audit log
+//! beside it and the reports reading at the end. The store joins, the rules decide, the queue acts.
+//!
+//! | module | its part |
+//! |---|---|
+//! | [`domain`] | what the words mean: address, key, person, account, role, evidence, finding |
+//! | [`settings`] | everything the program can be told, resolved once |
+//! | [`directory`] | the two APIs over HTTP |
+//! | [`store`] | the SQLite file: the only SQL |
+//! | [`rules`] | who keeps which account, in which role: pure |
+//! | [`plan`] | what is to be done, as a value |
+//! | [`queue`] | carries a plan out: durable, audited, paced |
+//! | [`audit`] | the log of everything that was done, and how it is proven |
+//! | [`run`] | one reconciliation from pull to report |
+//! | [`report`] | what a run says, in five formats |
+//! | [`sandbox`] | both directories, simulated |
+//! | [`daemon`] | runs on a schedule, with health and metrics |
+//! | [`commands`] | one file per command; [`cli`] has their arguments |
+//!
+//! # What always holds
+//!
+//! 1. Nothing is planned from a pull that is not complete (G0).
+//! 2. No request that writes goes out before its intent is durable in queue and audit log (A1).
+//! 3. Every doubt ends in doing nothing and saying so.
+
+pub mod clock;
+pub mod directory;
+pub mod domain;
+pub mod ids;
+pub mod plan;
+pub mod report;
+pub mod settings;

@@ -1,0 +1,1 @@
+//! Everything that crosses HTTP, disk or a process boundary, one file per behaviour.
