@@ -27,6 +27,7 @@
 //! 2. No request that writes goes out before its intent is durable in queue and audit log (A1).
 //! 3. Every doubt ends in doing nothing and saying so.
 
+pub mod audit;
 pub mod clock;
 pub mod directory;
 pub mod domain;
@@ -34,3 +35,4 @@ pub mod ids;
 pub mod plan;
 pub mod report;
 pub mod settings;
+pub mod store;

@@ -1,0 +1,248 @@
+//! Which bytes of an entry are hashed, and under what.
+//!
+//! `hash = H(prev_hash ‖ canonical JSON of the rest)`, with `prev_hash` as its 64 hex digits and
+//! H either SHA-256 or, once a key is configured, HMAC-SHA256 under it. Which of the two is part
+//! of what is hashed: a key may be introduced later, but never be taken away again.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::SecondsFormat;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::{Actor, AuditKey, NewEntry, canonical_json};
+use crate::clock::{SharedClock, Timestamp};
+
+/// The `prev_hash` of the first entry.
+pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+
+/// How an entry was hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Algorithm {
+    /// Anybody can compute it.
+    Sha256,
+    /// Only who holds the key can compute it.
+    HmacSha256,
+}
+
+impl Algorithm {
+    /// The name in the log.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sha256 => "sha256",
+            Self::HmacSha256 => "hmac-sha256",
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        [Self::Sha256, Self::HmacSha256]
+            .into_iter()
+            .find(|algorithm| algorithm.as_str() == text)
+            .ok_or_else(|| format!("“{text}” is no algorithm of the audit log"))
+    }
+}
+
+/// The end of the log: what a checkpoint holds and the next entry continues.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// Number of entries, which is also the number of the last one.
+    pub entries: u64,
+    /// Hash of the last entry; [`GENESIS`] while there is none.
+    pub hash: String,
+}
+
+impl Head {
+    /// The end of a log without entries.
+    pub fn genesis() -> Self {
+        Self {
+            entries: 0,
+            hash: GENESIS.to_owned(),
+        }
+    }
+}
+
+/// Who writes to the log: the time, the name and the key it writes with.
+#[derive(Clone, Debug)]
+pub struct Scribe {
+    /// Where the time comes from.
+    pub clock: SharedClock,
+    /// Who writes.
+    pub actor: Actor,
+    /// `[audit] key_file`
+    pub key: Option<AuditKey>,
+}
+
+impl Scribe {
+    /// How this scribe hashes.
+    pub fn algorithm(&self) -> Algorithm {
+        match self.key {
+            None => Algorithm::Sha256,
+            Some(_) => Algorithm::HmacSha256,
+        }
+    }
+}
+
+/// An entry with its place in the chain, its values as the log keeps them: every field is a
+/// column of the log and a member of its canonical JSON, but for the two hashes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashedEntry {
+    /// From 1, without gaps.
+    pub seq: u64,
+    /// RFC 3339, UTC, milliseconds.
+    pub at: String,
+    /// The run.
+    pub run_id: Option<String>,
+    /// [`Actor::host`]
+    pub host: String,
+    /// [`Actor::user`]
+    pub user: String,
+    /// [`Actor::version`]
+    pub version: String,
+    /// The name of an [`super::Event`].
+    pub event: String,
+    /// The subject's address.
+    pub email: Option<String>,
+    /// The subject's account.
+    pub opsera_id: Option<String>,
+    /// Canonical JSON.
+    pub before: Option<String>,
+    /// Canonical JSON.
+    pub after: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// Canonical JSON.
+    pub evidence: Option<String>,
+    /// The status the server answered with.
+    pub http_status: Option<u16>,
+    /// The server's words.
+    pub words: Option<String>,
+    /// The name of an [`Algorithm`].
+    pub algorithm: String,
+    /// The `hash` of the entry before.
+    pub prev_hash: String,
+    /// 64 lower-case hex digits.
+    pub hash: String,
+}
+
+impl HashedEntry {
+    /// Gives `entry` the place after `head`, at `at`, in the name and under the key of `scribe`.
+    pub fn seal(scribe: &Scribe, head: &Head, at: Timestamp, entry: NewEntry) -> Self {
+        let subject = entry.subject.unwrap_or_default();
+        let outcome = entry.outcome.unwrap_or_default();
+        let json = |value: Option<Value>| {
+            value
+                .filter(|value| !value.is_null())
+                .as_ref()
+                .map(canonical_json)
+        };
+        let mut sealed = Self {
+            seq: head.entries + 1,
+            at: format_time(at),
+            run_id: entry.run_id.map(|id| id.as_str().to_owned()),
+            host: scribe.actor.host.clone(),
+            user: scribe.actor.user.clone(),
+            version: scribe.actor.version.clone(),
+            event: entry.event.as_str().to_owned(),
+            email: subject.email,
+            opsera_id: subject.opsera_id.map(|id| id.as_str().to_owned()),
+            before: json(entry.before),
+            after: json(entry.after),
+            reason: entry.reason,
+            evidence: json(entry.evidence),
+            http_status: outcome.http_status,
+            words: outcome.words,
+            algorithm: scribe.algorithm().as_str().to_owned(),
+            prev_hash: head.hash.clone(),
+            hash: String::new(),
+        };
+        // What was just written canonically reads back, so the fallback is never taken.
+        let canonical = sealed.canonical().unwrap_or_default();
+        sealed.hash = digest(scribe.key.as_ref(), &sealed.prev_hash, &canonical);
+        sealed
+    }
+
+    /// The bytes that are hashed after `prev_hash`.
+    ///
+    /// # Errors
+    /// Names the column that holds no JSON, or JSON that is not written canonically.
+    pub fn canonical(&self) -> Result<String, NotCanonical> {
+        Ok(canonical_json(&Value::Object(self.members()?)))
+    }
+
+    /// The members of the canonical JSON, to which an export adds the two hashes.
+    pub(super) fn members(&self) -> Result<serde_json::Map<String, Value>, NotCanonical> {
+        let number = |value: Option<u16>| value.map_or(Value::Null, Value::from);
+        let text = |value: &Option<String>| value.clone().map_or(Value::Null, Value::String);
+        let members = [
+            ("after", read_back("after", self.after.as_deref())?),
+            ("algorithm", Value::from(self.algorithm.as_str())),
+            ("at", Value::from(self.at.as_str())),
+            ("before", read_back("before", self.before.as_deref())?),
+            ("email", text(&self.email)),
+            ("event", Value::from(self.event.as_str())),
+            ("evidence", read_back("evidence", self.evidence.as_deref())?),
+            ("host", Value::from(self.host.as_str())),
+            ("http_status", number(self.http_status)),
+            ("opsera_id", text(&self.opsera_id)),
+            ("reason", text(&self.reason)),
+            ("run_id", text(&self.run_id)),
+            ("seq", Value::from(self.seq)),
+            ("user", Value::from(self.user.as_str())),
+            ("version", Value::from(self.version.as_str())),
+            ("words", text(&self.words)),
+        ];
+        Ok(members
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect())
+    }
+}
+
+/// A column of JSON that does not hold the bytes that were hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("its {column} is not canonical JSON")]
+pub struct NotCanonical {
+    /// The column.
+    pub column: &'static str,
+}
+
+fn read_back(column: &'static str, text: Option<&str>) -> Result<Value, NotCanonical> {
+    let Some(text) = text else {
+        return Ok(Value::Null);
+    };
+    match serde_json::from_str(text) {
+        // Nothing and the JSON value null would otherwise be hashed alike.
+        Ok(Value::Null) | Err(_) => Err(NotCanonical { column }),
+        Ok(value) if canonical_json(&value) == text => Ok(value),
+        Ok(_) => Err(NotCanonical { column }),
+    }
+}
+
+/// The time as the log writes it.
+pub fn format_time(at: Timestamp) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Millis, true)
+}
+
+/// The hash of an entry: HMAC-SHA256 under `key`, or plain SHA-256 without one.
+pub(super) fn digest(key: Option<&AuditKey>, prev_hash: &str, canonical: &str) -> String {
+    match key {
+        Some(key) => key.authenticate([prev_hash.as_bytes(), canonical.as_bytes()]),
+        None => {
+            let mut hasher = Sha256::new();
+            hasher.update(prev_hash.as_bytes());
+            hasher.update(canonical.as_bytes());
+            hex::encode(hasher.finalize())
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The audit log: everything that was done, and how it is proven (§8).
+//!
+//! Pure: what an entry is, which bytes are hashed, what a checkpoint says and how a verdict comes
+//! about. The rows themselves are the store's (`store::audit`). The exact bytes are written down
+//! in `docs/audit-format.md`, for somebody who verifies an export with a script of their own.
+
+mod actor;
+mod canonical;
+mod chain;
+mod entry;
+mod error;
+mod key;
+
+pub use actor::Actor;
+pub use canonical::canonical_json;
+pub use chain::{Algorithm, GENESIS, HashedEntry, Head, NotCanonical, Scribe, format_time};
+pub use entry::{EntryOutcome, Event, NewEntry, Subject, UnknownEvent};
+pub use error::AuditError;
+pub use key::AuditKey;

@@ -1,0 +1,114 @@
+//! The rows of the audit log (§8).
+
+use sqlx::SqliteConnection;
+
+use super::StoreError;
+use crate::audit::{Algorithm, AuditError, HashedEntry, Head, NewEntry, Scribe};
+use crate::clock::Timestamp;
+
+/// The last row, as far as the next one depends on it.
+#[derive(sqlx::FromRow)]
+struct Last {
+    seq: i64,
+    at: String,
+    algorithm: String,
+    hash: String,
+}
+
+/// Appends an entry in the caller's transaction and gives the log's new end. The entry's time is
+/// the clock's, or the last entry's if the clock was set back: the log never goes backwards.
+///
+/// # Errors
+/// The log is keyed and `scribe` has no key, or the store cannot be written.
+pub async fn append(
+    conn: &mut SqliteConnection,
+    scribe: &Scribe,
+    entry: NewEntry,
+) -> Result<Head, StoreError> {
+    let (head, not_before) = match last(conn).await? {
+        None => (Head::genesis(), None),
+        Some(last) => {
+            let at: Timestamp = last
+                .at
+                .parse()
+                .map_err(|error| StoreError::corrupt("audit", "at", last.seq, error))?;
+            let entries = number("seq", last.seq, last.seq)?;
+            if last.algorithm == Algorithm::HmacSha256.as_str() && scribe.key.is_none() {
+                return Err(AuditError::KeyMissing { entry: entries }.into());
+            }
+            (
+                Head {
+                    entries,
+                    hash: last.hash,
+                },
+                Some(at),
+            )
+        }
+    };
+    let now = scribe.clock.now();
+    let at = not_before.map_or(now, |last| last.max(now));
+    let sealed = HashedEntry::seal(scribe, &head, at, entry);
+    insert(conn, &sealed).await?;
+    Ok(Head {
+        entries: sealed.seq,
+        hash: sealed.hash,
+    })
+}
+
+/// The end of the log.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn head(conn: &mut SqliteConnection) -> Result<Head, StoreError> {
+    match last(conn).await? {
+        None => Ok(Head::genesis()),
+        Some(last) => Ok(Head {
+            entries: number("seq", last.seq, last.seq)?,
+            hash: last.hash,
+        }),
+    }
+}
+
+async fn last(conn: &mut SqliteConnection) -> Result<Option<Last>, StoreError> {
+    let last =
+        sqlx::query_as("SELECT seq, at, algorithm, hash FROM audit ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(conn)
+            .await?;
+    Ok(last)
+}
+
+async fn insert(conn: &mut SqliteConnection, entry: &HashedEntry) -> Result<(), StoreError> {
+    let seq = i64::try_from(entry.seq)
+        .map_err(|error| StoreError::corrupt("audit", "seq", entry.seq, error))?;
+    sqlx::query(
+        r#"INSERT INTO audit (seq, at, run_id, host, user, version, event, email, opsera_id,
+               "before", "after", reason, evidence, http_status, words, algorithm, prev_hash, hash)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"#,
+    )
+    .bind(seq)
+    .bind(&entry.at)
+    .bind(&entry.run_id)
+    .bind(&entry.host)
+    .bind(&entry.user)
+    .bind(&entry.version)
+    .bind(&entry.event)
+    .bind(&entry.email)
+    .bind(&entry.opsera_id)
+    .bind(&entry.before)
+    .bind(&entry.after)
+    .bind(&entry.reason)
+    .bind(&entry.evidence)
+    .bind(entry.http_status)
+    .bind(&entry.words)
+    .bind(&entry.algorithm)
+    .bind(&entry.prev_hash)
+    .bind(&entry.hash)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Reads a number that is never negative.
+fn number(column: &'static str, row: i64, value: i64) -> Result<u64, StoreError> {
+    u64::try_from(value).map_err(|error| StoreError::corrupt("audit", column, row, error))
+}

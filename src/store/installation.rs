@@ -1,0 +1,112 @@
+//! Which Team and which Opsera a store belongs to.
+//!
+//! A store that meets another Team would take everybody it knows for a leaver.
+
+use url::Url;
+
+use super::{Place, Store, StoreError};
+
+/// What a store is bound to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Installation {
+    /// `opa.team`
+    pub team: String,
+    /// Scheme, host and port of `opa.base_url`.
+    pub opa_origin: String,
+    /// Scheme, host and port of `opsera.base_url`.
+    pub opsera_origin: String,
+}
+
+impl Installation {
+    /// The installation that these settings speak of.
+    pub fn new(team: &str, opa: &Url, opsera: &Url) -> Self {
+        Self {
+            team: team.to_owned(),
+            opa_origin: opa.origin().ascii_serialization(),
+            opsera_origin: opsera.origin().ascii_serialization(),
+        }
+    }
+
+    fn facts(&self) -> [Fact<'_>; 3] {
+        [
+            Fact {
+                key: "team",
+                what: "the OPA Team",
+                value: &self.team,
+                same: |recorded, configured| recorded.to_lowercase() == configured.to_lowercase(),
+            },
+            Fact {
+                key: "opa_origin",
+                what: "the OPA at",
+                value: &self.opa_origin,
+                same: same_origin,
+            },
+            Fact {
+                key: "opsera_origin",
+                what: "the Opsera at",
+                value: &self.opsera_origin,
+                same: same_origin,
+            },
+        ]
+    }
+}
+
+struct Fact<'a> {
+    key: &'static str,
+    what: &'static str,
+    value: &'a str,
+    same: fn(&str, &str) -> bool,
+}
+
+/// Loopback is the sandbox, whose ports change with every start: one is as good as another, but
+/// none is the real thing.
+fn same_origin(recorded: &str, configured: &str) -> bool {
+    recorded == configured || (is_loopback(recorded) && is_loopback(configured))
+}
+
+fn is_loopback(origin: &str) -> bool {
+    match Url::parse(origin).as_ref().map(Url::host) {
+        Ok(Some(url::Host::Domain(name))) => name == "localhost" || name.ends_with(".localhost"),
+        Ok(Some(url::Host::Ipv4(address))) => address.is_loopback(),
+        Ok(Some(url::Host::Ipv6(address))) => address.is_loopback(),
+        Ok(None) | Err(_) => false,
+    }
+}
+
+impl Store {
+    /// Writes the installation down when the store is new, and compares it ever after.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherInstallation`] for another Team or another origin.
+    pub async fn bind(&self, installation: &Installation) -> Result<(), StoreError> {
+        let mut transaction = self.begin().await?;
+        for fact in installation.facts() {
+            let recorded: Option<String> =
+                sqlx::query_scalar("SELECT value FROM meta WHERE key = ?")
+                    .bind(fact.key)
+                    .fetch_optional(&mut *transaction)
+                    .await
+                    .map_err(|error| self.explain(error))?;
+            match recorded {
+                None => {
+                    sqlx::query("INSERT INTO meta (key, value) VALUES (?, ?)")
+                        .bind(fact.key)
+                        .bind(fact.value)
+                        .execute(&mut *transaction)
+                        .await
+                        .map_err(|error| self.explain(error))?;
+                }
+                Some(recorded) if (fact.same)(&recorded, fact.value) => {}
+                Some(recorded) => {
+                    return Err(StoreError::OtherInstallation {
+                        place: Place::from(self.path()),
+                        what: fact.what,
+                        recorded,
+                        configured: fact.value.to_owned(),
+                    });
+                }
+            }
+        }
+        self.commit(transaction).await
+    }
+}

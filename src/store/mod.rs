@@ -1,0 +1,84 @@
+//! The SQLite file: the only SQL of the program.
+//!
+//! One connection writes, a few read. Every write happens in a short transaction from
+//! [`Store::begin`], which takes SQLite's write lock at once, so that two processes on one store
+//! wait for each other instead of failing half-way. No transaction spans a request.
+//!
+//! To add a table: a new file in `migrations/`, its number one higher; migrations only go forward.
+
+pub mod audit;
+mod error;
+mod installation;
+mod lock;
+mod open;
+
+use std::path::{Path, PathBuf};
+
+use sqlx::sqlite::SqlitePool;
+use sqlx::{Sqlite, Transaction};
+
+pub use error::{Place, StoreError};
+pub use installation::Installation;
+pub use lock::{Holder, LockError, RunLock};
+
+/// An open store. Cheap to clone; all clones share the connections.
+#[derive(Clone, Debug)]
+pub struct Store {
+    path: PathBuf,
+    writer: SqlitePool,
+    reader: SqlitePool,
+}
+
+impl Store {
+    /// The one connection that may write. For anything that writes, prefer [`Store::begin`].
+    pub fn writer(&self) -> &SqlitePool {
+        &self.writer
+    }
+
+    /// The connections for reading; SQLite refuses a write on them.
+    pub fn reader(&self) -> &SqlitePool {
+        &self.reader
+    }
+
+    /// Where the store is (`store.path`).
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Begins a transaction that may write, waiting for another writer to finish. It is undone
+    /// when it is dropped without [`Store::commit`].
+    ///
+    /// # Errors
+    /// Another process keeps the store busy, or the store is read-only or damaged.
+    pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
+        self.writer
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(|error| self.explain(error))
+    }
+
+    /// Ends a transaction: once this returns, its rows survive a power cut.
+    ///
+    /// # Errors
+    /// The rows could not be made durable; none of them is stored.
+    pub async fn commit(
+        &self,
+        transaction: Transaction<'static, Sqlite>,
+    ) -> Result<(), StoreError> {
+        transaction
+            .commit()
+            .await
+            .map_err(|error| self.explain(error))
+    }
+
+    /// Says what went wrong, and with which file.
+    pub fn explain(&self, error: impl Into<StoreError>) -> StoreError {
+        error.into().at(&self.path)
+    }
+
+    /// Closes the connections and folds the side files into the store.
+    pub async fn close(&self) {
+        self.reader.close().await;
+        self.writer.close().await;
+    }
+}
