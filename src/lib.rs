@@ -32,5 +32,6 @@ pub mod directory;
 pub mod domain;
 pub mod ids;
 pub mod plan;
+pub mod progress;
 pub mod report;
 pub mod settings;
