@@ -51,8 +51,8 @@ impl Progress {
 
     /// A new stage begins, and its count starts at nought.
     pub fn stage(&self, words: impl Into<String>) {
-        self.line.reset();
         self.line.set_message(words.into());
+        self.line.reset();
         if !self.line.is_hidden() {
             self.line.enable_steady_tick(TICK);
         }
@@ -124,7 +124,8 @@ mod tests {
         let progress = Progress::on(ProgressDrawTarget::term_like(Box::new(terminal.clone())));
         progress.stage("pulling OPA users");
         progress.clone().count(1200);
-        progress.line.tick();
+        // Redraws are rationed; this one is not.
+        progress.suspend(|| ());
         progress.stage("pulling Opsera users");
         progress.done();
         let seen = terminal.0.lock().unwrap().clone();
