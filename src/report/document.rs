@@ -126,12 +126,15 @@ impl<'a> Section<'a> {
             Rows::Guards(guards) => Box::new(guards.iter().filter(|g| g.held).map(guard_row)),
             Rows::Passed(guards) => Box::new(guards.iter().filter_map(passed_row)),
             Rows::People(people) => Box::new(people_rows(people)),
-            Rows::Actions(kind, actions) => Box::new(
-                actions
-                    .iter()
-                    .filter(move |action| action.kind == kind)
-                    .map(action_row),
-            ),
+            Rows::Actions(kind, actions) => {
+                let columns = self.columns.len();
+                let actions = actions.iter().filter(move |action| action.kind == kind);
+                Box::new(actions.map(move |action| {
+                    let mut row = action_row(action);
+                    row.truncate(columns);
+                    row
+                }))
+            }
             Rows::Waiting(waiting) => Box::new(waiting.iter().map(waiting_row)),
             Rows::Findings(findings) => Box::new(findings.iter().map(finding_row)),
             Rows::Summary(report) => Box::new(std::iter::once(summary_row(report))),
@@ -285,10 +288,17 @@ fn action_section(kind: ActionKind, count: usize, actions: &[ActionReport]) -> S
             &["Account", "Evidence", "Status", "Message"],
         ),
     };
+    let silent = actions
+        .iter()
+        .all(|action| action.kind != kind || action.message.is_none());
     Section {
         title: format!("{title} ({count})"),
         note,
-        columns,
+        // The last column is the message: an empty one would only take room.
+        columns: match columns.split_last() {
+            Some((_message, others)) if silent => others,
+            _ => columns,
+        },
         rows: Rows::Actions(kind, actions),
     }
 }

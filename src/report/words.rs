@@ -89,11 +89,7 @@ fn done(report: &Report) -> String {
     sentence_of(
         |kind| {
             count(report, |action| {
-                action.kind == kind
-                    && matches!(
-                        action.status,
-                        ActionStatus::Succeeded | ActionStatus::Already
-                    )
+                action.kind == kind && action.status == ActionStatus::Succeeded
             })
         },
         |kind| match kind {
@@ -133,9 +129,10 @@ fn sentence_of(
     }
 }
 
-/// `; 2 failed, 1 not tried`, or nothing.
+/// `; 1 already done, 2 failed, 1 not tried`, or nothing.
 fn left_over(report: &Report) -> String {
     let parts: Vec<String> = [
+        (ActionStatus::Already, "already done"),
         (ActionStatus::Failed, "failed"),
         (ActionStatus::Rejected, "refused by Opsera"),
         (ActionStatus::Skipped, "skipped"),

@@ -10,6 +10,7 @@ use rolecall::report::{
     ActionReport, ActionStatus, Format, GuardReport, Mode, OpaCounts, OpseraCounts, Outcome,
     Report, SCHEMA, Summary, TableStyle, WaitingReport, render,
 };
+use sha2::{Digest as _, Sha256};
 
 fn at(minute: u32) -> Timestamp {
     Utc.with_ymd_and_hms(2026, 3, 1, 8, minute, 0).unwrap()
@@ -269,6 +270,7 @@ fn plain() -> TableStyle {
     }
 }
 
+#[expect(clippy::unwrap_used, reason = "a vector takes whatever is written")]
 fn shown(report: &Report, format: Format, style: TableStyle) -> String {
     let mut out = Vec::new();
     render(report, format, style, &mut out).unwrap();
@@ -352,6 +354,35 @@ fn a_page_holds_no_markup_of_a_directory_and_loads_nothing() {
 }
 
 #[test]
+fn the_page_allows_its_own_style_and_no_other() {
+    let page = shown(&in_sync(), Format::Html, plain());
+    let style = page.split("<style>").nth(1).unwrap();
+    let style = style.split("</style>").next().unwrap();
+    let policy = format!("style-src 'sha256-{}';", base64(&Sha256::digest(style)));
+    assert!(page.contains(&policy), "the style wants {policy}");
+    assert!(!page.contains("unsafe-inline") && !page.contains("style=\""));
+}
+
+/// Base64 of a text whose length is one less than a multiple of three, as a SHA-256's is.
+#[expect(clippy::indexing_slicing, reason = "six bits choose one of 64 letters")]
+fn base64(bytes: &[u8]) -> String {
+    let letters: Vec<char> = ('A'..='Z')
+        .chain('a'..='z')
+        .chain('0'..='9')
+        .chain(['+', '/'])
+        .collect();
+    let bits: Vec<u8> = bytes
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
+        .chain([0, 0])
+        .collect();
+    bits.chunks(6)
+        .map(|six| letters[six.iter().fold(0, |n, bit| n * 2 + usize::from(*bit))])
+        .chain(['='])
+        .collect()
+}
+
+#[test]
 fn no_csv_field_is_a_formula_and_every_row_is_whole() {
     let csv = shown(&hostile(), Format::Csv, plain());
     let mut reader = csv::Reader::from_reader(csv.as_bytes());
@@ -375,6 +406,65 @@ fn no_csv_field_is_a_formula_and_every_row_is_whole() {
         sections,
         [("action", 8), ("error", 1), ("finding", 8), ("guard", 1)]
     );
+}
+
+#[test]
+fn a_narrow_terminal_still_gets_every_section() {
+    for width in [0, 1, 7, 40] {
+        let narrow = TableStyle {
+            colour: false,
+            width: Some(width),
+        };
+        let table = shown(&hostile(), Format::Table, narrow);
+        for title in [
+            "Guards that hold",
+            "Role changes (8)",
+            "Findings (8)",
+            "Summary",
+        ] {
+            assert!(table.contains(title), "{width}: {title}");
+        }
+    }
+}
+
+#[test]
+fn what_was_done_already_is_not_claimed_as_written() {
+    let report = Report {
+        outcome: Outcome::Applied,
+        actions: vec![action(
+            ActionKind::Deactivate,
+            "bob@example.com",
+            ActionStatus::Already,
+        )],
+        ..in_sync()
+    };
+    let table = shown(&report, Format::Table, plain());
+    assert!(
+        table.starts_with(
+            "Done: nothing was changed; 1 already done. Nothing was written to Opsera.\n"
+        ),
+        "{table}"
+    );
+}
+
+#[test]
+fn a_plan_of_a_hundred_thousand_actions_is_rendered_whole_in_every_format() {
+    let report = Report {
+        actions: (0..100_000)
+            .map(|n| {
+                action(
+                    ActionKind::Create,
+                    &format!("person.{n:06}@example.com"),
+                    ActionStatus::Planned,
+                )
+            })
+            .collect(),
+        ..dry_run()
+    };
+    for format in Format::ALL {
+        let text = shown(&report, format, plain());
+        assert_eq!(text.matches("person.").count(), 100_000, "{format}");
+    }
 }
 
 #[test]
