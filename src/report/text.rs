@@ -188,6 +188,7 @@ fn is_unseen(c: char) -> bool {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use pulldown_cmark::{Event, Options, Parser, Tag};
 
     use super::*;
 
@@ -254,6 +255,33 @@ mod tests {
                 prop_assert!(!c.is_control(), "{span:?}");
                 prop_assert!(c != '|' || run % 2 == 1, "a pipe ends the cell: {span:?}");
                 run = if c == '\\' { run + 1 } else { 0 };
+            }
+        }
+
+        #[test]
+        fn a_markdown_reader_sees_one_code_span_per_cell_and_no_markup(text in hostile()) {
+            let row = format!("| a | b |\n| --- | --- |\n| {0} | {0} |\n", for_markdown(&text));
+            let mut spans = Vec::new();
+            let mut cells = 0;
+            for event in Parser::new_ext(&row, Options::all()) {
+                match event {
+                    Event::Code(code) => spans.push(code.into_string()),
+                    Event::Start(Tag::TableCell) => cells += 1,
+                    Event::Start(Tag::Table(_) | Tag::TableHead | Tag::TableRow) | Event::End(_) => {}
+                    Event::Text(words) => prop_assert!(["a", "b"].contains(&words.as_ref())),
+                    other => prop_assert!(false, "{other:?} in {row}"),
+                }
+            }
+            prop_assert_eq!(cells, 4);
+            let shown = for_terminal(&text);
+            let shown = shown.trim();
+            if shown.is_empty() {
+                prop_assert!(spans.is_empty());
+            } else {
+                prop_assert_eq!(spans.len(), 2, "{}", row);
+                if !shown.contains('\\') {
+                    prop_assert_eq!(&spans, &[shown, shown]);
+                }
             }
         }
 
