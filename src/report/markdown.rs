@@ -4,14 +4,14 @@ use std::io;
 
 use super::document::{Cell, Document, Section, Source};
 use super::model::Report;
-use super::text::{for_markdown, own_words_for_markdown};
+use super::text::{for_markdown, for_markdown_line, own_words_for_markdown};
 
 pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
     let document = Document::of(report);
     writeln!(out, "## rolecall\n")?;
     writeln!(out, "**{}**\n", own_words_for_markdown(&document.headline))?;
     if let Some(error) = document.error {
-        writeln!(out, "Error: {}\n", for_markdown(error))?;
+        writeln!(out, "Error: {}\n", for_markdown_line(error))?;
     }
     for (name, fact) in &document.facts {
         writeln!(out, "- {name}: {}", shown(fact))?;
@@ -22,7 +22,12 @@ pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()>
     if !document.next.is_empty() {
         writeln!(out, "\n### Next\n")?;
         for step in &document.next {
-            writeln!(out, "- {}: {}", step.purpose, for_markdown(&step.command))?;
+            writeln!(
+                out,
+                "- {}: {}",
+                step.purpose,
+                for_markdown_line(&step.command)
+            )?;
         }
     }
     Ok(())

@@ -45,10 +45,15 @@ pub fn for_csv(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// A code span for a Markdown table cell or line. Inside one nothing is markup: no link, autolink,
-/// mention, emphasis or tag, which backslashes alone do not give, as mentions and addresses are
-/// looked for after they are gone. Empty for an empty text.
+/// A code span for a Markdown table cell. Inside one nothing is markup: no link, autolink, mention,
+/// emphasis or tag, which backslashes alone do not give, as mentions and addresses are looked for
+/// after they are gone. Empty for an empty text.
 pub fn for_markdown(text: &str) -> String {
+    with_escaped_pipes(&for_markdown_line(text))
+}
+
+/// As [`for_markdown`], for a line outside of tables, where a pipe is a pipe.
+pub fn for_markdown_line(text: &str) -> String {
     let shown = for_terminal(text);
     let shown = shown.trim();
     if shown.is_empty() {
@@ -61,7 +66,6 @@ pub fn for_markdown(text: &str) -> String {
     } else {
         ""
     };
-    let shown = with_escaped_pipes(shown);
     format!("{fence}{pad}{shown}{pad}{fence}")
 }
 
