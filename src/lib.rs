@@ -33,6 +33,7 @@ pub mod directory;
 pub mod domain;
 pub mod ids;
 pub mod plan;
+pub mod progress;
 pub mod report;
 pub mod settings;
 pub mod store;

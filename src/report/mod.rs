@@ -5,9 +5,21 @@
 //! nothing. Every text in it that came from a directory is data; each renderer defuses it for its
 //! own medium.
 
+mod csv;
+mod document;
+mod html;
+mod json;
+mod listing;
+mod markdown;
 mod model;
+mod render;
+mod table;
+pub mod text;
+mod words;
 
+pub use listing::Listing;
 pub use model::{
     ActionReport, ActionStatus, GuardReport, Mode, OpaCounts, OpseraCounts, Outcome, Report,
     SCHEMA, Summary, WaitingReport,
 };
+pub use render::{Format, TableStyle, UnknownFormat, render};

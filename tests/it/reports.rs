@@ -1,0 +1,271 @@
+//! Reports: each format says what happened, for every way a run can end, and no text of a directory
+//! is taken for anything but text (§10).
+
+mod examples;
+
+use rolecall::plan::ActionKind;
+use rolecall::report::{ActionStatus, Format, Outcome, Report, TableStyle, render};
+use sha2::{Digest as _, Sha256};
+
+use examples::{action, dry_run, failed, held, hostile, in_sync, partial};
+
+fn plain() -> TableStyle {
+    TableStyle {
+        colour: false,
+        width: Some(100),
+    }
+}
+
+#[expect(clippy::unwrap_used, reason = "a vector takes whatever is written")]
+fn shown(report: &Report, format: Format, style: TableStyle) -> String {
+    let mut out = Vec::new();
+    render(report, format, style, &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn every_ending_in_every_format() {
+    for (ending, report) in [
+        ("in_sync", in_sync()),
+        ("dry_run", dry_run()),
+        ("held", held()),
+        ("failed", failed()),
+        ("partial", partial()),
+        ("hostile", hostile()),
+    ] {
+        for format in Format::ALL {
+            insta::assert_snapshot!(
+                format!("{ending}.{format}"),
+                shown(&report, format, plain())
+            );
+        }
+    }
+}
+
+#[test]
+fn json_is_the_report_itself() {
+    for report in [dry_run(), held(), failed(), hostile()] {
+        let json = shown(&report, Format::Json, plain());
+        assert!(json.ends_with("}\n"));
+        assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+    }
+}
+
+#[test]
+fn a_terminal_gets_nothing_of_a_directory_that_it_would_act_on() {
+    let table = shown(&hostile(), Format::Table, plain());
+    assert!(!table.contains(|c: char| c.is_control() && c != '\n'));
+    assert!(!table.contains(['\u{202e}', '\u{202c}']));
+    let coloured = shown(
+        &hostile(),
+        Format::Table,
+        TableStyle {
+            colour: true,
+            ..plain()
+        },
+    );
+    assert!(coloured.contains("\u{1b}["));
+    assert!(!coloured.contains("[2J") && !coloured.contains("owned"));
+}
+
+#[test]
+fn colour_changes_no_word() {
+    let coloured = TableStyle {
+        colour: true,
+        ..plain()
+    };
+    for report in [dry_run(), held(), failed(), partial()] {
+        let stripped = shown(&report, Format::Table, coloured)
+            .lines()
+            .map(|line| {
+                rolecall::report::text::for_terminal(line)
+                    .trim_end()
+                    .to_owned()
+                    + "\n"
+            })
+            .collect::<String>();
+        assert_eq!(stripped, shown(&report, Format::Table, plain()));
+    }
+}
+
+#[test]
+fn a_page_holds_no_markup_of_a_directory_and_loads_nothing() {
+    let page = shown(&hostile(), Format::Html, plain());
+    for forbidden in [
+        "<script", "<img", "<a ", "<link", "src=\"", "href", "url(", "@import", "\u{202e}",
+    ] {
+        assert!(!page.contains(forbidden), "{forbidden}");
+    }
+    assert!(page.contains("default-src 'none'"));
+}
+
+#[test]
+fn the_page_allows_its_own_style_and_no_other() {
+    let page = shown(&in_sync(), Format::Html, plain());
+    let style = page.split("<style>").nth(1).unwrap();
+    let style = style.split("</style>").next().unwrap();
+    let policy = format!("style-src 'sha256-{}';", base64(&Sha256::digest(style)));
+    assert!(page.contains(&policy), "the style wants {policy}");
+    assert!(!page.contains("unsafe-inline") && !page.contains("style=\""));
+}
+
+/// Base64 of a text whose length is one less than a multiple of three, as a SHA-256's is.
+#[expect(clippy::indexing_slicing, reason = "six bits choose one of 64 letters")]
+fn base64(bytes: &[u8]) -> String {
+    let letters: Vec<char> = ('A'..='Z')
+        .chain('a'..='z')
+        .chain('0'..='9')
+        .chain(['+', '/'])
+        .collect();
+    let bits: Vec<u8> = bytes
+        .iter()
+        .flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1))
+        .chain([0, 0])
+        .collect();
+    bits.chunks(6)
+        .map(|six| letters[six.iter().fold(0, |n, bit| n * 2 + usize::from(*bit))])
+        .chain(['='])
+        .collect()
+}
+
+#[test]
+fn no_csv_field_is_a_formula_and_every_row_is_whole() {
+    let csv = shown(&hostile(), Format::Csv, plain());
+    let mut reader = csv::Reader::from_reader(csv.as_bytes());
+    let mut sections = std::collections::BTreeMap::new();
+    for row in reader.records() {
+        let row = row.unwrap();
+        *sections.entry(row[0].to_owned()).or_insert(0) += 1;
+        for field in &row {
+            assert!(
+                !field.trim_start().starts_with(['=', '+', '-', '@']),
+                "{field:?}"
+            );
+            assert!(!field.contains(char::is_control), "{field:?}");
+        }
+    }
+    let sections: Vec<_> = sections
+        .iter()
+        .map(|(name, n)| (name.as_str(), *n))
+        .collect();
+    assert_eq!(
+        sections,
+        [("action", 8), ("error", 1), ("finding", 8), ("guard", 1)]
+    );
+}
+
+#[test]
+fn a_narrow_terminal_still_gets_every_section() {
+    for width in [0, 1, 7, 40] {
+        let narrow = TableStyle {
+            colour: false,
+            width: Some(width),
+        };
+        let table = shown(&hostile(), Format::Table, narrow);
+        for title in [
+            "Guards that hold",
+            "Role changes (8)",
+            "Findings (8)",
+            "Summary",
+        ] {
+            assert!(table.contains(title), "{width}: {title}");
+        }
+    }
+}
+
+#[test]
+fn what_was_done_already_is_not_claimed_as_written() {
+    let report = Report {
+        outcome: Outcome::Applied,
+        actions: vec![action(
+            ActionKind::Deactivate,
+            "bob@example.com",
+            ActionStatus::Already,
+        )],
+        ..in_sync()
+    };
+    let table = shown(&report, Format::Table, plain());
+    assert!(
+        table.starts_with(
+            "Done: nothing was changed; 1 already done. Nothing was written to Opsera.\n"
+        ),
+        "{table}"
+    );
+}
+
+#[test]
+fn a_plan_of_a_hundred_thousand_actions_is_rendered_whole_in_every_format() {
+    let report = Report {
+        actions: (0..100_000)
+            .map(|n| {
+                action(
+                    ActionKind::Create,
+                    &format!("person.{n:06}@example.com"),
+                    ActionStatus::Planned,
+                )
+            })
+            .collect(),
+        ..dry_run()
+    };
+    for format in Format::ALL {
+        let text = shown(&report, format, plain());
+        assert_eq!(text.matches("person.").count(), 100_000, "{format}");
+    }
+}
+
+#[test]
+fn two_hundred_actions_take_one_line_each_in_a_table() {
+    let report = Report {
+        actions: (0..200)
+            .map(|n| {
+                action(
+                    ActionKind::SetRole,
+                    &format!("person.{n:03}@example.com"),
+                    ActionStatus::Planned,
+                )
+            })
+            .collect(),
+        ..dry_run()
+    };
+    let table = shown(&report, Format::Table, plain());
+    let lines = table
+        .lines()
+        .filter(|line| line.contains("person."))
+        .collect::<Vec<_>>();
+    assert_eq!(lines.len(), 200);
+    for line in &lines {
+        assert!(
+            line.contains("@example.com") && line.contains("planned"),
+            "{line}"
+        );
+    }
+    assert!(table.lines().all(|line| line.chars().count() <= 160));
+    assert!(
+        table.starts_with("Dry run: 200 roles would be changed. Nothing was written to Opsera.")
+    );
+}
+
+#[test]
+fn a_run_that_stops_half_way_says_what_was_done_and_claims_nothing_else() {
+    let report = Report {
+        outcome: Outcome::Failed,
+        error: Some("Opsera no longer accepts the token".to_owned()),
+        ..partial()
+    };
+    let table = shown(&report, Format::Table, plain());
+    assert!(
+        table.starts_with(
+            "Failed: the run stopped early; 1 role changed; 1 failed, 1 refused by Opsera.\n"
+        ),
+        "{table}"
+    );
+    assert!(!table.contains("Nothing was written"));
+}
+
+#[test]
+fn formats_are_named_as_on_the_command_line() {
+    for format in Format::ALL {
+        assert_eq!(format.to_string().parse(), Ok(format));
+    }
+    assert!("pdf".parse::<Format>().is_err());
+}
