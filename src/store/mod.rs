@@ -7,19 +7,31 @@
 //! To add a table: a new file in `migrations/`, its number one higher; migrations only go forward.
 
 pub mod audit;
+mod diff;
 mod error;
 mod installation;
 mod lock;
+mod memory;
 mod open;
+mod plans;
+mod queue;
+mod runs;
+mod snapshot;
 
 use std::path::{Path, PathBuf};
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 
+use crate::clock::Timestamp;
+
 pub use error::{Place, StoreError};
 pub use installation::Installation;
 pub use lock::{Holder, LockError, RunLock};
+pub use plans::{Decider, HeldPlan, PlanState};
+pub use queue::{QueueRow, QueuedAction, Refusal, retry_at};
+pub use runs::{FinishedRun, RunRow};
+pub use snapshot::{Pull, Snapshot};
 
 /// An open store. Cheap to clone; all clones share the connections.
 #[derive(Clone, Debug)]
@@ -81,4 +93,10 @@ impl Store {
         self.reader.close().await;
         self.writer.close().await;
     }
+}
+
+/// Reads back a time that the store wrote.
+fn time(table: &'static str, column: &'static str, text: &str) -> Result<Timestamp, StoreError> {
+    text.parse()
+        .map_err(|error| StoreError::corrupt(table, column, text, error))
 }

@@ -1,0 +1,319 @@
+//! The guards G1 to G6 (§6): limits on what one plan may do before a person has looked at it.
+//!
+//! G0, the completeness of a pull, is not here: an incomplete pull never reaches a plan.
+
+use crate::domain::SiteRole;
+use crate::plan::{ActionKind, Plan, PlannedAction};
+use crate::report::GuardReport;
+use crate::settings::GuardLimits;
+
+/// What the guards look at beside the plan itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sums {
+    /// ACTIVE OPA humans of this pull.
+    pub opa_active: u64,
+    /// ACTIVE OPA humans of the last run that G1 and G2 did not hold; `None`: there was none.
+    pub opa_active_before: Option<u64>,
+    /// Managed accounts.
+    pub managed: u64,
+    /// Deactivations that succeeded in the last seven days.
+    pub deactivated_7d: u64,
+    /// Active accounts known to be Administrators.
+    pub administrators: u64,
+    /// Those of them whom the plan deactivates or gives another role.
+    pub administrators_lost: Vec<String>,
+}
+
+/// Evaluates every guard, in the order of the settings. Never stops at the first that holds: a
+/// reviewer wants to see them all.
+pub fn evaluate(limits: &GuardLimits, sums: &Sums, plan: &Plan) -> Vec<GuardReport> {
+    let deactivations = emails(plan, |action| action.kind() == ActionKind::Deactivate);
+    let role_changes = emails(plan, |action| action.kind() == ActionKind::SetRole);
+    let creations = emails(plan, |action| action.kind() == ActionKind::Create);
+    let grants = emails(plan, |action| action.to() == Some(SiteRole::Administrators));
+    let granted_now = emails(plan, |action| {
+        action.kind() == ActionKind::SetRole && action.to() == Some(SiteRole::Administrators)
+    });
+    vec![
+        min_opa_users(limits, sums),
+        max_opa_drop(limits, sums),
+        most("max_deactivations", limits.max_deactivations, &deactivations),
+        most_percent(
+            "max_deactivations_percent",
+            limits.max_deactivations_percent,
+            sums.managed,
+            &deactivations,
+        ),
+        weekly_deactivations(limits, sums, &deactivations),
+        most("max_role_changes", limits.max_role_changes, &role_changes),
+        most_percent(
+            "max_role_changes_percent",
+            limits.max_role_changes_percent,
+            sums.managed,
+            &role_changes,
+        ),
+        most("max_creations", limits.max_creations, &creations),
+        most("max_administrator_grants", limits.max_administrator_grants, &grants),
+        min_administrators(limits, sums, granted_now.len()),
+    ]
+}
+
+/// The setting names of the guards that judge the source and not the plan (G1, G2).
+pub const SOURCE_GUARDS: [&str; 2] = ["min_opa_users", "max_opa_drop_percent"];
+
+fn emails(plan: &Plan, wanted: impl Fn(&PlannedAction) -> bool) -> Vec<String> {
+    plan.actions()
+        .iter()
+        .filter(|action| wanted(action))
+        .map(|action| action.email.clone())
+        .collect()
+}
+
+fn as_count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
+}
+
+/// `percent` of `whole`, rounded up, as G3 and G4 want it.
+fn percent_rounded_up(whole: u64, percent: u64) -> u64 {
+    let share = (u128::from(whole) * u128::from(percent)).div_ceil(100);
+    u64::try_from(share).unwrap_or(u64::MAX)
+}
+
+fn guard(name: &str, limit: u64, actual: u64, held: bool, basis: Option<String>, concerned: &[String]) -> GuardReport {
+    GuardReport {
+        guard: name.to_owned(),
+        limit,
+        actual,
+        held,
+        basis,
+        approved_by_plan: None,
+        concerned: if held { concerned.to_vec() } else { Vec::new() },
+    }
+}
+
+fn most(name: &str, limit: u64, concerned: &[String]) -> GuardReport {
+    let actual = as_count(concerned.len());
+    guard(name, limit, actual, actual > limit, None, concerned)
+}
+
+fn most_percent(name: &str, percent: u64, managed: u64, concerned: &[String]) -> GuardReport {
+    let limit = percent_rounded_up(managed, percent);
+    let actual = as_count(concerned.len());
+    let basis = format!("{percent} % of {managed} managed accounts");
+    guard(name, limit, actual, actual > limit, Some(basis), concerned)
+}
+
+fn weekly_deactivations(limits: &GuardLimits, sums: &Sums, planned: &[String]) -> GuardReport {
+    let new = as_count(planned.len());
+    let actual = sums.deactivated_7d.saturating_add(new);
+    // A week that is already over the limit (an approval let it) must not hold role changes.
+    let held = new > 0 && actual > limits.max_deactivations_7d;
+    let basis = format!("{} in the last seven days, {new} in this plan", sums.deactivated_7d);
+    guard("max_deactivations_7d", limits.max_deactivations_7d, actual, held, Some(basis), planned)
+}
+
+fn min_opa_users(limits: &GuardLimits, sums: &Sums) -> GuardReport {
+    let held = sums.opa_active < limits.min_opa_users;
+    let basis = "ACTIVE people in the OPA Team".to_owned();
+    guard("min_opa_users", limits.min_opa_users, sums.opa_active, held, Some(basis), &[])
+}
+
+fn max_opa_drop(limits: &GuardLimits, sums: &Sums) -> GuardReport {
+    let before = sums.opa_active_before.unwrap_or(sums.opa_active);
+    let drop = before.saturating_sub(sums.opa_active);
+    // People are whole: more than the exact share is more than the share rounded down.
+    let limit = u64::try_from(u128::from(before) * u128::from(limits.max_opa_drop_percent) / 100)
+        .unwrap_or(u64::MAX);
+    let basis = format!(
+        "{} % of the {before} ACTIVE people of the last accepted pull; now {}",
+        limits.max_opa_drop_percent, sums.opa_active
+    );
+    guard("max_opa_drop_percent", limit, drop, drop > limit, Some(basis), &[])
+}
+
+fn min_administrators(limits: &GuardLimits, sums: &Sums, granted: usize) -> GuardReport {
+    let lost = as_count(sums.administrators_lost.len());
+    let after = sums
+        .administrators
+        .saturating_sub(lost)
+        .saturating_add(as_count(granted));
+    let held = after < limits.min_administrators && after < sums.administrators;
+    let basis = format!(
+        "{} known now, {lost} lost and {granted} gained by this plan",
+        sums.administrators
+    );
+    guard(
+        "min_administrators",
+        limits.min_administrators,
+        after,
+        held,
+        Some(basis),
+        &sums.administrators_lost,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::{Evidence, Key, OpseraId};
+    use crate::plan::Change;
+    use std::time::Duration;
+
+    fn limits() -> GuardLimits {
+        GuardLimits {
+            min_opa_users: 1,
+            max_opa_drop_percent: 20,
+            max_deactivations: 25,
+            max_deactivations_percent: 10,
+            max_deactivations_7d: 75,
+            max_role_changes: 100,
+            max_role_changes_percent: 25,
+            max_creations: 50,
+            max_administrator_grants: 3,
+            min_administrators: 1,
+            approval_ttl: Duration::from_hours(24),
+        }
+    }
+
+    fn action(number: usize, change: fn(OpseraId) -> Change) -> PlannedAction {
+        PlannedAction {
+            change: change(OpseraId::new(number.to_string())),
+            email: format!("p{number}@x"),
+            address: format!("p{number}@x"),
+            key: Key::from_store(format!("p{number}@x")),
+            reason: String::new(),
+            evidence: serde_json::Value::Null,
+        }
+    }
+
+    fn leaver(number: usize) -> PlannedAction {
+        action(number, |opsera_id| Change::Deactivate {
+            opsera_id,
+            evidence: Evidence::Disabled,
+            known_names: Vec::new(),
+        })
+    }
+
+    fn mover(number: usize) -> PlannedAction {
+        action(number, |opsera_id| Change::SetRole {
+            opsera_id,
+            from: None,
+            to: SiteRole::Users,
+        })
+    }
+
+    fn grant(number: usize) -> PlannedAction {
+        action(number, |opsera_id| Change::SetRole {
+            opsera_id,
+            from: None,
+            to: SiteRole::Administrators,
+        })
+    }
+
+    fn joiner(number: usize) -> PlannedAction {
+        action(number, |_| Change::Create {
+            first_name: "P".into(),
+            last_name: "P".into(),
+            to: SiteRole::Users,
+        })
+    }
+
+    fn held(limits: &GuardLimits, sums: &Sums, actions: Vec<PlannedAction>) -> Vec<String> {
+        evaluate(limits, sums, &Plan::new(actions))
+            .into_iter()
+            .filter(|guard| guard.held)
+            .map(|guard| guard.guard)
+            .collect()
+    }
+
+    fn calm(managed: u64) -> Sums {
+        Sums {
+            opa_active: 1000,
+            opa_active_before: Some(1000),
+            managed,
+            administrators: 5,
+            ..Sums::default()
+        }
+    }
+
+    #[test]
+    fn counts_hold_above_their_limit_and_not_at_it() {
+        let limits = limits();
+        for (make, limit, name) in [
+            (leaver as fn(usize) -> PlannedAction, 25, "max_deactivations"),
+            (mover, 100, "max_role_changes"),
+            (joiner, 50, "max_creations"),
+            (grant, 3, "max_administrator_grants"),
+        ] {
+            for (count, expected) in [(limit - 1, false), (limit, false), (limit + 1, true)] {
+                let actions = (0..count).map(make).collect();
+                let held = held(&limits, &calm(100_000), actions);
+                assert_eq!(held.iter().any(|g| g == name), expected, "{name} {count}");
+            }
+        }
+    }
+
+    #[test]
+    fn percentages_are_of_the_managed_accounts_rounded_up() {
+        let limits = limits();
+        for (managed, allowed) in [(1, 1), (2, 1), (3, 1), (10, 1), (11, 2), (100, 10)] {
+            let name = "max_deactivations_percent".to_owned();
+            let fine = held(&limits, &calm(managed), (0..allowed).map(leaver).collect());
+            assert!(!fine.contains(&name), "{managed}");
+            let over = held(&limits, &calm(managed), (0..=allowed).map(leaver).collect());
+            assert!(over.contains(&name), "{managed}");
+        }
+        let mut none = limits.clone();
+        none.max_deactivations_percent = 0;
+        assert!(!held(&none, &calm(100), vec![leaver(1)]).is_empty());
+        assert!(held(&none, &calm(100), vec![]).is_empty());
+        let mut all = limits;
+        all.max_deactivations_percent = 100;
+        assert!(held(&all, &calm(3), (0..3).map(leaver).collect()).is_empty());
+    }
+
+    #[test]
+    fn a_slow_drip_is_held_by_the_weekly_limit_but_only_where_there_is_something_to_hold() {
+        let sums = |deactivated_7d| Sums {
+            deactivated_7d,
+            ..calm(100_000)
+        };
+        let limits = limits();
+        assert!(held(&limits, &sums(74), vec![leaver(1)]).is_empty());
+        assert_eq!(held(&limits, &sums(75), vec![leaver(1)]), ["max_deactivations_7d"]);
+        assert!(held(&limits, &sums(200), vec![mover(1)]).is_empty());
+    }
+
+    #[test]
+    fn a_source_that_shrank_or_is_nearly_empty_is_held_even_without_a_plan() {
+        let sums = |opa_active, before| Sums {
+            opa_active,
+            opa_active_before: before,
+            ..calm(10)
+        };
+        let limits = limits();
+        assert!(held(&limits, &sums(80, Some(100)), vec![]).is_empty());
+        assert_eq!(held(&limits, &sums(79, Some(100)), vec![]), ["max_opa_drop_percent"]);
+        assert_eq!(held(&limits, &sums(8, Some(11)), vec![]), ["max_opa_drop_percent"]);
+        assert!(held(&limits, &sums(9, Some(11)), vec![]).is_empty());
+        assert_eq!(held(&limits, &sums(0, None), vec![]), ["min_opa_users"]);
+        assert!(held(&limits, &sums(5, None), vec![]).is_empty());
+        assert!(held(&limits, &sums(500, Some(100)), vec![]).is_empty());
+    }
+
+    #[test]
+    fn the_last_known_administrators_are_not_taken_away() {
+        let sums = |administrators, lost: usize| Sums {
+            administrators,
+            administrators_lost: (0..lost).map(|n| n.to_string()).collect(),
+            ..calm(1000)
+        };
+        let limits = limits();
+        assert!(held(&limits, &sums(2, 1), vec![leaver(1)]).is_empty());
+        assert_eq!(held(&limits, &sums(1, 1), vec![leaver(1)]), ["min_administrators"]);
+        // Somebody else becomes one in the same plan, and before: A9.
+        assert!(held(&limits, &sums(1, 1), vec![leaver(1), grant(2)]).is_empty());
+        // Nobody is known to be one: nothing can fall.
+        assert!(held(&limits, &sums(0, 0), vec![leaver(1)]).is_empty());
+    }
+}

@@ -1,0 +1,439 @@
+//! Held plans and their approvals (§6).
+//!
+//! An approval is bound to a plan's exact actions, and used up one action at a time: a later run
+//! may do what was approved and is not yet done, and nothing else.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use sqlx::{Row as _, SqliteConnection};
+
+use super::audit::append;
+use super::{Store, StoreError};
+use crate::audit::{Event, NewEntry, Scribe, format_time};
+use crate::clock::Timestamp;
+use crate::ids::{PlanId, RunId};
+use crate::plan::{Plan, PlannedAction};
+use crate::report::GuardReport;
+
+/// Where a held plan stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlanState {
+    /// A guard holds it and nobody has decided.
+    Held,
+    /// Somebody approved it; what is not done yet may be done.
+    Approved,
+    /// Everything that was approved is done.
+    Used,
+    /// Somebody rejected it.
+    Rejected,
+    /// A later run wants something else.
+    Superseded,
+}
+
+impl PlanState {
+    const ALL: [Self; 5] = [
+        Self::Held,
+        Self::Approved,
+        Self::Used,
+        Self::Rejected,
+        Self::Superseded,
+    ];
+
+    /// The name in the store and in lists.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Approved => "approved",
+            Self::Used => "used",
+            Self::Rejected => "rejected",
+            Self::Superseded => "superseded",
+        }
+    }
+}
+
+impl fmt::Display for PlanState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for PlanState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|state| state.as_str() == text)
+            .ok_or_else(|| format!("“{text}” is no state of a plan"))
+    }
+}
+
+/// A plan that a guard held.
+#[derive(Clone, Debug)]
+pub struct HeldPlan {
+    /// Its id.
+    pub id: PlanId,
+    /// Where it stands.
+    pub state: PlanState,
+    /// The run that held it last.
+    pub run_id: RunId,
+    /// The guards as that run saw them.
+    pub guards: Vec<GuardReport>,
+    /// When it was first held.
+    pub held_at: Timestamp,
+    /// When it was last held.
+    pub last_held_at: Timestamp,
+    /// When somebody decided.
+    pub decided_at: Option<Timestamp>,
+    /// Who decided.
+    pub decided_by: Option<String>,
+    /// Why.
+    pub reason: Option<String>,
+    /// How many actions it has.
+    pub actions: u64,
+    /// How many of them were done under an approval.
+    pub done: u64,
+}
+
+/// Who decides about a plan, and why.
+#[derive(Clone, Debug)]
+pub struct Decider {
+    /// `user@host`
+    pub by: String,
+    /// The reason given.
+    pub reason: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+impl Store {
+    /// Stores a plan that a guard holds, so that somebody can look at it and decide, and notes it
+    /// in the audit log. A rejection younger than `ttl` stands.
+    pub async fn hold_plan(
+        &self,
+        scribe: &Scribe,
+        run: &RunId,
+        kinds: &str,
+        plan: &Plan,
+        guards: &[GuardReport],
+        ttl: Duration,
+    ) -> Result<PlanState, StoreError> {
+        let now = scribe.clock.now();
+        let guards_json = serde_json::to_string(guards)
+            .map_err(|error| StoreError::corrupt("plans", "guards", plan.id(), error))?;
+        let mut tx = self.begin().await?;
+        let former = find(&mut tx, plan.id()).await?;
+        let rejected = former.as_ref().is_some_and(|former| {
+            former.state == PlanState::Rejected && is_fresh(former.decided_at, ttl, now)
+        });
+        if rejected {
+            sqlx::query("UPDATE plans SET run_id = ?2, guards = ?3, last_held_at = ?4 WHERE id = ?1")
+                .bind(plan.id().as_str())
+                .bind(run.as_str())
+                .bind(&guards_json)
+                .bind(format_time(now))
+                .execute(&mut *tx)
+                .await?;
+        } else {
+            let held_at = former
+                .filter(|former| former.state == PlanState::Held)
+                .map_or(now, |former| former.held_at);
+            write_held(&mut tx, run, kinds, plan, &guards_json, held_at, now).await?;
+        }
+        let concerned: Vec<&str> = guards
+            .iter()
+            .filter(|guard| guard.held)
+            .map(|guard| guard.guard.as_str())
+            .collect();
+        let entry = NewEntry::new(Event::PlanHeld)
+            .in_run(run)
+            .because(concerned.join(", "))
+            .evidence(serde_json::json!({
+                "plan_id": plan.id(),
+                "actions": plan.actions().len(),
+                "guards": guards.iter().filter(|guard| guard.held).map(|guard| {
+                    serde_json::json!({ "guard": guard.guard, "limit": guard.limit, "actual": guard.actual })
+                }).collect::<Vec<_>>(),
+            }));
+        append(&mut tx, scribe, entry).await?;
+        self.commit(tx).await?;
+        Ok(if rejected {
+            PlanState::Rejected
+        } else {
+            PlanState::Held
+        })
+    }
+
+    /// Held plans that a later run of the same kinds does not want any more.
+    pub async fn supersede_plans(
+        &self,
+        kinds: &str,
+        wanted: Option<&PlanId>,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE plans SET state = 'superseded' WHERE state = 'held' AND kinds = ?1 AND id <> ?2")
+            .bind(kinds)
+            .bind(wanted.map_or("", PlanId::as_str))
+            .execute(&mut *tx)
+            .await?;
+        self.commit(tx).await
+    }
+
+    /// The approved plan, if there is one, whose approval is younger than `ttl` and whose actions
+    /// that are not done yet contain every action of `plan`. An empty plan is only covered by its
+    /// own approval: it is part of everything.
+    pub async fn find_covering_approval(
+        &self,
+        plan: &Plan,
+        ttl: Duration,
+        now: Timestamp,
+    ) -> Result<Option<HeldPlan>, StoreError> {
+        let mut conn = self.reader().acquire().await?;
+        let wanted: BTreeSet<_> = plan.actions().iter().map(PlannedAction::identity).collect();
+        let identities: Vec<&str> = wanted.iter().map(|identity| identity.as_str()).collect();
+        let json = serde_json::json!(identities).to_string();
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT p.id FROM plans p
+             WHERE p.state = 'approved'
+               AND NOT EXISTS (
+                   SELECT 1 FROM json_each(?1) w
+                   WHERE NOT EXISTS (SELECT 1 FROM plan_actions a
+                                     WHERE a.plan_id = p.id AND a.identity = w.value AND a.done_at IS NULL))
+             ORDER BY p.decided_at DESC",
+        )
+        .bind(json)
+        .fetch_all(&mut *conn)
+        .await?;
+        for id in ids {
+            let id = PlanId::new(id);
+            if wanted.is_empty() && id != *plan.id() {
+                continue;
+            }
+            if let Some(approved) = find(&mut conn, &id).await?
+                && is_fresh(approved.decided_at, ttl, now)
+            {
+                return Ok(Some(approved));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes a decision down, in the store and in the audit log, in one transaction. `check`
+    /// looks at the plan as it is inside that transaction and may refuse.
+    pub async fn decide_plan<E>(
+        &self,
+        scribe: &Scribe,
+        id: &PlanId,
+        decision: PlanState,
+        decider: &Decider,
+        check: impl FnOnce(Option<&HeldPlan>) -> Result<(), E> + Send,
+    ) -> Result<Result<HeldPlan, E>, StoreError> {
+        let mut tx = self.begin().await?;
+        let plan = find(&mut tx, id).await?;
+        if let Err(refusal) = check(plan.as_ref()) {
+            return Ok(Err(refusal));
+        }
+        sqlx::query("UPDATE plans SET state = ?2, decided_at = ?3, decided_by = ?4, reason = ?5 WHERE id = ?1")
+            .bind(id.as_str())
+            .bind(decision.as_str())
+            .bind(format_time(decider.at))
+            .bind(&decider.by)
+            .bind(decider.reason.as_deref())
+            .execute(&mut *tx)
+            .await?;
+        let event = match decision {
+            PlanState::Approved => Event::PlanApproved,
+            _ => Event::PlanRejected,
+        };
+        let mut entry = NewEntry::new(event).evidence(serde_json::json!({
+            "plan_id": id,
+            "by": decider.by,
+            "actions": plan.as_ref().map(|plan| plan.actions),
+        }));
+        entry.reason.clone_from(&decider.reason);
+        append(&mut tx, scribe, entry).await?;
+        let decided = find(&mut tx, id)
+            .await?
+            .ok_or_else(|| self.conflict(format!("plan {id} should be there")))?;
+        self.commit(tx).await?;
+        Ok(Ok(decided))
+    }
+
+    /// Notes that an approved plan without actions has had its effect: the run went through.
+    pub async fn use_up_empty_approval(&self, id: &PlanId) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "UPDATE plans SET state = 'used' WHERE id = ?1 AND state = 'approved'
+               AND NOT EXISTS (SELECT 1 FROM plan_actions a WHERE a.plan_id = plans.id)",
+        )
+        .bind(id.as_str())
+        .execute(&mut *tx)
+        .await?;
+        self.commit(tx).await
+    }
+
+    /// One plan.
+    pub async fn find_plan(&self, id: &PlanId) -> Result<Option<HeldPlan>, StoreError> {
+        let mut conn = self.reader().acquire().await?;
+        find(&mut conn, id).await
+    }
+
+    /// Every plan that was ever held and is not pruned, the latest first.
+    pub async fn list_plans(&self) -> Result<Vec<HeldPlan>, StoreError> {
+        let mut conn = self.reader().acquire().await?;
+        let ids: Vec<String> =
+            sqlx::query_scalar("SELECT id FROM plans ORDER BY last_held_at DESC, id")
+                .fetch_all(&mut *conn)
+                .await?;
+        let mut plans = Vec::with_capacity(ids.len());
+        for id in ids {
+            plans.extend(find(&mut conn, &PlanId::new(id)).await?);
+        }
+        Ok(plans)
+    }
+
+    /// The actions of a held plan in the order in which they would be applied, each with whether
+    /// it is done.
+    pub async fn list_plan_actions(
+        &self,
+        id: &PlanId,
+    ) -> Result<Vec<(PlannedAction, bool)>, StoreError> {
+        sqlx::query(
+            "SELECT action, done_at IS NOT NULL FROM plan_actions WHERE plan_id = ?1 ORDER BY position",
+        )
+        .bind(id.as_str())
+        .fetch_all(self.reader())
+        .await?
+        .iter()
+        .map(|row| {
+            let text: String = row.get(0);
+            let action = serde_json::from_str(&text)
+                .map_err(|error| StoreError::corrupt("plan_actions", "action", id, error))?;
+            Ok((action, row.get(1)))
+        })
+        .collect()
+    }
+}
+
+/// Notes that an action of approved plans has succeeded, and which plans are used up by it.
+pub(super) async fn use_up(
+    conn: &mut SqliteConnection,
+    identity: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    sqlx::query(
+        "UPDATE plan_actions SET done_at = ?2
+         WHERE identity = ?1 AND done_at IS NULL
+           AND plan_id IN (SELECT id FROM plans WHERE state = 'approved')",
+    )
+    .bind(identity)
+    .bind(format_time(now))
+    .execute(&mut *conn)
+    .await?;
+    sqlx::query(
+        "UPDATE plans SET state = 'used' WHERE state = 'approved'
+           AND id IN (SELECT plan_id FROM plan_actions WHERE identity = ?1)
+           AND NOT EXISTS (SELECT 1 FROM plan_actions a WHERE a.plan_id = plans.id AND a.done_at IS NULL)",
+    )
+    .bind(identity)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// Whether something that happened at `at` is still good at `now`.
+pub fn is_fresh(at: Option<Timestamp>, ttl: Duration, now: Timestamp) -> bool {
+    at.is_some_and(|at| {
+        TimeDelta::from_std(ttl)
+            .ok()
+            .and_then(|ttl| at.checked_add_signed(ttl))
+            .is_none_or(|end| now < end)
+    })
+}
+
+async fn write_held(
+    conn: &mut SqliteConnection,
+    run: &RunId,
+    kinds: &str,
+    plan: &Plan,
+    guards: &str,
+    held_at: Timestamp,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    // The id is a digest of the actions, but what was shown with them (names, evidence) may have
+    // changed, and an approval that lapsed is not the next one's: the plan is written anew.
+    sqlx::query("DELETE FROM plans WHERE id = ?1")
+        .bind(plan.id().as_str())
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query(
+        "INSERT INTO plans (id, state, run_id, kinds, guards, held_at, last_held_at)
+         VALUES (?1, 'held', ?2, ?3, ?4, ?5, ?6)",
+    )
+    .bind(plan.id().as_str())
+    .bind(run.as_str())
+    .bind(kinds)
+    .bind(guards)
+    .bind(format_time(held_at))
+    .bind(format_time(now))
+    .execute(&mut *conn)
+    .await?;
+    for (position, action) in (0_i64..).zip(plan.actions()) {
+        let json = serde_json::to_string(action)
+            .map_err(|error| StoreError::corrupt("plan_actions", "action", plan.id(), error))?;
+        sqlx::query(
+            "INSERT INTO plan_actions (plan_id, position, identity, action) VALUES (?1, ?2, ?3, ?4)",
+        )
+        .bind(plan.id().as_str())
+        .bind(position)
+        .bind(action.identity().as_str())
+        .bind(json)
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
+
+async fn find(conn: &mut SqliteConnection, id: &PlanId) -> Result<Option<HeldPlan>, StoreError> {
+    let row = sqlx::query(
+        "SELECT state, run_id, guards, held_at, last_held_at, decided_at, decided_by, reason,
+                (SELECT count(*) FROM plan_actions a WHERE a.plan_id = p.id),
+                (SELECT count(*) FROM plan_actions a WHERE a.plan_id = p.id AND a.done_at IS NOT NULL)
+         FROM plans p WHERE id = ?1",
+    )
+    .bind(id.as_str())
+    .fetch_optional(conn)
+    .await?;
+    row.map(|row| {
+        let corrupt = |column, detail: String| StoreError::corrupt("plans", column, id, detail);
+        let time = |column: &'static str| -> Result<Option<Timestamp>, StoreError> {
+            row.get::<Option<String>, _>(column)
+                .map(|text| super::time("plans", column, &text))
+                .transpose()
+        };
+        Ok(HeldPlan {
+            id: id.clone(),
+            state: row
+                .get::<String, _>("state")
+                .parse()
+                .map_err(|detail| corrupt("state", detail))?,
+            run_id: RunId::new(row.get::<String, _>("run_id")),
+            guards: serde_json::from_str(&row.get::<String, _>("guards"))
+                .map_err(|error| corrupt("guards", error.to_string()))?,
+            held_at: time("held_at")?
+                .ok_or_else(|| corrupt("held_at", "it is missing".to_owned()))?,
+            last_held_at: time("last_held_at")?
+                .ok_or_else(|| corrupt("last_held_at", "it is missing".to_owned()))?,
+            decided_at: time("decided_at")?,
+            decided_by: row.get("decided_by"),
+            reason: row.get("reason"),
+            actions: super::snapshot::count(&row, 8),
+            done: super::snapshot::count(&row, 9),
+        })
+    })
+    .transpose()
+}
