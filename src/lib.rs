@@ -27,10 +27,15 @@
 //! 2. No request that writes goes out before its intent is durable in queue and audit log (A1).
 //! 3. Every doubt ends in doing nothing and saying so.
 
+pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod directory;
 pub mod domain;
+pub mod exit;
 pub mod ids;
+pub mod logging;
 pub mod plan;
 pub mod report;
 pub mod settings;
+pub mod ui;

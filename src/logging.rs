@@ -16,7 +16,14 @@ use crate::settings::{LogFormat, LogSettings};
 
 /// Crates that see requests as they go over the wire.
 const WIRE: [&str; 8] = [
-    "h2", "hyper", "hyper_util", "reqwest", "rustls", "tower", "want", "hyper_rustls",
+    "h2",
+    "hyper",
+    "hyper_util",
+    "reqwest",
+    "rustls",
+    "tower",
+    "want",
+    "hyper_rustls",
 ];
 
 /// Crates that say much of little interest.
@@ -75,7 +82,11 @@ pub fn start(settings: &LogSettings, options: LogOptions) -> Result<(), LoggingE
             .boxed(),
     };
     tracing_subscriber::registry()
-        .with(layer.with_filter(filter).with_filter(filter_fn(is_harmless)))
+        .with(
+            layer
+                .with_filter(filter)
+                .with_filter(filter_fn(is_harmless)),
+        )
         .try_init()?;
     Ok(())
 }
@@ -137,7 +148,12 @@ mod tests {
 
     #[test]
     fn every_combination_is_a_filter() {
-        for level in ["info", "off", "info,rolecall::queue=debug", "rolecall=trace"] {
+        for level in [
+            "info",
+            "off",
+            "info,rolecall::queue=debug",
+            "rolecall=trace",
+        ] {
             for verbosity in -4..5 {
                 EnvFilter::builder()
                     .with_regex(false)
@@ -177,6 +193,9 @@ mod tests {
         });
         let text = String::from_utf8(captured.0.lock().unwrap().clone()).unwrap();
         assert!(!text.contains("canary-header"), "{text}");
-        assert!(text.contains("own-trace") && text.contains("wire-debug"), "{text}");
+        assert!(
+            text.contains("own-trace") && text.contains("wire-debug"),
+            "{text}"
+        );
     }
 }

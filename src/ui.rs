@@ -65,7 +65,10 @@ impl Sink {
         };
         match std::fs::metadata(path) {
             Ok(metadata) if !metadata.is_file() && !metadata.is_dir() => {
-                let file = std::fs::OpenOptions::new().write(true).open(path).map_err(failed)?;
+                let file = std::fs::OpenOptions::new()
+                    .write(true)
+                    .open(path)
+                    .map_err(failed)?;
                 return Ok(Self(Kind::Special {
                     file: io::BufWriter::new(file),
                     path: path.to_owned(),
@@ -176,9 +179,14 @@ pub fn deliver(output: Option<&Path>, colour: ColorChoice, text: &str) -> Result
 
 /// Tells on standard error why a command failed: the error, its causes, then what can be done.
 pub fn tell_failure(error: &anyhow::Error, hints: &[String], colour: ColorChoice) {
-    let mut text = format!("\u{1b}[1;31merror\u{1b}[0m: {}\n", safe_lines(&error.to_string()));
+    let mut text = format!(
+        "\u{1b}[1;31merror\u{1b}[0m: {}\n",
+        safe_lines(&error.to_string())
+    );
     for cause in error.chain().skip(1) {
-        text.push_str(&format_args!("  caused by: {}\n", safe_lines(&cause.to_string())).to_string());
+        text.push_str(
+            &format_args!("  caused by: {}\n", safe_lines(&cause.to_string())).to_string(),
+        );
     }
     for hint in hints {
         text.push_str(&format_args!("  hint: {}\n", safe_lines(hint)).to_string());
@@ -268,7 +276,8 @@ mod tests {
 
     #[test]
     fn a_place_that_cannot_be_written_is_named() {
-        let error = deliver(Some(Path::new("/nowhere/at/all")), ColorChoice::Never, "x").unwrap_err();
+        let error =
+            deliver(Some(Path::new("/nowhere/at/all")), ColorChoice::Never, "x").unwrap_err();
         assert!(error.to_string().contains("/nowhere/at/all"), "{error}");
         let directory = tempfile::tempdir().unwrap();
         assert!(deliver(Some(directory.path()), ColorChoice::Never, "x").is_err());

@@ -76,19 +76,16 @@ pub(super) fn read(environment: &[(OsString, OsString)]) -> FromEnvironment {
             continue;
         };
         let section = sections.entry(entry.section().to_owned()).or_default();
-        match table_key {
-            Some(table_key) => {
-                let table = section
-                    .entry(entry.name().to_owned())
-                    .or_insert_with(|| Value::new(Some(&origin), Map::<String, Value>::new()));
-                if let ValueKind::Table(table) = &mut table.kind {
-                    table.insert(table_key.to_owned(), Value::new(Some(&origin), text));
-                }
+        if let Some(table_key) = table_key {
+            let table = section
+                .entry(entry.name().to_owned())
+                .or_insert_with(|| Value::new(Some(&origin), Map::<String, Value>::new()));
+            if let ValueKind::Table(table) = &mut table.kind {
+                table.insert(table_key.to_owned(), Value::new(Some(&origin), text));
             }
-            None => {
-                let value = with_origin(typed(entry.shape, text), &origin);
-                section.insert(entry.name().to_owned(), value);
-            }
+        } else {
+            let value = with_origin(typed(entry.shape, text), &origin);
+            section.insert(entry.name().to_owned(), value);
         }
     }
     found.sections = sections

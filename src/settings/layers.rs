@@ -18,7 +18,7 @@ use super::schema;
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// How the origin of a default is called.
-pub const DEFAULT_ORIGIN: &str = "built-in default";
+pub(super) const DEFAULT_ORIGIN: &str = "built-in default";
 
 const MAX_FILE: u64 = 4 * 1024 * 1024;
 

@@ -8,9 +8,9 @@ use super::layers::{DEFAULT_ORIGIN, Layers};
 use super::schema::{self, Shape};
 
 /// What stands in place of a secret that is set.
-pub const HIDDEN: &str = "(set, hidden)";
+pub(super) const HIDDEN: &str = "(set, hidden)";
 /// What stands in place of a secret that is not set.
-pub const NOT_SET: &str = "(not set)";
+pub(super) const NOT_SET: &str = "(not set)";
 
 /// One key with its effective value.
 #[derive(Clone, Debug, PartialEq, Serialize)]

@@ -19,7 +19,7 @@ use url::{Host, Url};
 
 use super::layers::{DEFAULT_ORIGIN, Layers};
 use super::problem::{Problem, SettingsErrors, Warning, WarningKind};
-use super::{OfflineSettings, Settings, schema, show};
+use super::{OfflineSettings, Settings, show};
 
 const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
 
@@ -250,6 +250,10 @@ impl<'a> Reader<'a> {
         found.map(|(_, choice)| *choice)
     }
 
+    #[expect(
+        clippy::option_option,
+        reason = "the outer: could it be read; the inner: is it set"
+    )]
     fn path(&mut self, key: &'static str) -> Option<Option<PathBuf>> {
         let text = self.text(key)?;
         if text.contains('\0') {
@@ -273,7 +277,7 @@ impl<'a> Reader<'a> {
         for item in items {
             match &item.kind {
                 ValueKind::String(text) if !text.trim().is_empty() => {
-                    texts.push((text.as_str(), item))
+                    texts.push((text.as_str(), item));
                 }
                 _ => {
                     good = false;

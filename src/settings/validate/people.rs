@@ -238,15 +238,12 @@ fn deactivate_on(r: &mut Reader<'_>) -> Option<BTreeSet<Evidence>> {
     let mut evidence = BTreeSet::new();
     let mut good = true;
     for (name, value) in r.list(key)? {
-        match name.parse::<Evidence>() {
-            Ok(kind) => {
-                evidence.insert(kind);
-            }
-            Err(_) => {
-                good = false;
-                let names = Evidence::ALL.map(Evidence::as_str).join(", ");
-                r.refuse_part(key.to_owned(), value, format!("must be one of {names}"));
-            }
+        if let Ok(kind) = name.parse::<Evidence>() {
+            evidence.insert(kind);
+        } else {
+            good = false;
+            let names = Evidence::ALL.map(Evidence::as_str).join(", ");
+            r.refuse_part(key.to_owned(), value, format!("must be one of {names}"));
         }
     }
     let enabled = enabled?;

@@ -38,17 +38,20 @@ pub(super) fn policy(r: &mut Reader<'_>) -> Option<RolePolicy> {
     })
 }
 
+#[expect(
+    clippy::option_option,
+    reason = "the outer: could it be read; the inner: is it set"
+)]
 fn default_role(r: &mut Reader<'_>) -> Option<Option<SiteRole>> {
     let text = r.text("roles.default")?;
     if text.is_empty() {
         return Some(None);
     }
-    match text.parse() {
-        Ok(role) => Some(Some(role)),
-        Err(_) => {
-            r.refuse("roles.default", not_a_role(&text));
-            None
-        }
+    if let Ok(role) = text.parse() {
+        Some(Some(role))
+    } else {
+        r.refuse("roles.default", not_a_role(&text));
+        None
     }
 }
 
@@ -158,9 +161,10 @@ fn rule(
         "the name of an OPA group, or a pattern with * and ?",
     );
     let role = text("role", "a site role");
-    let role = role.and_then(|(value, text)| match text.parse::<SiteRole>() {
-        Ok(role) => Some(role),
-        Err(_) => {
+    let role = role.and_then(|(value, text)| {
+        if let Ok(role) = text.parse::<SiteRole>() {
+            Some(role)
+        } else {
             r.refuse_part(format!("{key}.role"), value, not_a_role(&text));
             None
         }
