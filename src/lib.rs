@@ -28,12 +28,21 @@
 //! 3. Every doubt ends in doing nothing and saying so.
 
 pub mod audit;
+pub mod cli;
 pub mod clock;
+pub mod commands;
 pub mod directory;
 pub mod domain;
+pub mod exit;
 pub mod ids;
+pub mod logging;
 pub mod plan;
 pub mod progress;
+pub mod queue;
 pub mod report;
+pub mod rules;
+pub mod run;
+pub mod sandbox;
 pub mod settings;
 pub mod store;
+pub mod ui;

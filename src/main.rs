@@ -1,2 +1,21 @@
 //! The binary: parses the command line, runs the command, maps its outcome to an exit status.
-fn main() {}
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use rolecall::cli::Cli;
+use rolecall::exit::ExitStatus;
+use rolecall::{commands, ui};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let colour = cli.global.colour();
+    match commands::run(cli).await {
+        Ok(status) => status.into(),
+        Err(error) => {
+            ui::tell_failure(&error, &commands::hints(&error), colour);
+            ExitStatus::Failed.into()
+        }
+    }
+}

@@ -1,8 +1,20 @@
 //! The settings: one struct per section of the configuration file, resolved once.
 //!
-//! `load` layers the built-in defaults, the files and the environment (§2) and remembers where
-//! each value came from; `validate` turns the raw text into these types and reports everything
+//! [`Layers`] merges the built-in defaults, the files and the environment (§2) and remembers where
+//! each value came from; `validate` turns the merged values into these types and reports everything
 //! that is wrong at once. Nothing else in the program reads a file or a variable for a setting.
+
+mod environment;
+mod layers;
+mod problem;
+mod schema;
+mod secrets;
+mod show;
+mod validate;
+
+pub use layers::{ConfigSources, DEFAULTS, Layers};
+pub use problem::{Problem, SettingsErrors, Warning, WarningKind};
+pub use show::Effective;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -37,6 +49,67 @@ pub struct Settings {
     pub notify: NotifySettings,
     /// `[log]`
     pub log: LogSettings,
+}
+
+/// Settings of one kind, with what was noticed while they were read.
+#[derive(Clone, Debug)]
+pub struct Loaded<T> {
+    /// The settings.
+    pub settings: T,
+    /// What works but is probably not meant.
+    pub warnings: Vec<Warning>,
+    /// The layers they came from, for showing the origin of each value.
+    pub layers: Layers,
+}
+
+impl Settings {
+    /// Reads, merges and validates everything, secrets included. All problems are reported
+    /// together (§2).
+    pub fn load(sources: &ConfigSources) -> Result<Loaded<Self>, SettingsErrors> {
+        Self::from_layers(Layers::read(sources)?)
+    }
+
+    /// The second half of [`Settings::load`].
+    pub fn from_layers(layers: Layers) -> Result<Loaded<Self>, SettingsErrors> {
+        let (settings, warnings) = validate::settings(&layers)?;
+        Ok(Loaded {
+            settings,
+            warnings,
+            layers,
+        })
+    }
+}
+
+/// What commands need that only look at the store: nothing here asks for a credential, so
+/// `rolecall status` works for an operator who cannot read the service's secrets.
+#[derive(Clone, Debug)]
+pub struct OfflineSettings {
+    /// `[store]`
+    pub store: StoreSettings,
+    /// `[schedule]`
+    pub schedule: ScheduleSettings,
+    /// What decides who keeps which account.
+    pub policy: Policy,
+    /// `[retry]`
+    pub retry: RetrySettings,
+    /// `[audit]`
+    pub audit: AuditSettings,
+    /// `[log]`
+    pub log: LogSettings,
+}
+
+impl OfflineSettings {
+    /// Reads and merges everything, and validates all but the two directories, `[http]` and
+    /// `[notify]`. All problems are reported together (§2).
+    pub fn load(sources: &ConfigSources) -> Result<Loaded<Self>, SettingsErrors> {
+        let layers = Layers::read(sources)?;
+        let (settings, warnings) = validate::offline(&layers)?;
+        Ok(Loaded {
+            settings,
+            warnings,
+            layers,
+        })
+    }
 }
 
 /// `[opa]`: the Team that is the source of truth.

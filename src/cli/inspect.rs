@@ -1,0 +1,192 @@
+//! Arguments of the commands that look at what is known: `explain`, `status`, `queue`, `audit`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueEnum};
+
+use super::{FormatArgs, Since, not_empty, since};
+
+/// `rolecall explain`
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "Tells how an address is matched, which records carry it, which groups and rules decide the \
+        role, what protects or threatens the account, what the next sync would do and what would \
+        change that, with the person's history from the audit log. Reads the last snapshot; --live \
+        asks both directories.",
+    after_long_help = "\
+Examples:
+  rolecall explain jane@example.com
+  rolecall explain jane@example.com --live --format json"
+)]
+pub struct ExplainArgs {
+    /// The person's address, as either directory has it
+    #[arg(value_name = "EMAIL", value_parser = not_empty)]
+    pub email: String,
+    /// Ask both directories instead of the last snapshot
+    #[arg(long)]
+    pub live: bool,
+    /// Shape of the result.
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
+
+/// `rolecall status`
+#[derive(Clone, Copy, Debug, Args)]
+pub struct StatusArgs {
+    /// Shape of the result.
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
+
+/// `rolecall queue`
+#[derive(Clone, Debug, Args)]
+pub struct QueueArgs {
+    /// What to do with the queue.
+    #[command(subcommand)]
+    pub command: QueueCommand,
+}
+
+/// What `rolecall queue` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum QueueCommand {
+    /// List actions that are waiting, failed or refused
+    List {
+        /// Shape of the result.
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+    /// Let the next sync try a refused action again
+    Retry {
+        /// The action's id, as `queue list` shows it
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// Take an action out of the queue; the next sync plans it again if it is still due
+    Cancel {
+        /// The action's id, as `queue list` shows it
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+}
+
+/// `rolecall audit`
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  rolecall audit list --person jane@example.com
+  rolecall audit verify --expect-head 9f86d081884c7d65…
+  rolecall audit export --format csv --since 2026-01-01 --output audit.csv")]
+pub struct AuditArgs {
+    /// What to do with the audit log.
+    #[command(subcommand)]
+    pub command: AuditCommand,
+}
+
+/// What `rolecall audit` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum AuditCommand {
+    /// List entries, the newest last
+    List(AuditListArgs),
+    /// Prove that no entry was changed, removed or reordered
+    Verify(AuditVerifyArgs),
+    /// Write entries for another program
+    Export(AuditExportArgs),
+}
+
+/// `rolecall audit list`
+#[derive(Clone, Debug, Args)]
+pub struct AuditListArgs {
+    /// Only entries about this address or Opsera id
+    #[arg(long, value_name = "PERSON", value_parser = not_empty)]
+    pub person: Option<String>,
+    /// Only entries of this run
+    #[arg(long, value_name = "ID", value_parser = not_empty)]
+    pub run: Option<String>,
+    /// Only entries of this kind
+    #[arg(long, value_name = "EVENT")]
+    pub event: Option<AuditEventName>,
+    /// Only entries since a time, a day or a while ago (24h)
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    pub since: Option<Since>,
+    /// At most the last N entries
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub limit: u32,
+    /// Shape of the result.
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
+
+/// The events of the audit log (§8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the names are the spec's own, §8")]
+pub enum AuditEventName {
+    RunStarted,
+    PullCompleted,
+    PullFailed,
+    PlanCreated,
+    PlanHeld,
+    PlanApproved,
+    PlanRejected,
+    ActionStarted,
+    ActionSucceeded,
+    ActionFailed,
+    ActionSkipped,
+    RunFinished,
+}
+
+impl AuditEventName {
+    /// The name as the log has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::RunStarted => "run_started",
+            Self::PullCompleted => "pull_completed",
+            Self::PullFailed => "pull_failed",
+            Self::PlanCreated => "plan_created",
+            Self::PlanHeld => "plan_held",
+            Self::PlanApproved => "plan_approved",
+            Self::PlanRejected => "plan_rejected",
+            Self::ActionStarted => "action_started",
+            Self::ActionSucceeded => "action_succeeded",
+            Self::ActionFailed => "action_failed",
+            Self::ActionSkipped => "action_skipped",
+            Self::RunFinished => "run_finished",
+        }
+    }
+}
+
+/// `rolecall audit verify`
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "Follows the chain of hashes from the first entry to the last, then compares it with the \
+        checkpoints. Says `anchored to entry N of TIME` or `unanchored`; exits with 1 and names the \
+        first wrong entry if something does not fit."
+)]
+pub struct AuditVerifyArgs {
+    /// A head hash from a report or a log that the chain must contain
+    #[arg(long, value_name = "HASH", value_parser = not_empty)]
+    pub expect_head: Option<String>,
+}
+
+/// `rolecall audit export`
+#[derive(Clone, Debug, Args)]
+pub struct AuditExportArgs {
+    /// Shape of the export
+    #[arg(long, value_name = "FORMAT")]
+    pub format: ExportFormat,
+    /// Only entries since a time, a day or a while ago (24h)
+    #[arg(long, value_name = "WHEN", value_parser = since)]
+    pub since: Option<Since>,
+    /// Write to FILE (mode 0600) instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+}
+
+/// Shape of an export.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// One JSON object a line, complete: can be verified elsewhere
+    Jsonl,
+    /// For a spreadsheet
+    Csv,
+}

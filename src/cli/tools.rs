@@ -1,0 +1,117 @@
+//! Arguments of the commands around the job: `demo`, `sandbox`, `config`, `completions`, `man`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use super::FormatArgs;
+
+/// `rolecall demo`
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "Starts both directories as a simulation on this machine, with an invented organisation, and does \
+        the whole job on it: a dry run, the real run, a look at the audit log, and a second run that \
+        finds nothing left to do. Needs no settings, no token and no network."
+)]
+pub struct DemoArgs {
+    /// People in the invented organisation
+    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub users: u32,
+    /// The same seed invents the same organisation
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Keep store, settings and report in DIR to look at afterwards
+    #[arg(long, value_name = "DIR")]
+    pub keep: Option<PathBuf>,
+}
+
+/// `rolecall sandbox`
+#[derive(Clone, Debug, Args)]
+#[command(
+    long_about = "Serves simulations of both directories on this machine until interrupted: the same paths, \
+        bodies, status codes, paging, token expiry, rate limits and refusals. Everything is in \
+        memory and gone at the end.",
+    after_long_help = "\
+Examples:
+  rolecall sandbox --users 500 --write-config sandbox.toml
+  rolecall --config sandbox.toml sync --dry-run       (in a second terminal)"
+)]
+pub struct SandboxArgs {
+    /// People in the invented organisation
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub users: u32,
+    /// The same seed invents the same organisation
+    #[arg(long, value_name = "S", default_value_t = 1)]
+    pub seed: u64,
+    /// Answer each request only after this long
+    #[arg(long, value_name = "D", default_value = "0s", value_parser = humantime::parse_duration)]
+    pub latency: Duration,
+    /// Share of requests that fail, from 0 to 1
+    #[arg(long, value_name = "R", default_value_t = 0.0, value_parser = share)]
+    pub error_rate: f64,
+    /// Requests per second and directory before it answers 429 [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate_limit: Option<u32>,
+    /// Port of the simulated OPA; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub opa_port: u16,
+    /// Port of the simulated Opsera; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub opsera_port: u16,
+    /// Write settings for this sandbox to FILE (mode 0600)
+    #[arg(long, value_name = "FILE")]
+    pub write_config: Option<PathBuf>,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    text.parse::<f64>()
+        .ok()
+        .filter(|share| (0.0..=1.0).contains(share))
+        .ok_or_else(|| "must be a number from 0 to 1".to_owned())
+}
+
+/// `rolecall config`
+#[derive(Clone, Debug, Args)]
+pub struct ConfigArgs {
+    /// What to do with the settings.
+    #[command(subcommand)]
+    pub command: ConfigCommand,
+}
+
+/// What `rolecall config` can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Show every setting in effect and where it came from, secrets hidden
+    #[command(
+        long_about = "Shows every setting in effect and where it came from: a file, an environment variable or \
+            the built-in default. Secrets are hidden. If something is wrong with the settings, that is \
+            said on standard error afterwards and the exit status is 1."
+    )]
+    Show {
+        /// Shape of the result.
+        #[command(flatten)]
+        format: FormatArgs,
+    },
+}
+
+/// `rolecall completions`
+#[derive(Clone, Copy, Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  rolecall completions bash > /etc/bash_completion.d/rolecall
+  rolecall completions zsh > \"${fpath[1]}/_rolecall\"
+  rolecall completions fish > ~/.config/fish/completions/rolecall.fish")]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// `rolecall man`
+#[derive(Clone, Debug, Args)]
+pub struct ManArgs {
+    /// Where to write the pages
+    #[arg(value_name = "DIR")]
+    pub directory: PathBuf,
+}

@@ -1,0 +1,82 @@
+//! `rolecall config show`: every setting in effect, where it came from, secrets hidden.
+//!
+//! Shows what can be shown even if the settings are not valid: that is when people look.
+
+use std::fmt::Write as _;
+
+use serde_json::json;
+
+use crate::cli::{FormatArgs, GlobalArgs, TableFormat};
+use crate::exit::ExitStatus;
+use crate::settings::{Effective, Layers, Settings, Warning};
+use crate::ui;
+
+pub(super) fn run(global: &GlobalArgs, format: FormatArgs) -> anyhow::Result<ExitStatus> {
+    let layers = Layers::read(&super::sources(global))?;
+    let values = layers.effective();
+    let files: Vec<String> = layers
+        .files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    let validated = Settings::from_layers(layers);
+    let warnings = match &validated {
+        Ok(loaded) => loaded.warnings.as_slice(),
+        Err(_) => &[],
+    };
+    let text = match format.format.unwrap_or(TableFormat::Table) {
+        TableFormat::Table => table(&values, &files),
+        TableFormat::Json => document(&values, &files, warnings),
+    };
+    ui::deliver(None, global.colour(), &text)?;
+    for warning in warnings {
+        let line = format!("warning: {}\n", ui::terminal_safe(&warning.to_string()));
+        ui::note(&line, global.colour());
+    }
+    validated?;
+    Ok(ExitStatus::Done)
+}
+
+/// In the shape of a configuration file, the origins as comments.
+fn table(values: &[Effective], files: &[String]) -> String {
+    let mut text = String::new();
+    match files {
+        [] => text.push_str("# no configuration file\n"),
+        files => {
+            for file in files {
+                line(&mut text, &format!("# read {}", ui::terminal_safe(file)));
+            }
+        }
+    }
+    let mut section = "";
+    for value in values {
+        let (of, name) = value.key.split_once('.').unwrap_or(("", value.key));
+        if of != section {
+            section = of;
+            line(&mut text, &format!("\n[{section}]"));
+        }
+        let setting = format!("{name} = {}", ui::terminal_safe(&value.text));
+        let origin = ui::terminal_safe(&value.origin);
+        line(
+            &mut text,
+            &format!("{setting:<44} \u{1b}[2m# {origin}\u{1b}[0m"),
+        );
+    }
+    text
+}
+
+fn line(text: &mut String, line: &str) {
+    // Writing to a String cannot fail.
+    let _ = writeln!(text, "{line}");
+}
+
+fn document(values: &[Effective], files: &[String], warnings: &[Warning]) -> String {
+    let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    let document = json!({
+        "schema": "rolecall.settings/1",
+        "files": files,
+        "settings": values,
+        "warnings": warnings,
+    });
+    format!("{document:#}\n")
+}

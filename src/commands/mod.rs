@@ -1,0 +1,90 @@
+//! What each command does, one file per command.
+//!
+//! A command gets its arguments and gives back how it ended; errors travel up to `main`, which
+//! tells them once. To add a command: its file here, and its arm in [`run`].
+
+mod completions;
+mod config_show;
+mod man;
+
+use anyhow::Context as _;
+
+use crate::cli::{Cli, Command, ConfigCommand, GlobalArgs};
+use crate::exit::ExitStatus;
+use crate::settings::{
+    ConfigSources, Loaded, LogSettings, OfflineSettings, Settings, SettingsErrors, Warning,
+};
+use crate::{logging, ui};
+
+/// Runs the command that was asked for.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Config(config) => match config.command {
+            ConfigCommand::Show { format } => config_show::run(global, format),
+        },
+        Command::Completions(args) => completions::run(global, *args),
+        Command::Man(args) => man::run(args),
+        Command::Demo(_)
+        | Command::Check(_)
+        | Command::Sync(_)
+        | Command::Daemon(_)
+        | Command::Plan(_)
+        | Command::Explain(_)
+        | Command::Status(_)
+        | Command::Queue(_)
+        | Command::Audit(_)
+        | Command::Sandbox(_) => {
+            std::future::ready(Err(anyhow::anyhow!(
+                "this build was made without that command"
+            )))
+            .await
+        }
+    }
+}
+
+/// Loads all settings, starts logging as they say, and logs what is odd about them.
+pub fn load_settings(global: &GlobalArgs) -> anyhow::Result<Loaded<Settings>> {
+    let loaded = Settings::load(&sources(global))?;
+    start_logging(global, &loaded.settings.log, &loaded.warnings)?;
+    Ok(loaded)
+}
+
+/// As [`load_settings`], for commands that only look at the store.
+pub fn load_offline_settings(global: &GlobalArgs) -> anyhow::Result<Loaded<OfflineSettings>> {
+    let loaded = OfflineSettings::load(&sources(global))?;
+    start_logging(global, &loaded.settings.log, &loaded.warnings)?;
+    Ok(loaded)
+}
+
+fn sources(global: &GlobalArgs) -> ConfigSources {
+    ConfigSources::of_process(global.config.clone())
+}
+
+fn start_logging(
+    global: &GlobalArgs,
+    log: &LogSettings,
+    warnings: &[Warning],
+) -> anyhow::Result<()> {
+    logging::start(log, global.log_options()).context("logging could not be set up")?;
+    for warning in warnings {
+        tracing::warn!(
+            setting = warning.key,
+            "{}",
+            ui::terminal_safe(&warning.message)
+        );
+    }
+    Ok(())
+}
+
+/// What the reader of `error` can do next.
+pub fn hints(error: &anyhow::Error) -> Vec<String> {
+    let mut hints = Vec::new();
+    if error.downcast_ref::<SettingsErrors>().is_some() {
+        hints.push(
+            "`rolecall config show` tells every setting in effect and where it came from"
+                .to_owned(),
+        );
+    }
+    hints
+}

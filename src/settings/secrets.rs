@@ -1,0 +1,108 @@
+//! Secrets: given as a value, or in a file of their own.
+//!
+//! A file is read once, when settings are loaded. Whatever goes wrong is said with the key and the
+//! file, never with any of the file's bytes.
+
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
+
+use secrecy::SecretString;
+
+use super::problem::{Warning, WarningKind};
+use super::validate::Reader;
+
+const MAX_SECRET: u64 = 64 * 1024;
+
+/// What became of a secret and its `_file` twin.
+pub(super) enum Found {
+    /// It is set and usable.
+    Secret(SecretString),
+    /// Neither the value nor the file is set.
+    NotSet,
+    /// It is set and was refused; the problem is recorded.
+    Refused,
+}
+
+/// Reads the secret `key` or its twin `file_key`.
+pub(super) fn read(reader: &mut Reader<'_>, key: &'static str, file_key: &'static str) -> Found {
+    let (Some(value), Some(file)) = (reader.text(key), reader.text(file_key)) else {
+        return Found::Refused;
+    };
+    match (value.is_empty(), file.is_empty()) {
+        (true, true) => Found::NotSet,
+        (false, false) => {
+            let other = reader.origin_of(key).unwrap_or_default();
+            reader.refuse(
+                file_key,
+                format!("{key} is set too ({other}); set one of the two"),
+            );
+            Found::Refused
+        }
+        (false, true) => match check(&value) {
+            Ok(()) => Found::Secret(SecretString::from(value)),
+            Err(message) => {
+                reader.refuse(key, message.to_owned());
+                Found::Refused
+            }
+        },
+        (true, false) => match read_file(&file) {
+            Ok((secret, mode)) => {
+                reader.warnings.extend(exposure(file_key, &file, mode));
+                Found::Secret(secret)
+            }
+            Err(message) => {
+                reader.refuse(file_key, message);
+                Found::Refused
+            }
+        },
+    }
+}
+
+fn read_file(path: &str) -> Result<(SecretString, u32), String> {
+    let unreadable = |error: std::io::Error| format!("the file cannot be read: {error}");
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    let mut bytes = Vec::new();
+    file.take(MAX_SECRET + 1)
+        .read_to_end(&mut bytes)
+        .map_err(unreadable)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_SECRET) {
+        return Err("the file is larger than 64 KiB, so it is not a secret of ours".to_owned());
+    }
+    let text = String::from_utf8(bytes).map_err(|_| "the file is not UTF-8 text".to_owned())?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err("the file is empty".to_owned());
+    }
+    check(secret).map_err(|what| format!("in the file, {what}"))?;
+    Ok((SecretString::from(secret), metadata.permissions().mode()))
+}
+
+/// A secret travels in an HTTP header or a JSON text; a line break in it is always a mistake.
+fn check(secret: &str) -> Result<(), &'static str> {
+    if secret.trim() != secret {
+        Err("the secret begins or ends with white space")
+    } else if secret.chars().any(char::is_control) {
+        Err("the secret has a line break or another control character inside")
+    } else {
+        Ok(())
+    }
+}
+
+fn exposure(key: &str, file: &str, mode: u32) -> Option<Warning> {
+    let (kind, who) = if mode & 0o004 != 0 {
+        (
+            WarningKind::SecretReadableByAll,
+            "every user of this machine",
+        )
+    } else if mode & 0o040 != 0 {
+        (WarningKind::SecretReadableByGroup, "the file's group")
+    } else {
+        return None;
+    };
+    Some(Warning {
+        kind,
+        key: key.to_owned(),
+        message: format!("{who} can read the secret in {file}; run: chmod 600 {file}"),
+    })
+}
