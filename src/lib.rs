@@ -33,4 +33,5 @@ pub mod domain;
 pub mod ids;
 pub mod plan;
 pub mod report;
+pub mod sandbox;
 pub mod settings;
