@@ -7,6 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::SecondsFormat;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use serde_json::json;
 
@@ -224,9 +225,11 @@ impl TeamState {
         let kept = query
             .iter()
             .filter(|(name, _)| name != "offset" && name != "prev");
+        // The router hands on what is below the Team.
+        let team = utf8_percent_encode(&self.name, NON_ALPHANUMERIC);
         let links = Links {
             origin: &self.origin,
-            path: uri.path(),
+            path: &format!("/v1/teams/{team}{}", uri.path()),
             query: kept.cloned().collect(),
             shape: self.pages_served,
         };

@@ -1,1 +1,2 @@
 //! Everything that crosses HTTP, disk or a process boundary, one file per behaviour.
+mod sandbox;
