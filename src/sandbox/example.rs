@@ -1,0 +1,109 @@
+//! The settings that fit the example organisation, and what `rolecall sandbox` tells about it.
+
+use std::fmt::Write as _;
+
+use super::Sandbox;
+use super::accounts::SiteRoleField;
+
+/// The organisation's domain.
+pub(super) const DOMAIN: &str = "example.com";
+
+/// Who is in this group may have an account.
+pub(super) const ACCESS_GROUP: &str = "opsera-users";
+
+/// A group that was deleted.
+pub(super) const RETIRED_GROUP: &str = "opsera-trial";
+
+/// The account that the token belongs to.
+pub(super) const TOKEN_OWNER: &str = "opsera-bot@example.com";
+
+/// An account for emergencies, nobody's own.
+pub(super) const BREAK_GLASS: &str = "break-glass@example.com";
+
+/// The groups that give a role, and the role.
+pub(super) const ROLE_GROUPS: [(&str, &str); 5] = [
+    ("opsera-admins", "Administrators"),
+    ("security-team", "SecurityManagers"),
+    ("security-oncall", "SecurityManagers"),
+    ("opsera-auditors", "Auditors"),
+    ("opsera-power-users", "PowerUsers"),
+];
+
+/// The rules that say the same.
+const RULES: [(&str, &str); 4] = [
+    ("opsera-admins", "Administrators"),
+    ("security-*", "SecurityManagers"),
+    ("opsera-auditors", "Auditors"),
+    ("opsera-power-users", "PowerUsers"),
+];
+
+impl Sandbox {
+    /// A configuration file that works against this sandbox. The store's path is left to the
+    /// caller. It holds the sandbox's own credentials, which open nothing else.
+    pub fn settings_toml(&self) -> String {
+        let mut text = format!(
+            "[opa]\nbase_url = {}\nteam = {}\nkey_id = {}\nkey_secret = {}\n\n\
+             [opsera]\nbase_url = {}\ntoken = {}\ntoken_owner = {}\n",
+            quoted(self.opa_url()),
+            quoted(&self.team()),
+            quoted(&self.key_id()),
+            quoted(&self.key_secret()),
+            quoted(self.opsera_url()),
+            quoted(&self.opsera_token()),
+            quoted(TOKEN_OWNER),
+        );
+        if self.has_example() {
+            self.write_policy(&mut text);
+        }
+        text
+    }
+
+    /// The lines that `rolecall sandbox` prints: where it is, and the settings for it.
+    pub fn describe(&self) -> String {
+        format!(
+            "OPA     {}  (team {}, {} people)\n\
+             Opsera  {}  ({} accounts)\n\n\
+             Settings for it:\n\n{}",
+            self.opa_url(),
+            self.team(),
+            self.opa().count(),
+            self.opsera_url(),
+            self.opsera().count(),
+            self.settings_toml(),
+        )
+    }
+
+    fn write_policy(&self, text: &mut String) {
+        // Writing to a string cannot fail, here and below.
+        let _ = write!(
+            text,
+            "\n[scope]\nrequired_groups = [{}]\n\n[protect]\nemails = [\"break-glass@*\"]\n\n\
+             [provision]\nenabled = true\n\n[matching.aliases]\n",
+            quoted(ACCESS_GROUP)
+        );
+        for (opsera, opa) in &self.aliases {
+            let _ = writeln!(text, "{} = {}", quoted(opsera), quoted(opa));
+        }
+        let unknown = match self.opsera().lock().site_role_field {
+            SiteRoleField::Reported => "assert",
+            // Asserting everybody's role at once is more than the guards let pass.
+            SiteRoleField::Missing => "adopt",
+        };
+        let _ = writeln!(
+            text,
+            "\n[roles]\ndefault = \"Users\"\nunknown = \"{unknown}\""
+        );
+        for (group, role) in RULES {
+            let _ = writeln!(
+                text,
+                "\n[[roles.rules]]\ngroup = \"{group}\"\nrole = \"{role}\""
+            );
+        }
+    }
+}
+
+/// `text` as a TOML basic string.
+fn quoted(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+    format!("\"{escaped}\"")
+}

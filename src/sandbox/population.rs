@@ -1,0 +1,293 @@
+//! The example organisation: rolled from a seed, the same every time.
+
+use std::collections::HashMap;
+
+use rand::rngs::StdRng;
+use rand::seq::IndexedRandom as _;
+use rand::{RngExt as _, SeedableRng as _};
+
+use super::Mistake;
+use super::accounts::{AccountSeed, Accounts, SITE_ROLES, Standing};
+use super::example::{ACCESS_GROUP, BREAK_GLASS, DOMAIN, RETIRED_GROUP, ROLE_GROUPS, TOKEN_OWNER};
+use super::names::{DEPARTMENTS, ELSEWHERE, FIRST, LAST};
+use super::stories::{Story, cast};
+use super::team::{PersonSeed, Team, UserKind};
+use crate::clock::Timestamp;
+
+/// The first accounts were made at this time (2019-03-04T09:00:00Z), in seconds.
+const FOUNDED: i64 = 1_551_690_000;
+
+/// An Opsera address and the OPA address it belongs to.
+pub(super) type Alias = (String, String);
+
+/// Fills both directories and gives back the aliases that the renamed people need.
+pub(super) fn populate(
+    team: &Team,
+    accounts: &Accounts,
+    users: u32,
+    seed: u64,
+) -> Result<Vec<Alias>, Mistake> {
+    let mut rng = StdRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    let stories = cast(users, &mut rng);
+    let mut founder = Founder {
+        team,
+        accounts,
+        rng,
+        used: HashMap::new(),
+        aliases: Vec::new(),
+    };
+    founder.furnish()?;
+    for (position, story) in stories.into_iter().enumerate() {
+        let member = founder.member(position);
+        founder.tell(&member, story)?;
+    }
+    for number in 0..(users / 80).max(1) {
+        founder.service_user(number)?;
+    }
+    Ok(founder.aliases)
+}
+
+/// Somebody, before anything happened to them.
+#[derive(Clone, Debug)]
+struct Member {
+    first: &'static str,
+    last: &'static str,
+    local: String,
+    name: String,
+    role_group: Option<&'static str>,
+    department: &'static str,
+}
+
+impl Member {
+    fn email(&self) -> String {
+        format!("{}@{DOMAIN}", self.local)
+    }
+
+    fn role(&self) -> &'static str {
+        let rule = ROLE_GROUPS
+            .iter()
+            .find(|(g, _)| Some(*g) == self.role_group);
+        rule.map_or("Users", |(_, role)| role)
+    }
+
+    fn person(&self) -> PersonSeed {
+        let mut seed = PersonSeed::active(&self.name, &self.email()).named(self.first, self.last);
+        seed.groups = vec![ACCESS_GROUP.to_owned(), self.department.to_owned()];
+        seed.groups.extend(self.role_group.map(str::to_owned));
+        seed
+    }
+
+    fn account(&self) -> AccountSeed {
+        let mut seed = AccountSeed::active(&self.email())
+            .named(self.first, self.last)
+            .role(self.role());
+        self.department.clone_into(&mut seed.division);
+        seed
+    }
+}
+
+struct Founder<'a> {
+    team: &'a Team,
+    accounts: &'a Accounts,
+    rng: StdRng,
+    /// How often each local part was given.
+    used: HashMap<String, u32>,
+    aliases: Vec<Alias>,
+}
+
+impl Founder<'_> {
+    /// What is there whoever works here.
+    fn furnish(&mut self) -> Result<(), Mistake> {
+        self.team.add_group(RETIRED_GROUP);
+        self.team.delete_group(RETIRED_GROUP)?;
+        self.team.add_group(ACCESS_GROUP);
+        for (group, _) in ROLE_GROUPS {
+            self.team.add_group(group);
+        }
+        for email in [TOKEN_OWNER, BREAK_GLASS] {
+            self.open(AccountSeed::active(email).role("Administrators"))?;
+        }
+        self.open(AccountSeed::active("contractor (ask Ruth)").named("Hana", "Ito"))?;
+        let mut nameless = AccountSeed::active("");
+        nameless.email = None;
+        self.open(nameless)
+    }
+
+    fn member(&mut self, position: usize) -> Member {
+        let (first, ascii_first) = self.one_of(&FIRST);
+        let (last, ascii_last) = self.one_of(&LAST);
+        let plain = format!("{ascii_first}.{ascii_last}");
+        let count = self.used.entry(plain.clone()).or_default();
+        *count += 1;
+        let local = match *count {
+            1 => plain,
+            again => format!("{plain}{again}"),
+        };
+        // Names are path segments, and some are hard ones.
+        let name = match position % 40 {
+            13 => format!("{first} {last}/{local}"),
+            27 => format!("{local} 100%"),
+            _ => local.clone(),
+        };
+        let role_group = match self.rng.random_range(0..1000_u32) {
+            0..15 => Some("opsera-admins"),
+            15..120 => Some("opsera-power-users"),
+            120..150 => Some("opsera-auditors"),
+            150..180 => Some("security-team"),
+            180..190 => Some("security-oncall"),
+            _ => None,
+        };
+        Member {
+            first,
+            last,
+            local,
+            name,
+            role_group: role_group.or((position == 0).then_some("opsera-admins")),
+            department: self.one_of(&DEPARTMENTS),
+        }
+    }
+
+    #[expect(
+        clippy::too_many_lines,
+        reason = "one arm a story; apart they would be harder to compare"
+    )]
+    fn tell(&mut self, member: &Member, story: Story) -> Result<(), Mistake> {
+        let person = member.person();
+        let account = member.account();
+        let email = member.email();
+        match story {
+            Story::InStep => self.both(person, account),
+            Story::Disabled => self.both(person.status("DISABLED"), account),
+            Story::DisabledOwner => self.both(person.status("DISABLED"), account.owning(3)),
+            Story::Deleted => self.both(person.status("DELETED"), account),
+            Story::Absent => self.open(account),
+            Story::OutOfGroup => {
+                let mut person = person;
+                person.groups.retain(|group| group != ACCESS_GROUP);
+                self.both(person, account)
+            }
+            Story::Mover => {
+                let others = ["PowerUsers", "Users", "Auditors"];
+                let others: Vec<&str> =
+                    others.into_iter().filter(|r| *r != member.role()).collect();
+                let mut member = member.clone();
+                if member.role() == "Administrators" {
+                    // Movers must not use up the grants that the guards allow.
+                    member.role_group = Some("opsera-auditors");
+                    return self.both(member.person(), member.account().role("PowerUsers"));
+                }
+                let former = others.choose(&mut self.rng).copied().unwrap_or("Users");
+                self.both(person, account.role(former))
+            }
+            Story::NewAdministrator => {
+                let mut member = member.clone();
+                member.role_group = Some("opsera-admins");
+                self.both(member.person(), member.account().role("PowerUsers"))
+            }
+            Story::Joiner => {
+                let mut member = member.clone();
+                member.role_group = member.role_group.filter(|group| *group != "opsera-admins");
+                self.hire(member.person())
+            }
+            Story::PendingJoiner => self.both(person, account.standing(Standing::Pending)),
+            Story::Rehired => {
+                let mut former = member.person().status("DELETED");
+                former.name = format!("{}-former", former.name);
+                self.hire(former)?;
+                self.both(person, account)
+            }
+            Story::BackWithoutAccount => {
+                let mut former = member.person().status("DELETED");
+                former.name = format!("{}-former", former.name);
+                self.hire(former)?;
+                self.both(person, account.standing(Standing::Inactive))
+            }
+            Story::Renamed => {
+                let mut person = person;
+                let new = format!("{}-{}@{DOMAIN}", member.local, "weiss");
+                person.email = Some(new.clone());
+                self.aliases.push((email, new));
+                self.both(person, account)
+            }
+            Story::Shouted => self.both(person, addressed(account, email.to_uppercase())),
+            Story::TrailingSpace => self.both(person, addressed(account, format!("{email} "))),
+            Story::UnicodeDomain => {
+                let mut person = person;
+                person.email = Some(format!("{}@bücher.example", member.local));
+                let ascii = format!("{}@xn--bcher-kva.example", member.local);
+                self.both(person, addressed(account, ascii))
+            }
+            Story::PlusTag => {
+                let mut person = person;
+                let tagged = format!("{}+opsera@{DOMAIN}", member.local);
+                person.email = Some(tagged.clone());
+                self.both(person, addressed(account, tagged))
+            }
+            Story::TwoAccounts => {
+                self.open(addressed(member.account(), member.email().to_uppercase()))?;
+                self.both(person, account)
+            }
+            Story::TwoRecords => {
+                let mut second = member.person();
+                second.name = format!("{}-2", second.name);
+                self.hire(second)?;
+                self.both(person, account)
+            }
+            Story::NoAddress => {
+                let mut person = person;
+                person.email = None;
+                self.both(person, account)
+            }
+            Story::UnknownStatus => self.both(person.status("SUSPENDED"), account),
+            Story::LookAlike => {
+                let email = email
+                    .replacen('a', "\u{430}", 1)
+                    .replacen('o', "\u{43e}", 1);
+                let mut member = member.clone();
+                member.role_group = None;
+                self.both(member.person(), addressed(member.account(), email))
+            }
+            Story::Elsewhere => {
+                let mut person = person;
+                person.groups = vec![self.one_of(&ELSEWHERE).to_owned()];
+                self.hire(person)
+            }
+            Story::PastLeaver => self.both(
+                person.status("DELETED"),
+                account.standing(Standing::Inactive),
+            ),
+        }
+    }
+
+    fn service_user(&mut self, number: u32) -> Result<(), Mistake> {
+        let mut seed = PersonSeed::active(&format!("svc/deploy-{number}"), "");
+        seed.email = None;
+        seed.kind = UserKind::Service;
+        self.hire(seed)
+    }
+
+    fn both(&mut self, person: PersonSeed, account: AccountSeed) -> Result<(), Mistake> {
+        self.hire(person)?;
+        self.open(account)
+    }
+
+    fn hire(&mut self, person: PersonSeed) -> Result<(), Mistake> {
+        self.team.add_person(person).map(drop)
+    }
+
+    fn open(&mut self, account: AccountSeed) -> Result<(), Mistake> {
+        debug_assert!(SITE_ROLES.contains(&account.site_role.as_str()));
+        let seconds = FOUNDED + self.rng.random_range(0..170_000_000_i64);
+        let at = Timestamp::from_timestamp(seconds, 632_000_000).unwrap_or(Timestamp::UNIX_EPOCH);
+        self.accounts.add_dated(account, at).map(drop)
+    }
+
+    fn one_of<T: Copy + Default>(&mut self, choices: &[T]) -> T {
+        choices.choose(&mut self.rng).copied().unwrap_or_default()
+    }
+}
+
+fn addressed(mut account: AccountSeed, email: String) -> AccountSeed {
+    account.email = Some(email);
+    account
+}
