@@ -1,5 +1,5 @@
 //! Everything that crosses HTTP, disk or a process boundary, one file per behaviour.
 
-mod cli;
+
 mod reports;
 mod sandbox;

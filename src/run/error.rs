@@ -1,0 +1,73 @@
+//! Why a run could not be done.
+
+use std::error::Error;
+use std::fmt::Write as _;
+
+use crate::audit::AuditError;
+use crate::directory::{Api, CallError, ClientError};
+use crate::store::StoreError;
+
+/// Why a run could not be done (exit 1).
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// A directory client could not be made from the settings.
+    #[error("the {api} client cannot be made from the settings")]
+    Client {
+        /// The directory.
+        api: Api,
+        /// Why.
+        #[source]
+        source: ClientError,
+    },
+    /// A directory could not be read to its end: nothing is planned (G0).
+    #[error("the pull from {api} is incomplete, so nothing is planned")]
+    Pull {
+        /// The directory.
+        api: Api,
+        /// Why.
+        #[source]
+        source: CallError,
+    },
+    /// The settings need a group that the Team does not have (G0).
+    #[error(
+        "the pull is incomplete, so nothing is planned: scope.required_groups names {0:?}, and the \
+         Team has no such group — correct the setting or create the group"
+    )]
+    NoRequiredGroup(String),
+    /// An account could not be looked up while the plan was made.
+    #[error("the plan could not be made: an account could not be looked up in Opsera")]
+    LookUp(#[source] CallError),
+    /// An account's earlier request could not be settled because the credential is refused.
+    #[error("what came of an interrupted run's requests could not be read")]
+    Settle(#[source] CallError),
+    /// The store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The audit log cannot be continued.
+    #[error(transparent)]
+    Audit(#[from] AuditError),
+    /// A credential stopped being accepted while the plan was applied (A5).
+    #[error("{0}: the run stopped at once, the rest of the plan was not tried")]
+    Unauthorized(String),
+    /// Somebody asked the program to stop (A10).
+    #[error("interrupted: no new request was started, and everything that was sent is recorded")]
+    Interrupted,
+    /// The lock file could not be used.
+    #[error("the run lock could not be taken")]
+    Lock(#[source] std::io::Error),
+}
+
+/// An error and its causes in one line, none of them twice.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let words = cause.to_string();
+        if !text.contains(&words) {
+            // Writing to a String cannot fail.
+            let _ = write!(text, ": {words}");
+        }
+        source = cause.source();
+    }
+    text
+}
