@@ -168,12 +168,12 @@ impl CallError {
     /// Whether a write may have happened although the call failed (A4).
     pub fn outcome_is_unknown(&self) -> bool {
         match self {
-            Self::NoAnswer { .. } | Self::Trouble { .. } => true,
+            // A success whose body makes no sense may be somebody else's success.
+            Self::NoAnswer { .. } | Self::Trouble { .. } | Self::Malformed { .. } => true,
             Self::Unreachable { .. }
             | Self::Throttled { .. }
             | Self::Unauthorized { .. }
             | Self::Refused { .. }
-            | Self::Malformed { .. }
             | Self::WrongTenant { .. } => false,
         }
     }

@@ -1,0 +1,82 @@
+//! Opsera's accounts, changed: the only thing in the program that can.
+//!
+//! Each call is one request. It obeys the pace and every pause, but it is never repeated here:
+//! the queue announces every attempt before it is made (A1) and looks before it tries again (A4).
+
+use reqwest::Method;
+use serde_json::json;
+
+use super::error::{Call, CallError};
+use super::http::Request;
+use super::opsera::OpseraReader;
+use super::path;
+use super::session::Answer;
+use crate::domain::{NewAccount, OpseraId, SiteRole};
+
+/// The client of Opsera that can write.
+#[derive(Clone, Debug)]
+pub struct OpseraWriter {
+    reader: OpseraReader,
+}
+
+impl OpseraWriter {
+    pub(super) fn new(reader: OpseraReader) -> Self {
+        Self { reader }
+    }
+
+    /// The same client, for reading.
+    pub fn reader(&self) -> &OpseraReader {
+        &self.reader
+    }
+
+    /// Waits until Opsera may be asked again, so that a write is announced only when it can go
+    /// out at once.
+    pub async fn wait_until_unpaused(&self) {
+        self.reader.wait_until_unpaused().await;
+    }
+
+    /// Deactivates an account. Cannot be undone.
+    pub async fn deactivate(&self, id: &OpseraId) -> Result<Answer, CallError> {
+        let tail = format!("/user/{}", self.segment("DELETE /user/{id}", id)?);
+        let request = Request {
+            method: Method::DELETE,
+            url: path::below(&self.reader.base, &tail),
+            call: Call(format!("DELETE {tail}")),
+            json: None,
+        };
+        self.reader.session.write(&request).await
+    }
+
+    /// Creates an account.
+    pub async fn create(&self, account: &NewAccount) -> Result<Answer, CallError> {
+        let request = Request {
+            method: Method::POST,
+            url: path::below(&self.reader.base, "/user"),
+            call: Call("POST /user".to_owned()),
+            json: Some(json!({
+                "email": account.email,
+                "firstName": account.first_name,
+                "lastName": account.last_name,
+                "siteRole": account.site_role.as_str(),
+            })),
+        };
+        self.reader.session.write(&request).await
+    }
+
+    /// Gives an account another site role.
+    pub async fn set_role(&self, id: &OpseraId, role: SiteRole) -> Result<Answer, CallError> {
+        let segment = self.segment("PUT /user/{id}/siterole", id)?;
+        let path = self.reader.site_role_path.replace("{user}", &segment);
+        let request = Request {
+            method: Method::PUT,
+            url: path::below(&self.reader.root, &path),
+            call: Call(format!("PUT /user/{segment}/siterole")),
+            json: Some(json!({ "siteRole": role.as_str() })),
+        };
+        self.reader.session.write(&request).await
+    }
+
+    fn segment(&self, call: &str, id: &OpseraId) -> Result<String, CallError> {
+        path::segment(id.as_str()).map_err(|name| self.reader.session.unaskable(call, &name))
+    }
+}
