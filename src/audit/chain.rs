@@ -221,12 +221,11 @@ fn read_back(column: &'static str, text: Option<&str>) -> Result<Value, NotCanon
     let Some(text) = text else {
         return Ok(Value::Null);
     };
-    match serde_json::from_str(text) {
+    serde_json::from_str(text)
+        .ok()
         // Nothing and the JSON value null would otherwise be hashed alike.
-        Ok(Value::Null) | Err(_) => Err(NotCanonical { column }),
-        Ok(value) if canonical_json(&value) == text => Ok(value),
-        Ok(_) => Err(NotCanonical { column }),
-    }
+        .filter(|value: &Value| !value.is_null() && canonical_json(value) == text)
+        .ok_or(NotCanonical { column })
 }
 
 /// The time as the log writes it.
