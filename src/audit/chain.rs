@@ -235,13 +235,11 @@ pub fn format_time(at: Timestamp) -> String {
 
 /// The hash of an entry: HMAC-SHA256 under `key`, or plain SHA-256 without one.
 pub(super) fn digest(key: Option<&AuditKey>, prev_hash: &str, canonical: &str) -> String {
-    match key {
-        Some(key) => key.authenticate([prev_hash.as_bytes(), canonical.as_bytes()]),
-        None => {
-            let mut hasher = Sha256::new();
-            hasher.update(prev_hash.as_bytes());
-            hasher.update(canonical.as_bytes());
-            hex::encode(hasher.finalize())
-        }
+    if let Some(key) = key {
+        return key.authenticate([prev_hash.as_bytes(), canonical.as_bytes()]);
     }
+    let mut hasher = Sha256::new();
+    hasher.update(prev_hash.as_bytes());
+    hasher.update(canonical.as_bytes());
+    hex::encode(hasher.finalize())
 }

@@ -185,3 +185,73 @@ fn begins_a_checkpoint(text: &str) -> bool {
         && hash.len() < 64
         && hash.bytes().all(is_hex)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checkpoint(entries: u64) -> Checkpoint {
+        let at = "2026-03-01T12:00:00.000Z".parse().unwrap();
+        let hash = format!("{entries:064x}");
+        Checkpoint::new(at, Head { entries, hash })
+    }
+
+    #[test]
+    fn a_line_torn_anywhere_is_passed_over_and_the_next_one_stands_by_itself() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("checkpoints");
+        let torn = checkpoint(12).line();
+        for length in 0..torn.len() {
+            let whole = checkpoint(7).line();
+            std::fs::write(&file, format!("{whole}\n{}", &torn[..length])).unwrap();
+            assert_eq!(
+                read_checkpoints(&file).unwrap(),
+                [checkpoint(7)],
+                "{length}"
+            );
+            checkpoint(13).append_to(&file).unwrap();
+            let both = [checkpoint(7), checkpoint(13)];
+            assert_eq!(read_checkpoints(&file).unwrap(), both, "{length}");
+        }
+    }
+
+    #[test]
+    fn a_whole_last_line_counts_without_its_newline() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("checkpoints");
+        std::fs::write(&file, checkpoint(7).line()).unwrap();
+        assert_eq!(read_checkpoints(&file).unwrap(), [checkpoint(7)]);
+    }
+
+    #[test]
+    fn a_line_that_was_edited_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("checkpoints");
+        let line = checkpoint(7).line();
+        for edited in [
+            line.replace(" 7 ", " 07 "),
+            line.replace(" 7 ", " -7 "),
+            line.replace(" 7 ", "  7 "),
+            line.replace("2026-03", "2026-13"),
+            format!("{line}0"),
+            line.to_uppercase(),
+            "\u{feff}x".repeat(60),
+        ] {
+            std::fs::write(&file, format!("{line}\n{edited}\n")).unwrap();
+            let error = read_checkpoints(&file).unwrap_err();
+            assert!(
+                matches!(error, AuditError::CheckpointLine { line: 2, .. }),
+                "{edited}: {error:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn no_file_holds_no_checkpoint() {
+        let directory = tempfile::tempdir().unwrap();
+        assert_eq!(
+            read_checkpoints(&directory.path().join("none")).unwrap(),
+            []
+        );
+    }
+}

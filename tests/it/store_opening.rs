@@ -178,6 +178,42 @@ async fn a_side_file_without_its_store_is_not_thrown_away() {
 }
 
 #[tokio::test]
+async fn rows_of_another_store_in_the_side_file_are_found() {
+    let (place, other) = (Place::new(), Place::new());
+    for (place, entries) in [(&place, 30), (&other, 200)] {
+        let store = place.open().await.unwrap();
+        for _ in 0..entries {
+            place.append(&store).await.unwrap();
+        }
+        if entries == 30 {
+            let head = place.append(&store).await.unwrap();
+            Checkpoint::new(place.clock.now(), head)
+                .append_to(&place.path("checkpoints"))
+                .unwrap();
+            store.close().await;
+        } else {
+            // As a killed process leaves it: everything still in the side file.
+            std::fs::copy(place.path("s.db-wal"), place.path("kept-wal")).unwrap();
+            store.close().await;
+        }
+    }
+    std::fs::copy(other.path("kept-wal"), place.path("s.db-wal")).unwrap();
+    // Whether the pages happen to fit together or not, no run begins on them.
+    let refused = match place.open().await {
+        Err(error) => error,
+        Ok(store) => store
+            .check_anchor(&place.scribe(), Some(&place.path("checkpoints")))
+            .await
+            .unwrap_err(),
+    };
+    let words = refused.to_string();
+    assert!(
+        words.contains("is damaged") || words.contains("names entry 31"),
+        "{words}"
+    );
+}
+
+#[tokio::test]
 async fn the_log_refuses_to_be_edited() {
     let place = Place::new();
     let store = place.open().await.unwrap();
