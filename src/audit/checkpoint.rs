@@ -234,7 +234,7 @@ mod tests {
             line.replace(" 7 ", "  7 "),
             line.replace("2026-03", "2026-13"),
             format!("{line}0"),
-            line.to_uppercase(),
+            line.replace('T', "t"),
             "\u{feff}x".repeat(60),
         ] {
             std::fs::write(&file, format!("{line}\n{edited}\n")).unwrap();

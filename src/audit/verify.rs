@@ -3,6 +3,7 @@
 //! A chain alone shows that nobody edited an entry and left it at that. Whoever rewrites the whole
 //! chain is found by something outside of the store: the key, an expected head, a checkpoint.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use super::chain::digest;
@@ -36,6 +37,18 @@ pub enum Verdict {
     },
     /// The log is not the one that was written.
     Broken(Broken),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Anchored { entry, at, how, .. } => {
+                write!(f, "anchored to entry {entry} of {at} by {}", how.as_str())
+            }
+            Self::Unanchored { .. } => f.write_str("unanchored"),
+            Self::Broken(broken) => write!(f, "broken: {broken}"),
+        }
+    }
 }
 
 /// What proves a log.
