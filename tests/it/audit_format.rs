@@ -160,3 +160,57 @@ async fn the_csv_export_holds_no_formula() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_key_may_come_later_and_never_go_again() {
+    use rolecall::audit::{Fault, Proof, Verdict};
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let key_file = directory.path().join("key");
+    std::fs::write(&key_file, [b'k'; 32]).unwrap();
+    std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let key = AuditKey::read(&key_file).unwrap();
+    let clock = rolecall::clock::SystemClock::shared();
+    let unkeyed = Scribe {
+        clock: clock.clone(),
+        actor: Actor::of_this_process(),
+        key: None,
+    };
+    let keyed = Scribe {
+        key: Some(key.clone()),
+        ..unkeyed.clone()
+    };
+    let store = Store::open(&directory.path().join("store.db"), &*clock)
+        .await
+        .unwrap();
+    let mut conn = store.writer().acquire().await.unwrap();
+    let entry = || NewEntry::new(Event::RunStarted);
+    let proof = Proof {
+        key: Some(key),
+        ..Proof::default()
+    };
+
+    append(&mut conn, &unkeyed, entry()).await.unwrap();
+    let Verdict::Broken(broken) = store.verify_audit(&proof).await.unwrap() else {
+        panic!("a log without a keyed end proves nothing under a key")
+    };
+    assert_eq!((broken.entry, broken.fault), (Some(1), Fault::EndsUnkeyed));
+    store.check_anchor(&keyed, None).await.unwrap();
+
+    append(&mut conn, &keyed, entry()).await.unwrap();
+    let verdict = store.verify_audit(&proof).await.unwrap();
+    assert!(
+        matches!(
+            verdict,
+            Verdict::Anchored {
+                entry: 2,
+                unkeyed: 1,
+                ..
+            }
+        ),
+        "{verdict:?}"
+    );
+    let error = store.check_anchor(&unkeyed, None).await.unwrap_err();
+    assert!(error.to_string().contains("audit.key_file"), "{error}");
+    assert!(append(&mut conn, &unkeyed, entry()).await.is_err());
+}
