@@ -221,12 +221,11 @@ fn read_back(column: &'static str, text: Option<&str>) -> Result<Value, NotCanon
     let Some(text) = text else {
         return Ok(Value::Null);
     };
-    match serde_json::from_str(text) {
+    serde_json::from_str(text)
+        .ok()
         // Nothing and the JSON value null would otherwise be hashed alike.
-        Ok(Value::Null) | Err(_) => Err(NotCanonical { column }),
-        Ok(value) if canonical_json(&value) == text => Ok(value),
-        Ok(_) => Err(NotCanonical { column }),
-    }
+        .filter(|value: &Value| !value.is_null() && canonical_json(value) == text)
+        .ok_or(NotCanonical { column })
 }
 
 /// The time as the log writes it.
@@ -236,13 +235,11 @@ pub fn format_time(at: Timestamp) -> String {
 
 /// The hash of an entry: HMAC-SHA256 under `key`, or plain SHA-256 without one.
 pub(super) fn digest(key: Option<&AuditKey>, prev_hash: &str, canonical: &str) -> String {
-    match key {
-        Some(key) => key.authenticate([prev_hash.as_bytes(), canonical.as_bytes()]),
-        None => {
-            let mut hasher = Sha256::new();
-            hasher.update(prev_hash.as_bytes());
-            hasher.update(canonical.as_bytes());
-            hex::encode(hasher.finalize())
-        }
+    if let Some(key) = key {
+        return key.authenticate([prev_hash.as_bytes(), canonical.as_bytes()]);
     }
+    let mut hasher = Sha256::new();
+    hasher.update(prev_hash.as_bytes());
+    hasher.update(canonical.as_bytes());
+    hex::encode(hasher.finalize())
 }

@@ -80,3 +80,70 @@ impl AuditKey {
         hex::encode(mac.finalize().into_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn read(bytes: &[u8], mode: u32) -> Result<AuditKey, AuditError> {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("key");
+        std::fs::write(&file, bytes).unwrap();
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        AuditKey::read(&file)
+    }
+
+    #[test]
+    fn a_key_has_at_least_32_bytes() {
+        assert!(matches!(
+            read(&[1; 31], 0o600),
+            Err(AuditError::KeyLength { length: 31, .. })
+        ));
+        assert!(read(&[1; 32], 0o600).is_ok());
+        assert!(matches!(
+            read(&vec![1; 65537], 0o600),
+            Err(AuditError::KeyLength { .. })
+        ));
+    }
+
+    #[test]
+    fn a_key_that_everybody_can_read_is_refused_and_one_for_a_group_is_not() {
+        assert!(matches!(
+            read(&[1; 32], 0o604),
+            Err(AuditError::KeyExposed { .. })
+        ));
+        assert!(read(&[1; 32], 0o440).is_ok());
+    }
+
+    #[test]
+    fn a_newline_at_the_end_is_part_of_the_key() {
+        let plain = read(&[b'k'; 32], 0o600).unwrap();
+        let mut bytes = vec![b'k'; 32];
+        bytes.push(b'\n');
+        let with_newline = read(&bytes, 0o600).unwrap();
+        assert_ne!(
+            plain.authenticate([b"a", b"b"]),
+            with_newline.authenticate([b"a", b"b"])
+        );
+    }
+
+    #[test]
+    fn a_key_is_never_printed() {
+        let key = read(b"CANARY-CANARY-CANARY-CANARY-CANARY", 0o600).unwrap();
+        assert!(!format!("{key:?}").contains("CANARY"));
+    }
+
+    #[test]
+    fn authentication_is_hmac_sha256_over_the_parts_joined() {
+        // Expected: Python's hmac.new(b"k" * 32, b"abcdef", "sha256").
+        let key = read(&[b'k'; 32], 0o600).unwrap();
+        assert_eq!(
+            key.authenticate([b"abc", b"def"]),
+            key.authenticate([b"abcdef", b""]),
+        );
+        assert_eq!(key.authenticate([b"abc", b"def"]), EXPECTED);
+    }
+
+    const EXPECTED: &str = "5f8585372704085177f17babddf18ccd314c4e0edd2549fa972dcb1c0fe14fff";
+}

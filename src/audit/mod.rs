@@ -7,13 +7,19 @@
 mod actor;
 mod canonical;
 mod chain;
+mod checkpoint;
 mod entry;
 mod error;
+mod export;
 mod key;
+mod verify;
 
 pub use actor::Actor;
 pub use canonical::canonical_json;
 pub use chain::{Algorithm, GENESIS, HashedEntry, Head, NotCanonical, Scribe, format_time};
+pub use checkpoint::{Checkpoint, read_checkpoints};
 pub use entry::{EntryOutcome, Event, NewEntry, Subject, UnknownEvent};
 pub use error::AuditError;
+pub use export::{ExportFormat, Exporter};
 pub use key::AuditKey;
+pub use verify::{Anchor, Broken, Fault, Proof, Verdict, Verifier, is_genuine};

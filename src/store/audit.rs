@@ -1,10 +1,16 @@
 //! The rows of the audit log (§8).
 
+mod read;
+mod verify;
+
 use sqlx::SqliteConnection;
 
 use super::StoreError;
 use crate::audit::{Algorithm, AuditError, HashedEntry, Head, NewEntry, Scribe};
 use crate::clock::Timestamp;
+
+pub use read::{AuditFilter, ExportError};
+pub use verify::refuse_lost_store;
 
 /// The last row, as far as the next one depends on it.
 #[derive(sqlx::FromRow)]

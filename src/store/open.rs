@@ -22,6 +22,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(90);
 const READERS: u32 = 4;
 /// Up to this size the whole file is checked whenever it is opened; that takes well under a second.
 const CHECKED_WHEN_OPENED: u64 = 64 * 1024 * 1024;
+/// Up to this size it is checked when rows are still in the side file: the last process was
+/// killed, or the side file is another store's, which SQLite alone does not notice.
+const CHECKED_WITH_SIDE_FILE: u64 = 1024 * 1024 * 1024;
 /// Processes that make a new store together get out of each other's way within these tries.
 const FIRST_OPEN_TRIES: u32 = 100;
 const FIRST_OPEN_PAUSE: Duration = Duration::from_millis(100);
@@ -145,7 +148,14 @@ impl Store {
     /// Looks for damage where that is cheap; in a large store it is found when it is met.
     async fn check_file(&self) -> Result<(), StoreError> {
         let size = std::fs::metadata(&self.path).map_or(0, |file| file.len());
-        if size > CHECKED_WHEN_OPENED {
+        let has_side_file = std::fs::metadata(side_file(&self.path, "-wal"))
+            .is_ok_and(|write_ahead| write_ahead.len() > 0);
+        let bound = if has_side_file {
+            CHECKED_WITH_SIDE_FILE
+        } else {
+            CHECKED_WHEN_OPENED
+        };
+        if size > bound {
             return Ok(());
         }
         let finding: String = sqlx::query_scalar("PRAGMA quick_check(1)")

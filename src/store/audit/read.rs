@@ -1,0 +1,189 @@
+//! Reading the log: as a stream, as a filtered list, as an export.
+
+use std::io::{self, Write};
+
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{QueryBuilder, Row as _, Sqlite, SqlitePool};
+
+use crate::audit::{Event, ExportFormat, Exporter, HashedEntry, format_time};
+use crate::clock::Timestamp;
+use crate::ids::RunId;
+use crate::store::{Store, StoreError};
+
+/// Which entries are wanted; everything that is set must fit.
+#[derive(Clone, Debug, Default)]
+pub struct AuditFilter {
+    /// An address (ASCII letter case does not count) or an account's id.
+    pub person: Option<String>,
+    /// One run.
+    pub run: Option<RunId>,
+    /// One event.
+    pub event: Option<Event>,
+    /// From this time on.
+    pub since: Option<Timestamp>,
+    /// At most this many: the last ones.
+    pub limit: Option<u32>,
+}
+
+/// A row that is no entry.
+#[derive(Debug)]
+pub(super) struct Unreadable {
+    pub(super) row: Option<u64>,
+    pub(super) column: &'static str,
+}
+
+/// Why an export ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum ExportError {
+    /// The log could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The output does not take more.
+    #[error("cannot write the export of the audit log")]
+    Output(#[source] io::Error),
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT seq, at, run_id, host, user, version, event, email, opsera_id, ",
+            "\"before\", \"after\", reason, evidence, http_status, words, algorithm, ",
+            "prev_hash, hash FROM audit ",
+            $rest
+        )
+    };
+}
+
+impl Store {
+    /// The entries that fit, in the order in which they were written.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn list_audit(&self, filter: &AuditFilter) -> Result<Vec<HashedEntry>, StoreError> {
+        let mut query = QueryBuilder::<Sqlite>::new(select!("WHERE TRUE"));
+        if let Some(person) = &filter.person {
+            query.push(" AND (email = ");
+            query.push_bind(person.trim());
+            query.push(" COLLATE NOCASE OR opsera_id = ");
+            query.push_bind(person.trim());
+            query.push(")");
+        }
+        if let Some(run) = &filter.run {
+            query.push(" AND run_id = ");
+            query.push_bind(run.as_str());
+        }
+        if let Some(event) = filter.event {
+            query.push(" AND event = ");
+            query.push_bind(event.as_str());
+        }
+        if let Some(since) = filter.since {
+            query.push(" AND at >= ");
+            query.push_bind(format_time(since));
+        }
+        query.push(" ORDER BY seq DESC");
+        if let Some(limit) = filter.limit {
+            query.push(" LIMIT ");
+            query.push_bind(limit);
+        }
+        let rows = query
+            .build()
+            .fetch_all(self.reader())
+            .await
+            .map_err(|error| self.explain(error))?;
+        rows.iter()
+            .rev()
+            .map(|row| entry(row).map_err(|unreadable| self.explain(corrupt(&unreadable))))
+            .collect()
+    }
+
+    /// Writes the entries from `since` on to `out`, one by one.
+    ///
+    /// # Errors
+    /// The store cannot be read, or `out` does not take more.
+    pub async fn export_audit(
+        &self,
+        format: ExportFormat,
+        since: Option<Timestamp>,
+        out: &mut (dyn Write + Send),
+    ) -> Result<u64, ExportError> {
+        let mut exporter = Exporter::new(format, out).map_err(ExportError::Output)?;
+        let since = since.map(format_time).unwrap_or_default();
+        let mut rows = stream(self.reader(), 0, &since);
+        let mut written = 0;
+        while let Some(row) = rows.try_next().await.map_err(|error| self.explain(error))? {
+            let entry = row.map_err(|unreadable| self.explain(corrupt(&unreadable)))?;
+            exporter.write(&entry).map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => ExportError::Store(
+                    self.explain(StoreError::corrupt("audit", "value", entry.seq, error)),
+                ),
+                _ => ExportError::Output(error),
+            })?;
+            written += 1;
+        }
+        exporter.finish().map_err(ExportError::Output)?;
+        Ok(written)
+    }
+}
+
+/// Entries from number `from` and time `since` on, in order; one statement, so of one moment.
+pub(super) fn stream<'a>(
+    pool: &'a SqlitePool,
+    from: i64,
+    since: &str,
+) -> BoxStream<'a, Result<Result<HashedEntry, Unreadable>, sqlx::Error>> {
+    sqlx::query(select!("WHERE seq >= ? AND at >= ? ORDER BY seq"))
+        .bind(from)
+        .bind(since.to_owned())
+        .fetch(pool)
+        .map_ok(|row| entry(&row))
+        .boxed()
+}
+
+fn corrupt(unreadable: &Unreadable) -> StoreError {
+    let row = unreadable
+        .row
+        .map_or_else(|| "?".to_owned(), |row| row.to_string());
+    StoreError::corrupt("audit", unreadable.column, row, "it is not of its type")
+}
+
+fn entry(row: &SqliteRow) -> Result<HashedEntry, Unreadable> {
+    let number: Option<u64> = row
+        .try_get::<i64, _>("seq")
+        .ok()
+        .and_then(|seq| u64::try_from(seq).ok());
+    let bad = |column| Unreadable {
+        row: number,
+        column,
+    };
+    let text = |column| row.try_get::<String, _>(column).map_err(|_| bad(column));
+    let maybe = |column| {
+        row.try_get::<Option<String>, _>(column)
+            .map_err(|_| bad(column))
+    };
+    Ok(HashedEntry {
+        seq: number.ok_or_else(|| bad("seq"))?,
+        at: text("at")?,
+        run_id: maybe("run_id")?,
+        host: text("host")?,
+        user: text("user")?,
+        version: text("version")?,
+        event: text("event")?,
+        email: maybe("email")?,
+        opsera_id: maybe("opsera_id")?,
+        before: maybe("before")?,
+        after: maybe("after")?,
+        reason: maybe("reason")?,
+        evidence: maybe("evidence")?,
+        http_status: row
+            .try_get::<Option<i64>, _>("http_status")
+            .ok()
+            .and_then(|status| status.map(u16::try_from).transpose().ok())
+            .ok_or_else(|| bad("http_status"))?,
+        words: maybe("words")?,
+        algorithm: text("algorithm")?,
+        prev_hash: text("prev_hash")?,
+        hash: text("hash")?,
+    })
+}
