@@ -43,7 +43,7 @@ impl Worker<'_> {
         memory: &mut Memory,
         applied: &mut Applied,
     ) -> Result<Ready, StoreError> {
-        self.opsera.ready().await;
+        self.opsera.wait_until_unpaused().await;
         match &queued.action.change {
             Change::SetRole { .. } => Ok(Ready::Send),
             Change::Create { .. } if !unknown => Ok(Ready::Send),
