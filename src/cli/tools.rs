@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::FormatArgs;
+use super::TableFormat;
 
 /// `--help` of the command below, which clap takes from the variant.
 pub(super) const DEMO_LONG: &str = "Starts both directories as a simulation on this machine, with an invented organisation, and does \
@@ -89,9 +89,9 @@ pub enum ConfigCommand {
             said on standard error afterwards and the exit status is 1."
     )]
     Show {
-        /// Shape of the result.
-        #[command(flatten)]
-        format: FormatArgs,
+        /// Shape of the result
+        #[arg(long, value_name = "FORMAT", default_value = "table")]
+        format: TableFormat,
     },
 }
 

@@ -268,3 +268,33 @@ fn help_is_for_strangers() {
     let (_, help, _) = told(&mut shell.rolecall(&["sync", "--help"]));
     insta::assert_snapshot!("help_sync", help);
 }
+
+#[test]
+fn a_reader_that_goes_away_is_no_failure() {
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_rolecall"))
+        .args(["completions", "zsh"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn a_value_cannot_steer_the_terminal() {
+    let hostile = "\u{1b}]0;owned\u{7}\u{202e}";
+    let shell = Shell::with("rolecall.toml", GOOD);
+    let (status, shown, errors) = told(
+        shell
+            .rolecall(&["config", "show"])
+            .env("ROLECALL__STORE__PATH", hostile)
+            .env("ROLECALL__LOG__LEVEL", hostile),
+    );
+    assert_eq!(status, 1);
+    for text in [shown, errors] {
+        assert!(!text.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{text:?}");
+    }
+}
