@@ -52,8 +52,14 @@ impl ConfigSources {
             .iter()
             .find(|(name, value)| name == "ROLECALL_CONFIG" && !value.is_empty())
             .map(|(_, value)| PathBuf::from(value));
+        // A place that cannot be looked into is read all the same, so that the failure is told.
         named
-            .or_else(|| self.candidates.iter().find(|path| path.exists()).cloned())
+            .or_else(|| {
+                self.candidates
+                    .iter()
+                    .find(|path| path.try_exists().unwrap_or(true))
+                    .cloned()
+            })
             .into_iter()
             .collect()
     }

@@ -180,6 +180,21 @@ fn secrets_come_from_files_and_bad_files_are_named() {
         "{errors}"
     );
 
+    shell.write("token", "two words");
+    let twin = "ROLECALL__OPSERA__TOKEN_FILE";
+    let (_, _, errors) = told(
+        shell
+            .rolecall(&["config", "show"])
+            .env("ROLECALL__OPSERA__TOKEN", "")
+            .env(twin, "token"),
+    );
+    assert!(
+        errors.contains(&format!(
+            "opsera.token_file = \"token\" (environment variable {twin})"
+        )),
+        "{errors}"
+    );
+
     shell.write("secret", "s");
     let both = "ROLECALL__OPA__KEY_SECRET";
     let (status, _, errors) = told(shell.rolecall(&["config", "show"]).env(both, "canary-env"));
