@@ -39,3 +39,14 @@ impl From<ExitStatus> for std::process::ExitCode {
         Self::from(status.code())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ExitStatus::{AnotherRun, Differences, Done, Failed, Held, Partial, Usage};
+
+    #[test]
+    fn the_numbers_are_the_contract() {
+        let all = [Done, Failed, Usage, Held, Partial, AnotherRun, Differences];
+        assert_eq!(all.map(super::ExitStatus::code), [0, 1, 2, 3, 4, 5, 6]);
+    }
+}

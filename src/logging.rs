@@ -93,11 +93,13 @@ pub fn start(settings: &LogSettings, options: LogOptions) -> Result<(), LoggingE
 
 /// The filter's directives: the setting, moved by the command line, then the noisy crates.
 fn directives(level: &str, verbosity: i16) -> String {
+    // The filter's parser does not forgive the spaces that people put after commas.
+    let level: String = level.chars().filter(|c| !c.is_whitespace()).collect();
     let (own, noisy) = match verbosity {
         ..=-3 => ("off", LevelFilter::OFF),
         -2 => ("error", LevelFilter::ERROR),
         -1 => ("warn", LevelFilter::WARN),
-        0 => (level, LevelFilter::WARN),
+        0 => (level.as_str(), LevelFilter::WARN),
         1 => ("debug", LevelFilter::WARN),
         _ => ("trace", LevelFilter::DEBUG),
     };
@@ -153,6 +155,8 @@ mod tests {
             "off",
             "info,rolecall::queue=debug",
             "rolecall=trace",
+            " INFO , rolecall::queue=3",
+            "4",
         ] {
             for verbosity in -4..5 {
                 EnvFilter::builder()

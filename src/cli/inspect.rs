@@ -6,18 +6,18 @@ use clap::{Args, Subcommand, ValueEnum};
 
 use super::{FormatArgs, Since, not_empty, since};
 
-/// `rolecall explain`
-#[derive(Clone, Debug, Args)]
-#[command(
-    long_about = "Tells how an address is matched, which records carry it, which groups and rules decide the \
+/// `--help` of the command below, which clap takes from the variant.
+pub(super) const EXPLAIN_LONG: &str = "Tells how an address is matched, which records carry it, which groups and rules decide the \
         role, what protects or threatens the account, what the next sync would do and what would \
         change that, with the person's history from the audit log. Reads the last snapshot; --live \
-        asks both directories.",
-    after_long_help = "\
+        asks both directories.";
+
+/// `rolecall explain`
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = "\
 Examples:
   rolecall explain jane@example.com
-  rolecall explain jane@example.com --live --format json"
-)]
+  rolecall explain jane@example.com --live --format json")]
 pub struct ExplainArgs {
     /// The person's address, as either directory has it
     #[arg(value_name = "EMAIL", value_parser = not_empty)]
@@ -88,6 +88,7 @@ pub enum AuditCommand {
     /// List entries, the newest last
     List(AuditListArgs),
     /// Prove that no entry was changed, removed or reordered
+    #[command(long_about = AUDIT_VERIFY_LONG)]
     Verify(AuditVerifyArgs),
     /// Write entries for another program
     Export(AuditExportArgs),
@@ -155,13 +156,13 @@ impl AuditEventName {
     }
 }
 
+/// `--help` of the command below, which clap takes from the variant.
+const AUDIT_VERIFY_LONG: &str = "Follows the chain of hashes from the first entry to the last, then compares it with the \
+        checkpoints. Says `anchored to entry N of TIME` or `unanchored`; exits with 1 and names the \
+        first wrong entry if something does not fit.";
+
 /// `rolecall audit verify`
 #[derive(Clone, Debug, Args)]
-#[command(
-    long_about = "Follows the chain of hashes from the first entry to the last, then compares it with the \
-        checkpoints. Says `anchored to entry N of TIME` or `unanchored`; exits with 1 and names the \
-        first wrong entry if something does not fit."
-)]
 pub struct AuditVerifyArgs {
     /// A head hash from a report or a log that the chain must contain
     #[arg(long, value_name = "HASH", value_parser = not_empty)]

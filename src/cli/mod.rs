@@ -62,19 +62,30 @@ pub struct Cli {
 #[derive(Clone, Debug, Args)]
 pub struct GlobalArgs {
     /// Read settings from FILE; may be given several times, later files win
-    #[arg(long, value_name = "FILE", global = true, action = ArgAction::Append)]
+    #[arg(long, value_name = "FILE", global = true, action = ArgAction::Append, help_heading = "Global options")]
     pub config: Vec<PathBuf>,
     /// Log more: -v for debug, -vv for everything
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Global options")]
     pub verbose: u8,
     /// Log less: -q for warnings, -qq for errors only
-    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "verbose")]
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "verbose", help_heading = "Global options")]
     pub quiet: u8,
     /// Shape of the log on standard error [default: text on a terminal, json otherwise]
-    #[arg(long, value_name = "FORMAT", global = true)]
+    #[arg(
+        long,
+        value_name = "FORMAT",
+        global = true,
+        help_heading = "Global options"
+    )]
     pub log_format: Option<LogFormatArg>,
     /// Colours and progress in the output
-    #[arg(long, value_name = "WHEN", global = true, default_value = "auto")]
+    #[arg(
+        long,
+        value_name = "WHEN",
+        global = true,
+        default_value = "auto",
+        help_heading = "Global options"
+    )]
     pub color: ColorArg,
 }
 
@@ -160,16 +171,22 @@ impl FormatArgs {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Watch the whole job on two simulated directories; needs no settings and no network
+    #[command(long_about = tools::DEMO_LONG)]
     Demo(DemoArgs),
     /// Check settings, credentials, permissions, reachability and role rules; writes nothing
+    #[command(long_about = reconcile::CHECK_LONG)]
     Check(CheckArgs),
     /// Bring Opsera in step with the Team once: read, compare, plan, guard, apply
+    #[command(long_about = reconcile::SYNC_LONG)]
     Sync(SyncArgs),
     /// Sync on the schedule until told to stop, with health and metrics over HTTP
+    #[command(long_about = reconcile::DAEMON_LONG)]
     Daemon(DaemonArgs),
     /// Look at plans that a guard holds, and decide on them
+    #[command(long_about = reconcile::PLAN_LONG)]
     Plan(PlanArgs),
     /// Tell everything known about one person, and what the next sync would do and why
+    #[command(long_about = inspect::EXPLAIN_LONG)]
     Explain(ExplainArgs),
     /// Show the last runs, the queue, held plans and the age of the snapshot
     Status(StatusArgs),
@@ -180,6 +197,7 @@ pub enum Command {
     /// Show the settings in effect
     Config(ConfigArgs),
     /// Serve two simulated directories until interrupted
+    #[command(long_about = tools::SANDBOX_LONG)]
     Sandbox(SandboxArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),

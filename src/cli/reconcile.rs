@@ -7,19 +7,19 @@ use clap::{Args, Subcommand, ValueEnum};
 use super::{FormatArgs, not_empty};
 use crate::plan::ActionKind;
 
+/// `--help` of the command below, which clap takes from the variant.
+pub(super) const SYNC_LONG: &str = "Reads both directories, compares them, plans what is to be done, checks the plan against \
+        the guards and applies it. Nothing is planned unless both directories were read completely; \
+        nothing is applied if a guard holds the plan (see `rolecall plan`).";
+
 /// `rolecall sync`
 #[derive(Clone, Debug, Args)]
-#[command(
-    long_about = "Reads both directories, compares them, plans what is to be done, checks the plan against \
-        the guards and applies it. Nothing is planned unless both directories were read completely; \
-        nothing is applied if a guard holds the plan (see `rolecall plan`).",
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   rolecall sync --dry-run
   rolecall sync --dry-run --format json | jq .summary
   rolecall sync --dry-run --exit-code --format markdown --output report.md
-  rolecall sync --only role,create"
-)]
+  rolecall sync --only role,create")]
 pub struct SyncArgs {
     /// Stop before anything is written to Opsera
     #[arg(long)]
@@ -77,45 +77,45 @@ impl From<OnlyKind> for ActionKind {
     }
 }
 
+/// `--help` of the command below, which clap takes from the variant.
+pub(super) const DAEMON_LONG: &str = "Runs `sync` on the schedule of [schedule] until SIGTERM or Ctrl-C. With http.listen set, \
+        /healthz, /readyz and /metrics are served there. Runs never overlap, and a failing run never \
+        ends the daemon.";
+
 /// `rolecall daemon`
 #[derive(Clone, Debug, Args)]
-#[command(
-    long_about = "Runs `sync` on the schedule of [schedule] until SIGTERM or Ctrl-C. With http.listen set, \
-        /healthz, /readyz and /metrics are served there. Runs never overlap, and a failing run never \
-        ends the daemon."
-)]
 pub struct DaemonArgs {
     /// Also write metrics to FILE after each run
     #[arg(long, value_name = "FILE")]
     pub metrics_file: Option<PathBuf>,
 }
 
+/// `--help` of the command below, which clap takes from the variant.
+pub(super) const CHECK_LONG: &str = "Goes through everything a sync needs and says for each item whether it is fine and, if not, \
+        what to do: settings, credentials, permissions, reachability, role rules against the groups \
+        that exist, store, schedule, protection. Writes nothing. Exits with 1 if anything fails.";
+
 /// `rolecall check`
 #[derive(Clone, Copy, Debug, Args)]
-#[command(
-    long_about = "Goes through everything a sync needs and says for each item whether it is fine and, if not, \
-        what to do: settings, credentials, permissions, reachability, role rules against the groups \
-        that exist, store, schedule, protection. Writes nothing. Exits with 1 if anything fails."
-)]
 pub struct CheckArgs {
     /// Shape of the result.
     #[command(flatten)]
     pub format: FormatArgs,
 }
 
+/// `--help` of the command below, which clap takes from the variant.
+pub(super) const PLAN_LONG: &str = "A plan that exceeds a guard is held: nothing of it is written until somebody approves exactly \
+        that plan. An approval covers the plan's own actions and not one person more, is good for \
+        guards.approval_ttl, and is used up.";
+
 /// `rolecall plan`
 #[derive(Clone, Debug, Args)]
-#[command(
-    long_about = "A plan that exceeds a guard is held: nothing of it is written until somebody approves exactly \
-        that plan. An approval covers the plan's own actions and not one person more, is good for \
-        guards.approval_ttl, and is used up.",
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   rolecall plan list
   rolecall plan show 3f2a91c04b7e
   rolecall plan approve 3f2a91c04b7e --reason \"department closed, HR-4711\"
-  rolecall plan reject 3f2a91c04b7e --reason \"group was emptied by mistake\""
-)]
+  rolecall plan reject 3f2a91c04b7e --reason \"group was emptied by mistake\"")]
 pub struct PlanArgs {
     /// What to do with plans.
     #[command(subcommand)]

@@ -5,15 +5,15 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
-use super::FormatArgs;
+use super::TableFormat;
+
+/// `--help` of the command below, which clap takes from the variant.
+pub(super) const DEMO_LONG: &str = "Starts both directories as a simulation on this machine, with an invented organisation, and does \
+        the whole job on it: a dry run, the real run, a look at the audit log, and a second run that \
+        finds nothing left to do. Needs no settings, no token and no network.";
 
 /// `rolecall demo`
 #[derive(Clone, Debug, Args)]
-#[command(
-    long_about = "Starts both directories as a simulation on this machine, with an invented organisation, and does \
-        the whole job on it: a dry run, the real run, a look at the audit log, and a second run that \
-        finds nothing left to do. Needs no settings, no token and no network."
-)]
 pub struct DemoArgs {
     /// People in the invented organisation
     #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -26,17 +26,17 @@ pub struct DemoArgs {
     pub keep: Option<PathBuf>,
 }
 
+/// `--help` of the command below, which clap takes from the variant.
+pub(super) const SANDBOX_LONG: &str = "Serves simulations of both directories on this machine until interrupted: the same paths, \
+        bodies, status codes, paging, token expiry, rate limits and refusals. Everything is in \
+        memory and gone at the end.";
+
 /// `rolecall sandbox`
 #[derive(Clone, Debug, Args)]
-#[command(
-    long_about = "Serves simulations of both directories on this machine until interrupted: the same paths, \
-        bodies, status codes, paging, token expiry, rate limits and refusals. Everything is in \
-        memory and gone at the end.",
-    after_long_help = "\
+#[command(after_long_help = "\
 Examples:
   rolecall sandbox --users 500 --write-config sandbox.toml
-  rolecall --config sandbox.toml sync --dry-run       (in a second terminal)"
-)]
+  rolecall --config sandbox.toml sync --dry-run       (in a second terminal)")]
 pub struct SandboxArgs {
     /// People in the invented organisation
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
@@ -89,9 +89,9 @@ pub enum ConfigCommand {
             said on standard error afterwards and the exit status is 1."
     )]
     Show {
-        /// Shape of the result.
-        #[command(flatten)]
-        format: FormatArgs,
+        /// Shape of the result
+        #[arg(long, value_name = "FORMAT", default_value = "table")]
+        format: TableFormat,
     },
 }
 

@@ -6,12 +6,12 @@ use std::fmt::Write as _;
 
 use serde_json::json;
 
-use crate::cli::{FormatArgs, GlobalArgs, TableFormat};
+use crate::cli::{GlobalArgs, TableFormat};
 use crate::exit::ExitStatus;
 use crate::settings::{Effective, Layers, Settings, Warning};
 use crate::ui;
 
-pub(super) fn run(global: &GlobalArgs, format: FormatArgs) -> anyhow::Result<ExitStatus> {
+pub(super) fn run(global: &GlobalArgs, format: TableFormat) -> anyhow::Result<ExitStatus> {
     let layers = Layers::read(&super::sources(global))?;
     let values = layers.effective();
     let files: Vec<String> = layers
@@ -24,7 +24,7 @@ pub(super) fn run(global: &GlobalArgs, format: FormatArgs) -> anyhow::Result<Exi
         Ok(loaded) => loaded.warnings.as_slice(),
         Err(_) => &[],
     };
-    let text = match format.format.unwrap_or(TableFormat::Table) {
+    let text = match format {
         TableFormat::Table => table(&values, &files),
         TableFormat::Json => document(&values, &files, warnings),
     };

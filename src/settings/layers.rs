@@ -12,7 +12,7 @@ use config::{Config, FileFormat, Map, Source, Value, ValueKind};
 
 use super::environment::{self, with_origin};
 use super::problem::{Problem, SettingsErrors, Warning};
-use super::schema;
+use super::schema::{self, Shape};
 
 /// The built-in defaults, as documented for the operator.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
@@ -52,8 +52,14 @@ impl ConfigSources {
             .iter()
             .find(|(name, value)| name == "ROLECALL_CONFIG" && !value.is_empty())
             .map(|(_, value)| PathBuf::from(value));
+        // A place that cannot be looked into is read all the same, so that the failure is told.
         named
-            .or_else(|| self.candidates.iter().find(|path| path.exists()).cloned())
+            .or_else(|| {
+                self.candidates
+                    .iter()
+                    .find(|path| path.try_exists().unwrap_or(true))
+                    .cloned()
+            })
             .into_iter()
             .collect()
     }
@@ -66,6 +72,8 @@ pub struct Layers {
     /// The files that were read, in order.
     pub files: Vec<PathBuf>,
     pub(super) warnings: Vec<Warning>,
+    /// Keys that do not exist and sections that are none; validation reports them with the rest.
+    pub(super) problems: Vec<Problem>,
 }
 
 impl std::fmt::Debug for Layers {
@@ -98,20 +106,27 @@ impl Source for Layer {
 }
 
 impl Layers {
-    /// Reads and merges everything in `sources`. Fails, with all problems together, on a file that
-    /// cannot be read or is not TOML, and on keys that do not exist.
+    /// Reads and merges everything in `sources`. Fails on files that cannot be read or are not TOML:
+    /// what they would have set is not known, so nothing sensible can be said of the rest.
     pub fn read(sources: &ConfigSources) -> Result<Self, SettingsErrors> {
         let mut problems = Vec::new();
+        let mut broken = Vec::new();
         let mut layers = Vec::new();
-        layers.extend(parse(DEFAULTS, DEFAULT_ORIGIN, &mut problems));
+        let mut add = |text: &str, origin: &str| match parse(text, origin, &mut problems) {
+            Ok(layer) => layers.push(layer),
+            Err(problem) => broken.push(problem),
+        };
+        add(DEFAULTS, DEFAULT_ORIGIN);
         let files = sources.chosen();
+        let mut unreadable = Vec::new();
         for file in &files {
             let origin = file.display().to_string();
             match read_file(file) {
-                Ok(text) => layers.extend(parse(&text, &origin, &mut problems)),
-                Err(message) => problems.push(file_problem(&origin, message)),
+                Ok(text) => add(&text, &origin),
+                Err(message) => unreadable.push(file_problem(&origin, message)),
             }
         }
+        broken.append(&mut unreadable);
         let mut from_environment = environment::read(&sources.environment);
         problems.append(&mut from_environment.problems);
         layers.push(from_environment.sections);
@@ -121,16 +136,16 @@ impl Layers {
             builder = builder.add_source(Layer(layer));
         }
         match builder.build().and_then(|merged| merged.collect()) {
-            Ok(sections) if problems.is_empty() => Ok(Self {
+            Ok(sections) if broken.is_empty() => Ok(Self {
                 sections,
                 files,
                 warnings: from_environment.warnings,
+                problems,
             }),
-            Ok(_) => Err(SettingsErrors { problems }),
-            Err(error) => {
-                problems.push(file_problem("settings", error.to_string()));
-                Err(SettingsErrors { problems })
-            }
+            Ok(_) => Err(SettingsErrors { problems: broken }),
+            Err(error) => Err(SettingsErrors {
+                problems: vec![file_problem("settings", error.to_string())],
+            }),
         }
     }
 
@@ -170,14 +185,14 @@ fn read_file(path: &Path) -> Result<String, String> {
 }
 
 /// Parses one file and keeps what is known of it; the rest becomes problems.
-fn parse(text: &str, origin: &str, problems: &mut Vec<Problem>) -> Option<Map<String, Value>> {
-    let table = match config::File::from_str(text, FileFormat::Toml).collect() {
-        Ok(table) => table,
-        Err(error) => {
-            problems.push(file_problem(origin, syntax_message(text, error)));
-            return None;
-        }
-    };
+fn parse(
+    text: &str,
+    origin: &str,
+    problems: &mut Vec<Problem>,
+) -> Result<Map<String, Value>, Problem> {
+    let table = config::File::from_str(text, FileFormat::Toml)
+        .collect()
+        .map_err(|error| file_problem(origin, syntax_message(text, error)))?;
     let mut known = Map::new();
     let mut entries: Vec<(String, Value)> = table.into_iter().collect();
     entries.sort_by(|(a, _), (b, _)| a.cmp(b));
@@ -196,7 +211,7 @@ fn parse(text: &str, origin: &str, problems: &mut Vec<Problem>) -> Option<Map<St
             kind => problems.push(unknown(&section, &kind, origin)),
         }
     }
-    Some(known)
+    Ok(known)
 }
 
 fn known_names(
@@ -209,10 +224,26 @@ fn known_names(
     let mut entries: Vec<(String, Value)> = names.into_iter().collect();
     entries.sort_by(|(a, _), (b, _)| a.cmp(b));
     for (name, value) in entries {
-        if schema::find(section, &name).is_some() {
-            known.insert(name, with_origin(value.kind, origin));
+        let key = format!("{section}.{name}");
+        let Some(entry) = schema::find(section, &name) else {
+            problems.push(unknown(&key, &value.kind, origin));
+            continue;
+        };
+        // Refused here because a table forgets its origin in the merge.
+        if matches!(value.kind, ValueKind::Table(_)) && entry.shape != Shape::Map {
+            problems.push(Problem {
+                key,
+                value: None,
+                origin: Some(origin.to_owned()),
+                message: match entry.shape {
+                    Shape::Rules => {
+                        "must be a list of rules: [[roles.rules]] with two brackets".to_owned()
+                    }
+                    _ => "must be a single value or a list, not a table".to_owned(),
+                },
+            });
         } else {
-            problems.push(unknown(&format!("{section}.{name}"), &value.kind, origin));
+            known.insert(name, with_origin(value.kind, origin));
         }
     }
     known

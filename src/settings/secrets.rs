@@ -15,8 +15,8 @@ const MAX_SECRET: u64 = 64 * 1024;
 
 /// What became of a secret and its `_file` twin.
 pub(super) enum Found {
-    /// It is set and usable.
-    Secret(SecretString),
+    /// It is set and usable; the key is the one that set it, the secret's own or its twin's.
+    Secret(SecretString, &'static str),
     /// Neither the value nor the file is set.
     NotSet,
     /// It is set and was refused; the problem is recorded.
@@ -39,7 +39,7 @@ pub(super) fn read(reader: &mut Reader<'_>, key: &'static str, file_key: &'stati
             Found::Refused
         }
         (false, true) => match check(&value) {
-            Ok(()) => Found::Secret(SecretString::from(value)),
+            Ok(()) => Found::Secret(SecretString::from(value), key),
             Err(message) => {
                 reader.refuse(key, message.to_owned());
                 Found::Refused
@@ -48,7 +48,7 @@ pub(super) fn read(reader: &mut Reader<'_>, key: &'static str, file_key: &'stati
         (true, false) => match read_file(&file) {
             Ok((secret, mode)) => {
                 reader.warnings.extend(exposure(file_key, &file, mode));
-                Found::Secret(secret)
+                Found::Secret(secret, file_key)
             }
             Err(message) => {
                 reader.refuse(file_key, message);

@@ -5,6 +5,8 @@ mod audit_forgeries;
 #[cfg(test)]
 mod audit_format;
 #[cfg(test)]
+mod cli;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod sandbox;

@@ -42,9 +42,11 @@ fn opa_credentials(r: &mut Reader<'_>) -> Option<OpaCredentials> {
     let id = id?;
     match (id.is_empty(), secret, token) {
         (_, Found::Refused, _) | (_, _, Found::Refused) => None,
-        (false, Found::Secret(secret), Found::NotSet) => Some(OpaCredentials::Key { id, secret }),
-        (true, Found::NotSet, Found::Secret(token)) => {
-            header_safe(r, "opa.token", token).map(OpaCredentials::Token)
+        (false, Found::Secret(secret, _), Found::NotSet) => {
+            Some(OpaCredentials::Key { id, secret })
+        }
+        (true, Found::NotSet, Found::Secret(token, key)) => {
+            header_safe(r, key, token).map(OpaCredentials::Token)
         }
         (true, Found::NotSet, Found::NotSet) => {
             r.refuse(
@@ -62,13 +64,13 @@ fn opa_credentials(r: &mut Reader<'_>) -> Option<OpaCredentials> {
             );
             None
         }
-        (true, Found::Secret(_), Found::NotSet) => {
+        (true, Found::Secret(..), Found::NotSet) => {
             r.refuse("opa.key_id", "is required with opa.key_secret".to_owned());
             None
         }
-        (_, _, Found::Secret(_)) => {
+        (_, _, Found::Secret(_, key)) => {
             r.refuse(
-                "opa.token",
+                key,
                 "a key (opa.key_id, opa.key_secret) and a token (opa.token, opa.token_file) are \
                  both set; remove one of the two"
                     .to_owned(),
@@ -81,7 +83,7 @@ fn opa_credentials(r: &mut Reader<'_>) -> Option<OpaCredentials> {
 pub(super) fn opsera(r: &mut Reader<'_>) -> Option<OpseraSettings> {
     let base_url = base_url(r, "opsera.base_url", "\"https://app.opsera.io\"");
     let token = match secrets::read(r, "opsera.token", "opsera.token_file") {
-        Found::Secret(token) => header_safe(r, "opsera.token", token),
+        Found::Secret(token, key) => header_safe(r, key, token),
         Found::NotSet => {
             r.refuse(
                 "opsera.token",
@@ -129,7 +131,7 @@ pub(super) fn owner(r: &mut Reader<'_>) -> Result<Option<Address>, String> {
 
 pub(super) fn notify(r: &mut Reader<'_>) -> Option<NotifySettings> {
     let webhook_url = match secrets::read(r, "notify.webhook_url", "notify.webhook_url_file") {
-        Found::Secret(address) => webhook(r, address).map(Some),
+        Found::Secret(address, key) => webhook(r, key, address).map(Some),
         Found::NotSet => Some(None),
         Found::Refused => None,
     };
@@ -147,13 +149,13 @@ pub(super) fn notify(r: &mut Reader<'_>) -> Option<NotifySettings> {
     })
 }
 
-fn webhook(r: &mut Reader<'_>, address: SecretString) -> Option<SecretString> {
+fn webhook(r: &mut Reader<'_>, key: &str, address: SecretString) -> Option<SecretString> {
     let problem = match Url::parse(address.expose_secret()) {
         Err(error) => Some(format!("is not an address of a server: {error}")),
         Ok(url) => r.url_problem(&url),
     };
     if let Some(problem) = problem {
-        r.refuse("notify.webhook_url", problem);
+        r.refuse(key, problem);
         return None;
     }
     Some(address)

@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
     fn new(layers: &'a Layers) -> Self {
         Self {
             layers,
-            problems: Vec::new(),
+            problems: layers.problems.clone(),
             warnings: layers.warnings.clone(),
         }
     }
@@ -350,18 +350,19 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Where a value came from; a table that was merged does not know, but its entries do.
 fn origin(value: &Value) -> Option<String> {
+    let inside = match &value.kind {
+        ValueKind::Table(table) => table.values().find_map(origin),
+        _ => None,
+    };
     value
         .origin()
         .filter(|origin| *origin != DEFAULT_ORIGIN)
         .map(str::to_owned)
+        .or(inside)
 }
 
 fn part_key(key: &str, name: &str) -> String {
     format!("{key}.{}", show::quoted(name))
-}
-
-#[cfg(test)]
-pub(super) fn known_keys() -> impl Iterator<Item = &'static str> {
-    schema::ENTRIES.iter().map(|entry| entry.key)
 }
