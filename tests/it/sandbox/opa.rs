@@ -78,6 +78,10 @@ async fn another_team_and_another_path_are_not_found() {
     let bench = Bench::empty().await;
     let url = format!("{}/v1/teams/other/users", bench.sandbox.opa_url());
     assert_eq!(bench.opa_at(&url).await.status, 404);
+    let url = url.replace("/users", "/service_token");
+    let body = json!({"key_id": bench.sandbox.key_id(), "key_secret": bench.sandbox.key_secret()});
+    let mint = bench.client.post(url).json(&body);
+    assert_eq!(reply(mint).await.unwrap().status, 404);
     assert_eq!(bench.opa("/projects").await.status, 404);
     assert_eq!(bench.opa("/users/nobody").await.status, 404);
     assert_eq!(bench.opa("/users/nobody/groups").await.status, 404);
