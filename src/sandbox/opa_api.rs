@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::journal::Effect;
 use super::paging::{BadParameter, Links, Page, PageRequest};
-use super::team::{DefaultListing, Group, Person, SharedTeam, TeamState, UserKind, Visibility};
+use super::people::{Group, Person, UserKind, Visibility};
+use super::team::{DefaultListing, SharedTeam, TeamState};
 use super::wire::{
     MintRequest, Minted, OpaDetails, OpaGroup, OpaList, OpaUser, opa_error, opa_parameter_error,
 };
