@@ -22,6 +22,9 @@ pub enum Visibility {
     Listed,
     /// No listing shows it; reading it by name finds it.
     Hidden,
+    /// `GET /users` shows it in its place and once more at the end, as if it had moved between
+    /// the pages.
+    Twice,
 }
 
 /// A person to add.

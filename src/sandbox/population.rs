@@ -205,7 +205,7 @@ impl Founder<'_> {
             }
             Story::Renamed => {
                 let mut person = person;
-                let new = format!("{}-{}@{DOMAIN}", member.local, "weiss");
+                let new = format!("{}-weiss@{DOMAIN}", member.local);
                 person.email = Some(new.clone());
                 self.aliases.push((email, new));
                 self.both(person, account)

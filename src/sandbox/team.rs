@@ -85,7 +85,7 @@ impl Team {
             default_listing: DefaultListing::default(),
             origin: String::new(),
             // The shapes of the links differ from seed to seed.
-            pages_served: rng.random_range(0..5),
+            pages_served: rng.random_range(0..6),
             rng,
         };
         Self {
