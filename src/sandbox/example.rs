@@ -42,7 +42,8 @@ impl Sandbox {
     /// caller. It holds the sandbox's own credentials, which open nothing else.
     pub fn settings_toml(&self) -> String {
         let mut text = format!(
-            "[opa]\nbase_url = {}\nteam = {}\nkey_id = {}\nkey_secret = {}\n\n\
+            "[opa]\nbase_url = {}\nteam = {}\nkey_id = {}\nkey_secret = {}\n\
+             requests_per_second = 200\nburst = 50\n\n\
              [opsera]\nbase_url = {}\ntoken = {}\ntoken_owner = {}\n",
             quoted(self.opa_url()),
             quoted(&self.team()),
@@ -52,6 +53,8 @@ impl Sandbox {
             quoted(&self.opsera_token()),
             quoted(TOKEN_OWNER),
         );
+        // Loopback needs no politeness, and a demonstration no patience.
+        text.push_str("requests_per_second = 200\nburst = 50\n");
         if self.has_example() {
             self.write_policy(&mut text);
         }

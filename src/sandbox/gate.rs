@@ -206,7 +206,10 @@ impl Passage<'_> {
 impl Gate {
     fn received(&self, parts: &axum::http::request::Parts, body: &[u8]) -> Received {
         let raw_path = parts.uri.path();
-        let below = raw_path.strip_prefix(&self.base).unwrap_or(raw_path);
+        let below = raw_path
+            .strip_prefix(&self.base)
+            .filter(|rest| rest.starts_with('/'))
+            .unwrap_or(raw_path);
         let mut body: Option<Value> = serde_json::from_slice(body).ok();
         if let Some(secret) = body.as_mut().and_then(|b| b.get_mut("key_secret")) {
             *secret = Value::from("…");
@@ -223,15 +226,15 @@ impl Gate {
                 .into_owned()
                 .collect(),
             body,
-            authorised: is_open(self.api, &parts.method, below)
+            authorised: is_open(self.api, &parts.method, raw_path)
                 || (self.credential)(&parts.headers),
         }
     }
 }
 
-/// Minting is the one call without a bearer token.
-fn is_open(api: Api, method: &Method, below: &str) -> bool {
-    api == Api::Opa && *method == Method::POST && below == "/service_token"
+/// Minting is the one call without a bearer token, also of a Team that is not there.
+fn is_open(api: Api, method: &Method, path: &str) -> bool {
+    api == Api::Opa && *method == Method::POST && path.ends_with("/service_token")
 }
 
 /// The bearer token of a request.

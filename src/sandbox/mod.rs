@@ -18,6 +18,7 @@ mod names;
 mod opa_api;
 mod opsera_api;
 mod paging;
+mod people;
 mod population;
 mod server;
 mod stories;
@@ -37,7 +38,8 @@ pub use self::accounts::{
 };
 pub use self::faults::{Answer, Fault, Misbehaviour};
 pub use self::journal::{Api, Effect, Entry, Journal, Received};
-pub use self::team::{DefaultListing, Group, Person, PersonSeed, Team, UserKind, Visibility};
+pub use self::people::{Group, Person, PersonSeed, UserKind, Visibility};
+pub use self::team::{DefaultListing, Team};
 pub use self::weather::FaultOptions;
 pub use self::wire::AnswerShape;
 

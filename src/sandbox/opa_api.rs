@@ -13,7 +13,8 @@ use serde_json::json;
 
 use super::journal::Effect;
 use super::paging::{BadParameter, Links, Page, PageRequest};
-use super::team::{DefaultListing, Group, Person, SharedTeam, TeamState, UserKind, Visibility};
+use super::people::{Group, Person, UserKind, Visibility};
+use super::team::{DefaultListing, SharedTeam, TeamState};
 use super::wire::{
     MintRequest, Minted, OpaDetails, OpaGroup, OpaList, OpaUser, opa_error, opa_parameter_error,
 };
@@ -94,8 +95,14 @@ async fn users(State(team): State<SharedTeam>, uri: Uri, Query(query): Parameter
         Ok(filter) => filter,
         Err(BadParameter(path, message)) => return opa_parameter_error(path, message),
     };
-    state.page(&uri, &query, TeamState::records, |state, index| {
-        let person = state.person(index).filter(|person| filter.wants(person))?;
+    // A second lap shows the records that are listed twice.
+    let total = |state: &TeamState| state.records() * 2;
+    state.page(&uri, &query, total, |state, position| {
+        let again = position.checked_sub(state.records());
+        let person = state
+            .person(again.unwrap_or(position))
+            .filter(|person| again.is_none() || person.visibility == Visibility::Twice)
+            .filter(|person| filter.wants(person))?;
         Some(state.user(person))
     })
 }
@@ -154,7 +161,7 @@ async fn users_of_group(
     let total = |_: &TeamState| members.len();
     state.page(&uri, &query, total, |state, position| {
         let person = state.person(*members.get(position)?)?;
-        let listed = person.status != "DELETED" && person.visibility == Visibility::Listed;
+        let listed = person.status != "DELETED" && person.visibility != Visibility::Hidden;
         listed.then(|| state.user(person))
     })
 }
@@ -198,7 +205,7 @@ impl Filter {
         };
         let name = person.name.to_lowercase();
         right_status
-            && person.visibility == Visibility::Listed
+            && person.visibility != Visibility::Hidden
             && self.id.as_ref().is_none_or(|id| *id == person.id)
             && (self.contains.as_ref()).is_none_or(|text| name.contains(text.as_str()))
             && (self.starts_with.as_ref()).is_none_or(|text| name.starts_with(text.as_str()))

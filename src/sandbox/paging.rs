@@ -150,7 +150,7 @@ impl Links<'_> {
         let mut links = Vec::new();
         if let Some(cursor) = prev {
             let target = self.target(cursor, "&prev=true");
-            links.push(match self.shape % 5 {
+            links.push(match self.shape % 6 {
                 0 | 1 => format!("<{target}>; rel=\"prev\""),
                 2 => format!("<{target}>; rel=prev"),
                 3 => format!("<{target}>;title=\"the page before, again\";rel=\"prev previous\""),
@@ -159,7 +159,7 @@ impl Links<'_> {
         }
         if let Some(cursor) = next {
             let target = self.target(cursor, "");
-            links.push(match self.shape % 5 {
+            links.push(match self.shape % 6 {
                 0 | 1 => format!("<{target}>; rel=\"next\""),
                 2 => format!("<{target}>; rel=next"),
                 3 => format!("<{target}>;title=\"more; rel=\\\"prev\\\", and more\";rel=\"next\""),
@@ -181,7 +181,9 @@ impl Links<'_> {
     }
 
     fn target(&self, cursor: usize, rest: &str) -> String {
-        let mut target = format!("{}{}?", self.origin, self.path);
+        // A reference without host is as good as one with it (RFC 8288, 3.1).
+        let origin = if self.shape % 6 == 5 { "" } else { self.origin };
+        let mut target = format!("{origin}{}?", self.path);
         for (name, value) in &self.query {
             let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
             // Writing to a string cannot fail.

@@ -10,8 +10,9 @@ use super::Mistake;
 use super::accounts::{AccountSeed, Accounts, SITE_ROLES, Standing};
 use super::example::{ACCESS_GROUP, BREAK_GLASS, DOMAIN, RETIRED_GROUP, ROLE_GROUPS, TOKEN_OWNER};
 use super::names::{DEPARTMENTS, ELSEWHERE, FIRST, LAST};
+use super::people::{PersonSeed, UserKind};
 use super::stories::{Story, cast};
-use super::team::{PersonSeed, Team, UserKind};
+use super::team::Team;
 use crate::clock::Timestamp;
 
 /// The first accounts were made at this time (2019-03-04T09:00:00Z), in seconds.
@@ -204,7 +205,7 @@ impl Founder<'_> {
             }
             Story::Renamed => {
                 let mut person = person;
-                let new = format!("{}-{}@{DOMAIN}", member.local, "weiss");
+                let new = format!("{}-weiss@{DOMAIN}", member.local);
                 person.email = Some(new.clone());
                 self.aliases.push((email, new));
                 self.both(person, account)
@@ -240,9 +241,7 @@ impl Founder<'_> {
             }
             Story::UnknownStatus => self.both(person.status("SUSPENDED"), account),
             Story::LookAlike => {
-                let email = email
-                    .replacen('a', "\u{430}", 1)
-                    .replacen('o', "\u{43e}", 1);
+                let email = format!("{}@{DOMAIN}", look_alike(&member.local));
                 let mut member = member.clone();
                 member.role_group = None;
                 self.both(member.person(), addressed(member.account(), email))
@@ -290,4 +289,19 @@ impl Founder<'_> {
 fn addressed(mut account: AccountSeed, email: String) -> AccountSeed {
     account.email = Some(email);
     account
+}
+
+/// `local` with one Latin letter replaced by the Cyrillic one that looks the same.
+fn look_alike(local: &str) -> String {
+    let pairs = [
+        ('a', "\u{430}"),
+        ('e', "\u{435}"),
+        ('o', "\u{43e}"),
+        ('i', "\u{456}"),
+    ];
+    let pair = pairs.into_iter().find(|(latin, _)| local.contains(*latin));
+    pair.map_or_else(
+        || local.to_owned(),
+        |(latin, cyrillic)| local.replacen(latin, cyrillic, 1),
+    )
 }

@@ -110,3 +110,46 @@ pub(super) fn cast(users: u32, rng: &mut StdRng) -> Vec<Story> {
     stories.shuffle(rng);
     stories
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+
+    fn count(users: u32, wanted: &[Story]) -> usize {
+        let stories = cast(users, &mut StdRng::seed_from_u64(1));
+        assert_eq!(stories.len(), usize::try_from(users).unwrap());
+        stories.iter().filter(|s| wanted.contains(s)).count()
+    }
+
+    #[test]
+    fn however_large_the_organisation_its_first_plan_passes_the_default_guards() {
+        let leavers = [
+            Story::Disabled,
+            Story::DisabledOwner,
+            Story::Deleted,
+            Story::OutOfGroup,
+        ];
+        for users in [100, 250, 1000, 100_000] {
+            assert!((6..=25).contains(&count(users, &leavers)), "{users}");
+            assert!(count(users, &[Story::NewAdministrator]) <= 2, "{users}");
+            assert!(count(users, &[Story::Mover]) <= 100, "{users}");
+            assert!(count(users, &[Story::Joiner]) <= 50, "{users}");
+        }
+    }
+
+    #[test]
+    fn every_story_is_told_once_there_is_room() {
+        for (story, ..) in SHARES {
+            assert!(count(ROOM_FOR_ALL, &[story]) > 0, "{story:?}");
+        }
+    }
+
+    #[test]
+    fn an_organisation_too_small_for_stories_is_mostly_in_step() {
+        assert_eq!(count(0, &[Story::InStep]), 0);
+        assert_eq!(count(1, &[Story::InStep]), 1);
+        assert_eq!(count(10, &[Story::InStep]), 8);
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rolecall::clock::Clock as _;
 use rolecall::sandbox::{
     AccountSeed, Answer, Effect, Fault, FaultOptions, Misbehaviour, Sandbox, SandboxOptions,
 };
@@ -22,9 +23,12 @@ async fn a_cut_after_the_effect_leaves_the_effect_and_no_answer() {
     let (bench, jane) = with_jane().await;
     let cut = Fault::opsera(Misbehaviour::CutAfterEffect).on("DELETE", "/user/");
     bench.sandbox.inject(cut);
+    // On a connection that was used before, where a client may be tempted to send again.
+    assert_eq!(bench.opsera("GET", &jane).await.status, 200);
     let outcome = bench.try_opsera("DELETE", &jane, None).await;
     assert!(outcome.is_err(), "the client must see a transport error");
     assert_eq!(bench.sandbox.opsera().deactivations().len(), 1);
+    assert_eq!(bench.sandbox.journal().writes().len(), 1);
     let entry = bench.sandbox.journal().entries().pop().unwrap();
     assert!(matches!(entry.effect, Effect::Deactivated { .. }));
     assert_eq!(entry.status, None);
@@ -191,10 +195,25 @@ async fn the_error_rate_makes_about_that_share_fail() {
 async fn latency_passes_on_the_clock() {
     let latency = Duration::from_secs(3);
     let bench = Bench::with(|options| options.faults.latency = latency).await;
-    let before = rolecall::clock::Clock::monotonic(bench.clock.as_ref());
+    let before = bench.clock.monotonic();
     bench.opsera("GET", "/users").await;
-    let passed = rolecall::clock::Clock::monotonic(bench.clock.as_ref()) - before;
-    assert_eq!(passed, latency);
+    assert_eq!(bench.clock.monotonic(), before + latency);
+}
+
+#[tokio::test]
+async fn a_stopped_sandbox_gives_its_ports_back() {
+    let bench = Bench::empty().await;
+    let port = |url: &str| url.rsplit_once(':').unwrap().1.parse().unwrap();
+    let options = SandboxOptions {
+        opa_port: port(bench.sandbox.opa_url()),
+        opsera_port: port(bench.sandbox.opsera_url()),
+        ..SandboxOptions::empty(bench.clock.clone())
+    };
+    assert_eq!(bench.opsera("GET", "/users").await.status, 200);
+    let opa_url = bench.sandbox.opa_url().to_owned();
+    bench.sandbox.stop().await;
+    let second = Sandbox::start(options).await.unwrap();
+    assert_eq!(second.opa_url(), opa_url);
 }
 
 #[tokio::test]

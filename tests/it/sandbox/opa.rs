@@ -25,6 +25,23 @@ fn next_link(reply: &Reply) -> Option<String> {
     (!target.contains("prev=true")).then_some(target)
 }
 
+/// The link whose target leads back, made absolute.
+fn prev_link(bench: &Bench, reply: &Reply) -> Option<String> {
+    let values = reply.headers.get_all("link").iter();
+    let text: String = values.map(|value| value.to_str().unwrap()).collect();
+    let mut targets = text.split('<').filter_map(|part| part.split_once('>'));
+    let (target, _) = targets.find(|(target, _)| target.contains("prev=true"))?;
+    Some(absolute(bench, target))
+}
+
+fn absolute(bench: &Bench, target: &str) -> String {
+    if target.starts_with('/') {
+        format!("{}{target}", bench.sandbox.opa_url())
+    } else {
+        target.to_owned()
+    }
+}
+
 async fn names(bench: &Bench, path: &str) -> Vec<String> {
     let mut reply = bench.opa(path).await;
     let mut names = Vec::new();
@@ -32,7 +49,7 @@ async fn names(bench: &Bench, path: &str) -> Vec<String> {
         assert_eq!(reply.status, 200, "{}", reply.text);
         names.extend(column(&reply.json()["list"], "name"));
         match next_link(&reply) {
-            Some(link) => reply = bench.opa_at(&link).await,
+            Some(link) => reply = bench.opa_at(&absolute(bench, &link)).await,
             None => return names,
         }
     }
@@ -78,6 +95,10 @@ async fn another_team_and_another_path_are_not_found() {
     let bench = Bench::empty().await;
     let url = format!("{}/v1/teams/other/users", bench.sandbox.opa_url());
     assert_eq!(bench.opa_at(&url).await.status, 404);
+    let url = url.replace("/users", "/service_token");
+    let body = json!({"key_id": bench.sandbox.key_id(), "key_secret": bench.sandbox.key_secret()});
+    let mint = bench.client.post(url).json(&body);
+    assert_eq!(reply(mint).await.unwrap().status, 404);
     assert_eq!(bench.opa("/projects").await.status, 404);
     assert_eq!(bench.opa("/users/nobody").await.status, 404);
     assert_eq!(bench.opa("/users/nobody/groups").await.status, 404);
@@ -125,6 +146,11 @@ async fn listings_show_what_their_status_says() {
     assert_eq!(names(&bench, "/users").await, ["ada", "dee", "robot"]);
     team.set_visibility("ada", Visibility::Hidden).unwrap();
     assert_eq!(names(&bench, "/users").await, ["dee", "robot"]);
+    team.set_visibility("dee", Visibility::Twice).unwrap();
+    assert_eq!(
+        names(&bench, "/users?count=1").await,
+        ["dee", "robot", "dee"]
+    );
     let found = bench.opa("/users/ada").await.json();
     assert_eq!(found["status"], "ACTIVE");
     assert_eq!(found["details"]["email"], "x@example.com");
@@ -137,7 +163,7 @@ async fn listings_show_what_their_status_says() {
 
 #[tokio::test]
 async fn pages_are_joined_by_links_in_both_directions() {
-    for seed in 0..5 {
+    for seed in 0..6 {
         let bench = Bench::with(|options| options.seed = seed).await;
         let expected: Vec<String> = (0..23).map(|n| format!("person {n:02}")).collect();
         for name in &expected {
@@ -154,6 +180,12 @@ async fn pages_are_joined_by_links_in_both_directions() {
             names(&bench, "/users?count=5&descending=true").await,
             backwards
         );
+        let first = bench.opa("/users?count=5").await;
+        assert_eq!(prev_link(&bench, &first), None);
+        let second = absolute(&bench, &next_link(&first).unwrap());
+        let second = bench.opa_at(&second).await;
+        let back = prev_link(&bench, &second).unwrap();
+        assert_eq!(bench.opa_at(&back).await.text, first.text);
         bench.sandbox.opa().page_cap(Some(3));
         assert_eq!(names(&bench, "/users?count=1000").await, expected);
         assert_eq!(bench.opa("/users?count=none").await.status, 400);

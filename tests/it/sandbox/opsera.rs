@@ -26,7 +26,7 @@ async fn the_listing_is_one_array_of_active_accounts_that_can_be_filtered() {
     assert_eq!(all.json()[0]["active"], true);
     assert!(all.json()[0].get("siteRole").is_none());
     let filtered = bench.opsera("GET", "/users?email=*@example.com").await;
-    assert_eq!(column(&filtered.json(), "_id"), [jane.clone()]);
+    assert_eq!(column(&filtered.json(), "_id"), [jane.as_str()]);
     let filtered = bench
         .opsera("GET", &format!("/users?id={bob},{jane}"))
         .await;

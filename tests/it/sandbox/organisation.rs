@@ -58,6 +58,38 @@ async fn the_example_is_mostly_in_step_and_few_must_go() {
 }
 
 #[tokio::test]
+async fn some_roles_differ_and_few_become_administrators() {
+    for seed in 1..6 {
+        let options = SandboxOptions {
+            seed,
+            ..SandboxOptions::default()
+        };
+        let sandbox = Sandbox::start(options).await.unwrap();
+        let (mut changes, mut grants) = (0, 0);
+        for person in sandbox.opa().people() {
+            let groups = sandbox.opa().groups_of(&person.name);
+            let has = |group: &str| groups.iter().any(|g| g == group);
+            let desired = match () {
+                () if has("opsera-admins") => "Administrators",
+                () if has("security-team") || has("security-oncall") => "SecurityManagers",
+                () if has("opsera-auditors") => "Auditors",
+                () if has("opsera-power-users") => "PowerUsers",
+                () => "Users",
+            };
+            let account = person.email.and_then(|email| sandbox.opsera().get(&email));
+            let Some(account) = account else { continue };
+            if person.status == "ACTIVE" && account.site_role != desired {
+                assert!(has("opsera-users"), "{}", person.name);
+                changes += 1;
+                grants += i32::from(desired == "Administrators");
+            }
+        }
+        assert!((4..=15).contains(&changes), "{changes} changes");
+        assert!((1..=2).contains(&grants), "{grants} new administrators");
+    }
+}
+
+#[tokio::test]
 async fn its_settings_name_everything_that_is_needed() {
     let sandbox = Sandbox::start(SandboxOptions::default()).await.unwrap();
     let settings: toml_text::Settings = toml_text::read(&sandbox.settings_toml());
@@ -112,7 +144,7 @@ mod toml_text {
         let mut section = String::new();
         for line in text.lines() {
             if let Some(name) = line.strip_prefix('[') {
-                section = name.trim_matches(['[', ']']).to_owned();
+                name.trim_matches(['[', ']']).clone_into(&mut section);
             } else if let Some((key, value)) = line.split_once(" = ") {
                 let values = settings.entry(section.clone()).or_default();
                 values.insert(key.to_owned(), value.trim_matches('"').to_owned());
