@@ -3,7 +3,7 @@
 use super::last_look::{AccountLook, PersonLook, look_at_account, look_at_person};
 use super::settle::read_outcome;
 use super::state::{ActionState, Closing, Effect};
-use super::worker::{Applied, CONSECUTIVE_FAILURES, Memory, StopReason, Worker};
+use super::worker::{Applied, CONSECUTIVE_FAILURES, Memory, StopReason, Worker, leave_open};
 use crate::directory::{Answer, CallError};
 use crate::domain::{Evidence, NewAccount, OpaName};
 use crate::plan::{Change, PlannedAction};
@@ -205,7 +205,7 @@ impl Worker<'_> {
     async fn not_found(&self, queued: &QueuedAction, error: &CallError) -> Closing {
         let failed = |words: String| Closing::new(ActionState::Failed, Effect::DidNotHappen, words);
         match (&queued.action.change, read_outcome(self.opsera.reader(), &queued.action).await) {
-            (Change::Create { .. }, _) => failed(error.to_string()),
+            (Change::Create { .. }, _) | (_, Err(_)) => failed(error.to_string()),
             (Change::Deactivate { .. }, Ok(read)) if read.state.is_done() => {
                 Closing::new(ActionState::Already, Effect::DidNotHappen, "the account is gone")
             }
@@ -214,7 +214,6 @@ impl Worker<'_> {
                 "{error}, but the account exists: is opsera.site_role_path right for this tenant?"
             )),
             (_, Ok(_)) => failed(format!("{error}, but the account exists and is active")),
-            (_, Err(_)) => failed(error.to_string()),
         }
     }
 
@@ -246,7 +245,7 @@ impl Worker<'_> {
                 self.store
                     .note_attempt(self.scribe, self.run, queued, status, &words)
                     .await?;
-                self.leave_open(queued, &words, applied);
+                leave_open(queued, &words, applied);
             }
         }
         Ok(())

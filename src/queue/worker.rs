@@ -233,7 +233,7 @@ impl Worker<'_> {
                     return self.close(&queued, &closing, applied).await;
                 }
                 Ready::Unreadable(words) => {
-                    self.leave_open(&queued, &words, applied);
+                    leave_open(&queued, &words, applied);
                     return Ok(Next::Continue);
                 }
                 Ready::Stop(reason) => {
@@ -290,16 +290,6 @@ impl Worker<'_> {
         }
     }
 
-    /// The row stays `in_flight`: the next run settles it before anything else (A7).
-    pub(super) fn leave_open(&self, queued: &QueuedAction, words: &str, applied: &mut Applied) {
-        tracing::warn!(action = queued.id, "the outcome of a request is not known");
-        let message = format!("{words}; the next run finds out before it does anything");
-        applied.progress.insert(
-            queued.position,
-            progress(ActionStatus::Failed, queued, Some(message), true),
-        );
-    }
-
     /// The run stops before this action's next request.
     async fn set_aside(
         &self,
@@ -316,7 +306,7 @@ impl Worker<'_> {
             StopReason::Unauthorized(words) | StopReason::Breaker(words) => words,
         };
         if unknown {
-            self.leave_open(queued, words, applied);
+            leave_open(queued, words, applied);
         } else {
             self.store
                 .put_back(self.scribe, self.run, queued, None, words)
@@ -357,6 +347,16 @@ impl Worker<'_> {
         );
         Ok(Next::Continue)
     }
+}
+
+/// The row stays `in_flight`: the next run settles it before anything else (A7).
+pub(super) fn leave_open(queued: &QueuedAction, words: &str, applied: &mut Applied) {
+    tracing::warn!(action = queued.id, "the outcome of a request is not known");
+    let message = format!("{words}; the next run finds out before it does anything");
+    applied.progress.insert(
+        queued.position,
+        progress(ActionStatus::Failed, queued, Some(message), true),
+    );
 }
 
 fn progress(

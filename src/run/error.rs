@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use crate::audit::AuditError;
 use crate::directory::{Api, CallError, ClientError};
-use crate::store::StoreError;
+use crate::store::{LockError, StoreError};
 
 /// Why a run could not be done (exit 1).
 #[derive(Debug, thiserror::Error)]
@@ -53,8 +53,8 @@ pub enum RunError {
     #[error("interrupted: no new request was started, and everything that was sent is recorded")]
     Interrupted,
     /// The lock file could not be used.
-    #[error("the run lock could not be taken")]
-    Lock(#[source] std::io::Error),
+    #[error(transparent)]
+    Lock(#[from] LockError),
 }
 
 /// An error and its causes in one line, none of them twice.

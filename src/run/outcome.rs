@@ -165,9 +165,8 @@ pub fn failed_before_start(
 /// The exit status of `sync` (§1). `differences_count` is `--exit-code`.
 pub fn exit_status(report: &Report, differences_count: bool) -> ExitStatus {
     match report.outcome {
-        Outcome::InSync | Outcome::Applied => ExitStatus::Done,
         Outcome::ChangesPending if differences_count => ExitStatus::Differences,
-        Outcome::ChangesPending => ExitStatus::Done,
+        Outcome::InSync | Outcome::Applied | Outcome::ChangesPending => ExitStatus::Done,
         Outcome::Held => ExitStatus::Held,
         Outcome::Partial => ExitStatus::Partial,
         Outcome::Failed => ExitStatus::Failed,

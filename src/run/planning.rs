@@ -145,13 +145,12 @@ async fn add_joiners(
             .buffered(in_flight.max(1))
     );
     while let Some((action, findings, existing)) = checked.try_next().await? {
-        match existing {
-            Some(finding) => tally.findings.push(finding),
-            None => {
-                tally.findings.extend(findings);
-                tally.summary.create += 1;
-                tally.actions.push(action);
-            }
+        if let Some(finding) = existing {
+            tally.findings.push(finding);
+        } else {
+            tally.findings.extend(findings);
+            tally.summary.create += 1;
+            tally.actions.push(action);
         }
     }
     Ok(())

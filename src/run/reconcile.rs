@@ -47,7 +47,9 @@ pub async fn run(context: &Context, request: &RunRequest) -> RunResult {
     };
     let store_path = &settings.store.path;
     // Before the lock's file appears beside it: a store that was lost must not be made anew.
-    if let Err(error) = refuse_lost_store(store_path, settings.audit.checkpoint_file.as_deref()) {
+    if let Some(checkpoints) = &settings.audit.checkpoint_file
+        && let Err(error) = refuse_lost_store(store_path, checkpoints)
+    {
         return fail(error.into());
     }
     let _lock = match RunLock::acquire(store_path, &*context.clock) {

@@ -15,7 +15,7 @@ use crate::clock::Timestamp;
 use crate::domain::{
     Address, CurrentRole, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus, SiteRole,
 };
-use crate::rules::facts::{AccountFacts, Carrier, JoinerFacts, PersonFacts, SharingAccount};
+use crate::rules::facts::{AccountFacts, Carrier, JoinerFacts, PersonFacts};
 
 #[derive(Deserialize)]
 struct PersonJson {

@@ -1,7 +1,7 @@
 //! What is remembered from run to run: who carried a key (I8, A2), since when a person has been
 //! missing (§4), which role an account was given (§5).
 
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::snapshot::Pull;
 use super::{Store, StoreError};
@@ -148,18 +148,6 @@ pub(super) async fn remember_created(
     .execute(conn)
     .await?;
     Ok(())
-}
-
-/// What is remembered of an account's role: `None` nothing, `Some(None)` uncertain.
-pub(super) async fn remembered_role(
-    conn: &mut SqliteConnection,
-    account: &OpseraId,
-) -> Result<Option<Option<String>>, StoreError> {
-    let row = sqlx::query("SELECT role FROM known_roles WHERE opsera_id = ?1")
-        .bind(account.as_str())
-        .fetch_optional(conn)
-        .await?;
-    Ok(row.map(|row| row.get(0)))
 }
 
 const STOPPED_BEING_ACTIVE: &str = "

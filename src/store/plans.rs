@@ -256,11 +256,11 @@ impl Store {
         }));
         entry.reason.clone_from(&decider.reason);
         append(&mut tx, scribe, entry).await?;
-        let decided = find(&mut tx, id)
+        let after = find(&mut tx, id)
             .await?
             .ok_or_else(|| self.conflict(format!("plan {id} should be there")))?;
         self.commit(tx).await?;
-        Ok(Ok(decided))
+        Ok(Ok(after))
     }
 
     /// Notes that an approved plan without actions has had its effect: the run went through.

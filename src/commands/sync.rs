@@ -1,0 +1,81 @@
+//! `rolecall sync`: one reconciliation.
+
+use std::io::IsTerminal as _;
+
+use crate::audit::Actor;
+use crate::cli::{GlobalArgs, ReportFormat, SyncArgs};
+use crate::clock::SystemClock;
+use crate::exit::ExitStatus;
+use crate::ids::RunId;
+use crate::lifecycle::stop_on_signals;
+use crate::progress::{Progress, Visibility};
+use crate::report::{Format, Mode, Report, render};
+use crate::run::{
+    Context, Kinds, RunRequest, RunResult, exit_status, failed_before_start, run as reconcile,
+};
+use crate::ui;
+
+pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<ExitStatus> {
+    let clock = SystemClock::shared();
+    let request = RunRequest {
+        id: RunId::random(),
+        mode: if args.dry_run {
+            Mode::DryRun
+        } else {
+            Mode::Apply
+        },
+        kinds: Kinds::only(args.only.iter().map(|kind| (*kind).into())),
+        stop: stop_on_signals()?,
+        progress: Progress::on_stderr(if global.quiet > 0 {
+            Visibility::Silent
+        } else {
+            Visibility::OnTerminal
+        }),
+    };
+    let started_at = clock.now();
+    let settings = match super::load_settings(global) {
+        Ok(loaded) => loaded.settings,
+        Err(error) => {
+            // Scripts read the report whatever happened; people read the error below it.
+            let words = format!("{error:#}");
+            let report = failed_before_start(&request, started_at, clock.now(), words);
+            print(global, args, &report)?;
+            return Err(error);
+        }
+    };
+    let context = Context {
+        settings,
+        clock: clock.clone(),
+        actor: Actor::of_this_process(),
+    };
+    match reconcile(&context, &request).await {
+        RunResult::AnotherRun(words) => {
+            ui::note(&format!("rolecall: {}\n", ui::terminal_safe(&words)), global.colour());
+            Ok(ExitStatus::AnotherRun)
+        }
+        RunResult::Finished(finished) => {
+            print(global, args, &finished.report)?;
+            if let Some(error) = &finished.report.error {
+                ui::note(&format!("error: {}\n", ui::terminal_safe(error)), global.colour());
+            }
+            Ok(exit_status(&finished.report, args.exit_code))
+        }
+    }
+}
+
+fn print(global: &GlobalArgs, args: &SyncArgs, report: &Report) -> anyhow::Result<()> {
+    let on_terminal = args.output.is_none() && std::io::stdout().is_terminal();
+    let format = match args.format {
+        Some(ReportFormat::Table) => Format::Table,
+        Some(ReportFormat::Json) => Format::Json,
+        Some(ReportFormat::Markdown) => Format::Markdown,
+        Some(ReportFormat::Html) => Format::Html,
+        Some(ReportFormat::Csv) => Format::Csv,
+        None if on_terminal => Format::Table,
+        None => Format::Json,
+    };
+    let mut sink = ui::Sink::open(args.output.as_deref(), global.colour())?;
+    render(report, format, ui::table_style(global, on_terminal), &mut sink)?;
+    sink.finish()?;
+    Ok(())
+}

@@ -1,0 +1,42 @@
+//! Signals: the first asks the program to stop, the second ends it at once (A10).
+
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::exit::ExitStatus;
+
+/// A token that Ctrl-C or SIGTERM cancels. Whoever holds it starts no new request, finishes what
+/// is under way and writes it down. A second signal ends the process where it stands; the next
+/// run recovers.
+///
+/// # Errors
+/// The system does not let the program listen for signals.
+pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let asked = stop.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+            if asked.is_cancelled() {
+                tracing::warn!("second signal: ending at once");
+                end_at_once();
+            }
+            tracing::warn!("stopping: finishing what is under way (a second signal ends at once)");
+            asked.cancel();
+        }
+    });
+    Ok(stop)
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a second signal must end the process whatever it waits for"
+)]
+fn end_at_once() -> ! {
+    std::process::exit(i32::from(ExitStatus::Failed.code()))
+}
