@@ -1,7 +1,14 @@
 //! A hand-made server that answers with exactly the bytes a test wants, well-formed or not, and
 //! remembers what it was asked.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "what a test stands on may fail loudly"
+)]
+
 use std::collections::VecDeque;
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,10 +53,10 @@ impl Reply {
         let body = body.as_ref();
         let mut head = format!("HTTP/1.1 {status} X\r\nconnection: close\r\n");
         if !headers.iter().any(|(name, _)| *name == "content-length") {
-            head += &format!("content-length: {}\r\n", body.len());
+            let _ = write!(head, "content-length: {}\r\n", body.len());
         }
         for (name, value) in headers {
-            head += &format!("{name}: {value}\r\n");
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         head += "\r\n";
         Self::Bytes([head.as_bytes(), body].concat())

@@ -1,5 +1,7 @@
 //! Clients of a [`BadServer`](crate::bad_server::BadServer) on a clock that the test moves.
 
+#![expect(clippy::unwrap_used, reason = "what a test stands on may fail loudly")]
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,8 +49,8 @@ fn clients_with(url: &str, credentials: OpaCredentials) -> Clients {
     let retry = RetrySettings {
         max_attempts: 5,
         base_delay: Duration::from_millis(500),
-        max_delay: Duration::from_secs(60),
-        rejected_retry: Duration::from_secs(86_400),
+        max_delay: Duration::from_mins(1),
+        rejected_retry: Duration::from_hours(24),
     };
     let opa = OpaSettings {
         base_url: url.parse().unwrap(),
@@ -58,7 +60,7 @@ fn clients_with(url: &str, credentials: OpaCredentials) -> Clients {
         requests_per_second: 10.0,
         burst: 10,
         timeout: TIMEOUT,
-        pull_timeout: Duration::from_secs(900),
+        pull_timeout: Duration::from_mins(15),
     };
     let opsera = OpseraSettings {
         base_url: url.parse().unwrap(),
@@ -69,7 +71,7 @@ fn clients_with(url: &str, credentials: OpaCredentials) -> Clients {
         burst: 5,
         max_in_flight: 4,
         timeout: TIMEOUT,
-        pull_timeout: Duration::from_secs(900),
+        pull_timeout: Duration::from_mins(15),
     };
     let transport = Transport::new(&http, clock.clone()).unwrap();
     Clients {

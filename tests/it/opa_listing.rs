@@ -94,7 +94,7 @@ async fn whatever_makes_a_page_doubtful_fails_the_listing() {
         (linked(&["a"], r#"<?count=2>; rel="next""#), "back"),
         (linked(&["a"], r#"<?offset=2; rel="next""#), "Link"),
         (
-            linked(&["a"], r#"<?o=1>; rel=next, <?o=2>; rel=next"#),
+            linked(&["a"], r"<?o=1>; rel=next, <?o=2>; rel=next"),
             "two different",
         ),
         (Reply::new(204, &[], ""), "204"),
