@@ -43,6 +43,10 @@ pub(crate) enum Reply {
     Bytes(Vec<u8>),
     /// These bytes one by one, so slowly that nobody should wait for them.
     Drip(Vec<u8>),
+    /// The first bytes at once, the others as slowly.
+    StartThenDrip(Vec<u8>, Vec<u8>),
+    /// These bytes, and then nothing while the connection stays open.
+    Stall(Vec<u8>),
     /// Nothing: the connection is closed.
     HangUp,
 }
@@ -120,14 +124,25 @@ async fn serve(mut stream: TcpStream, rule: Arc<Rule>, log: Arc<Mutex<Vec<Asked>
             let _ = stream.write_all(&bytes).await;
             let _ = stream.shutdown().await;
         }
-        Reply::Drip(bytes) => {
-            for byte in bytes {
-                if stream.write_all(&[byte]).await.is_err() {
-                    return;
-                }
-                pause().await;
-            }
+        Reply::Drip(bytes) => drip(stream, bytes).await,
+        Reply::StartThenDrip(start, rest) => {
+            let _ = stream.write_all(&start).await;
+            drip(stream, rest).await;
         }
+        Reply::Stall(bytes) => {
+            let _ = stream.write_all(&bytes).await;
+            // Until the client has had enough.
+            let _ = stream.read(&mut [0; 1]).await;
+        }
+    }
+}
+
+async fn drip(mut stream: TcpStream, bytes: Vec<u8>) {
+    for byte in bytes {
+        if stream.write_all(&[byte]).await.is_err() {
+            return;
+        }
+        pause().await;
     }
 }
 

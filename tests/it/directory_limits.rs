@@ -267,3 +267,50 @@ async fn errors_never_show_the_token() {
     assert!(error.to_string().contains("you sent"), "{error}");
     assert!(!format!("{error:?}").contains("opsera-token"), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_503_with_a_time_pauses_the_whole_client_too() {
+    let busy = Reply::new(503, &[("retry-after", "45")], "");
+    let server = BadServer::script([busy, Reply::ok(ACCOUNT)]).await;
+    let clients = clients(&server.url);
+    clients.opsera.find_user("1").await.unwrap().unwrap();
+    assert_eq!(clients.clock.monotonic(), Duration::from_secs(45));
+}
+
+#[tokio::test]
+async fn silence_in_the_array_is_bounded_and_a_slow_array_is_not() {
+    let head = "HTTP/1.1 200 X\r\nconnection: close\r\n\r\n";
+    let slow = format!(r#"{head}[{{"_id":"1"}}]"#).into_bytes();
+    let (start, drip) = slow.split_at(head.len());
+    let server = BadServer::script([Reply::StartThenDrip(start.to_vec(), drip.to_vec())]).await;
+    assert_eq!(
+        accounts(&clients(&server.url).opsera).await.unwrap(),
+        ["1"],
+        "13 bytes at 40 ms last longer than the time limit of one request"
+    );
+    let server = BadServer::script([Reply::Stall(slow[..slow.len() - 2].to_vec())]).await;
+    let clients = clients(&server.url);
+    let error = accounts(&clients.opsera).await.unwrap_err();
+    assert!(matches!(error, CallError::NoAnswer { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_stream_that_is_dropped_gives_its_place_back() {
+    let head = b"HTTP/1.1 200 X\r\ncontent-length: 99999\r\n\r\n[";
+    let many: Vec<_> = (0..600).map(|n| format!(r#"{{"_id":"{n}"}}"#)).collect();
+    let body = [head.as_slice(), many.join(",").as_bytes()].concat();
+    let server = BadServer::by(move |asked, _| {
+        if asked.line.ends_with("/users") {
+            Reply::Stall(body.clone())
+        } else {
+            Reply::ok(ACCOUNT)
+        }
+    })
+    .await;
+    let opsera = clients(&server.url).opsera;
+    for _ in 0..4 {
+        let mut stream = opsera.list_users();
+        assert_eq!(stream.next_batch().await.unwrap().unwrap().len(), 500);
+    }
+    assert!(opsera.find_user("1").await.unwrap().is_some());
+}

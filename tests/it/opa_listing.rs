@@ -1,5 +1,6 @@
 //! A listing of OPA is whole or it is an error (G0).
 
+use rolecall::clock::Clock as _;
 use rolecall::directory::{CallError, StatusFilter};
 use rolecall::domain::GroupName;
 
@@ -158,4 +159,31 @@ async fn an_unknown_group_is_told_from_an_empty_one() {
         server.asked()[0].line,
         "GET /v1/teams/Team/groups/a%2Fb%20c%25%C3%A9/users?count=2"
     );
+}
+
+#[tokio::test]
+async fn a_pause_that_outlasts_the_pull_fails_it_at_once() {
+    let throttled = Reply::new(429, &[("retry-after", "99999999")], "");
+    let server = BadServer::script([throttled]).await;
+    let clients = clients(&server.url);
+    let error = all(clients.opa.list_users(None)).await.unwrap_err();
+    assert!(matches!(error, CallError::Throttled { .. }), "{error}");
+    assert_eq!(
+        clients.clock.monotonic().as_secs(),
+        0,
+        "nobody waits in vain"
+    );
+}
+
+#[tokio::test]
+async fn a_listing_that_outlasts_the_pull_time_limit_fails() {
+    let server = BadServer::by(|_, before| match before % 2 {
+        0 => Reply::new(429, &[("retry-after", "120")], ""),
+        _ => linked(&["a"], &format!(r#"<?offset={before}>; rel="next""#)),
+    })
+    .await;
+    let clients = clients(&server.url);
+    let error = all(clients.opa.list_users(None)).await.unwrap_err();
+    assert!(matches!(error, CallError::Throttled { .. }), "{error}");
+    assert!(clients.clock.monotonic().as_secs() < 900);
 }

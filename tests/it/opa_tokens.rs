@@ -5,7 +5,7 @@ use std::time::Duration;
 use rolecall::directory::CallError;
 
 use crate::bad_server::{Asked, BadServer, Reply};
-use crate::directory_setup::{clients, minting_clients};
+use crate::directory_setup::{all, clients, minting_clients};
 
 const ME: &str = r#"{"id":"1","name":"svc","team_name":"team"}"#;
 
@@ -136,4 +136,39 @@ async fn a_fixed_token_is_refused_once_and_for_all() {
     let error = clients(&server.url).opa.current_user().await.unwrap_err();
     assert!(matches!(error, CallError::Unauthorized { .. }), "{error}");
     assert_eq!(server.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn a_token_that_dies_in_the_middle_of_a_pull_costs_no_page() {
+    let page = |link: &str| {
+        let body = r#"{"list":[{"id":"1","name":"a","status":"ACTIVE"}]}"#;
+        Reply::new(200, &[("link", link)], body)
+    };
+    let server = BadServer::by(move |asked, before| {
+        let stale = asked.header("authorization") == Some("Bearer minted-0");
+        match asked.line.rsplit_once('=') {
+            _ if is_minting(asked) => token(before, "2026-01-01T01:00:00Z"),
+            Some((_, "b")) if stale => Reply::new(401, &[], ""),
+            Some((_, "b")) => page(r#"<?offset=c>; rel="next""#),
+            Some((_, "c")) => page(""),
+            _ => page(r#"<?offset=b>; rel="next""#),
+        }
+    })
+    .await;
+    let opa = minting_clients(&server.url).opa;
+    assert_eq!(all(opa.list_users(None)).await.unwrap().len(), 3);
+    assert_eq!(mintings(&server), 2);
+}
+
+#[tokio::test]
+async fn minting_is_tried_again_when_the_server_is_in_trouble() {
+    let server = BadServer::by(|asked, before| match (is_minting(asked), before) {
+        (true, 0 | 1) => Reply::new(503, &[], "<html>"),
+        (true, _) => token(before, "2026-01-01T01:00:00Z"),
+        _ => Reply::ok(ME),
+    })
+    .await;
+    let opa = minting_clients(&server.url).opa;
+    assert_eq!(opa.current_user().await.unwrap().name, "svc");
+    assert_eq!(mintings(&server), 3);
 }
