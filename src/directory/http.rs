@@ -162,7 +162,7 @@ impl Core {
         if !in_time || !self.budget.try_spend() {
             return Err(error);
         }
-        tracing::debug!(api = %self.api, error = %error, attempt = attempts.made(), delay_ms = delay.as_millis(), "will ask again");
+        tracing::debug!(api = %self.api, status = error.status().map(|status| status.as_u16()), attempt = attempts.made(), delay_ms = delay.as_millis(), "will ask again");
         if !delay.is_zero() {
             self.clock.sleep(delay).await;
         }

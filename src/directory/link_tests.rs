@@ -17,9 +17,7 @@ fn next(headers: &[&str]) -> Result<Option<String>, LinkError> {
     next_page(&headers, &page()).map(|url| url.map(String::from))
 }
 
-fn two() -> Result<Option<String>, LinkError> {
-    Ok(Some("https://opa.example/v1/teams/t/users?offset=2".into()))
-}
+const TWO: &str = "https://opa.example/v1/teams/t/users?offset=2";
 
 #[test]
 fn every_form_of_a_next_link_is_found() {
@@ -40,10 +38,10 @@ fn every_form_of_a_next_link_is_found() {
         r#"</v1/teams/t/users?offset=2>; rel="next""#.to_owned(),
         r#"<//OPA.example:443/v1/teams/t/users?offset=2>; rel="next""#.to_owned(),
     ] {
-        assert_eq!(next(&[&form]), two(), "{form}");
+        assert_eq!(next(&[&form]), Ok(Some(TWO.to_owned())), "{form}");
     }
     let several = [r#"<?offset=0>; rel="prev""#, r#"<?offset=2>; rel="next""#];
-    assert_eq!(next(&several), two());
+    assert_eq!(next(&several), Ok(Some(TWO.to_owned())));
 }
 
 #[test]
@@ -54,7 +52,7 @@ fn links_of_other_kinds_end_the_listing() {
         r#"<?offset=2>; rev="next""#,
         r#"<?offset=2>; rel="https://rels.example/next""#,
         r#"<?offset=2>; title="rel=next""#,
-        r#"<?offset=2;rel=next>"#,
+        r"<?offset=2;rel=next>",
         r#"<?offset=2>; rel="nextish""#,
         r#"<?offset=2>; rel="next"; anchor="/elsewhere""#,
     ] {
@@ -112,8 +110,8 @@ fn a_next_link_stays_with_its_origin() {
 #[test]
 fn two_next_links_must_agree() {
     let same = r#"<?offset=2>; rel=next, </v1/teams/t/users?offset=2>; rel="next""#;
-    assert_eq!(next(&[same]), two());
-    let differ = [r#"<?offset=2>; rel=next"#, r#"<?offset=4>; rel="next""#];
+    assert_eq!(next(&[same]), Ok(Some(TWO.to_owned())));
+    let differ = [r"<?offset=2>; rel=next", r#"<?offset=4>; rel="next""#];
     assert_eq!(next(&differ), Err(LinkError::Ambiguous));
 }
 
@@ -142,6 +140,6 @@ proptest! {
             .map(|(target, rel, title)| format!(r#"<{target}>; title="{title}"; rel={rel}"#))
             .collect();
         links.insert(place.min(links.len()), r#"<?offset=2>; rel="next""#.to_owned());
-        prop_assert_eq!(next(&[&links.join(&separator)]), two());
+        prop_assert_eq!(next(&[&links.join(&separator)]), Ok(Some(TWO.to_owned())));
     }
 }

@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn more_pages_than_anybody_has_are_refused() {
         let mut seen = SeenPages::default();
-        let failed = (0..MAX_PAGES + 1)
+        let failed = (0..=MAX_PAGES)
             .find_map(|n| {
                 let (page, next) = (url(&format!("o={n}")), url(&format!("o={}", n + 1)));
                 seen.step(&page, &next).err().map(|detail| (n, detail))

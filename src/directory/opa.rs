@@ -72,7 +72,7 @@ impl Opa {
                     id.clone(),
                     secret.clone(),
                 );
-                (Auth::Minted(minter), secret.clone())
+                (Auth::Minted(Box::new(minter)), secret.clone())
             }
         };
         let limits = Limits {

@@ -209,9 +209,9 @@ mod tests {
     #[tokio::test]
     async fn after_a_pause_requests_come_at_the_rate_and_not_as_a_burst() {
         let (clock, pace) = pace(1.0, 5);
-        pace.pause_for(Duration::from_secs(60));
+        pace.pause_for(Duration::from_mins(1));
         pace.wait(None).await.unwrap();
-        assert_eq!(clock.monotonic(), Duration::from_secs(60));
+        assert_eq!(clock.monotonic(), Duration::from_mins(1));
         pace.wait(None).await.unwrap();
         pace.wait(None).await.unwrap();
         assert_eq!(clock.monotonic(), Duration::from_secs(62));
@@ -220,16 +220,16 @@ mod tests {
     #[tokio::test]
     async fn a_shorter_pause_does_not_cut_a_longer_one() {
         let (clock, pace) = pace(1.0, 1);
-        pace.pause_for(Duration::from_secs(60));
+        pace.pause_for(Duration::from_mins(1));
         pace.pause_for(Duration::from_secs(5));
         pace.wait_until_unpaused().await;
-        assert_eq!(clock.monotonic(), Duration::from_secs(60));
+        assert_eq!(clock.monotonic(), Duration::from_mins(1));
     }
 
     #[tokio::test]
     async fn a_wait_that_outlasts_the_deadline_fails_at_once() {
         let (clock, pace) = pace(1.0, 1);
-        pace.pause_for(Duration::from_secs(60));
+        pace.pause_for(Duration::from_mins(1));
         let shared: SharedClock = clock.clone();
         let deadline = Deadline::after(&shared, Duration::from_secs(10), "opa.pull_timeout");
         let passed = pace.wait(Some(deadline)).await.unwrap_err();

@@ -99,7 +99,7 @@ const SHARE: f64 = 0.2;
 const FLOOR_CALLS: u32 = 8;
 
 /// Time in which an empty budget is full again without any call.
-const REFILL: Duration = Duration::from_secs(60);
+const REFILL: Duration = Duration::from_mins(1);
 
 /// How many retries the client may still spend. While calls succeed, it never runs dry: a call
 /// that succeeds gets back what its retries cost. When everything fails, it runs dry soon, and
@@ -170,8 +170,8 @@ mod tests {
         RetrySettings {
             max_attempts: 5,
             base_delay: Duration::from_millis(500),
-            max_delay: Duration::from_secs(60),
-            rejected_retry: Duration::from_secs(86_400),
+            max_delay: Duration::from_mins(1),
+            rejected_retry: Duration::from_hours(24),
         }
     }
 

@@ -60,7 +60,7 @@ fn whole_number(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    const LONGEST: Duration = Duration::from_secs(3600);
+    const LONGEST: Duration = Duration::from_hours(1);
 
     fn pause(pairs: &[(&'static str, &'static str)]) -> Option<u64> {
         let now = DateTime::parse_from_rfc3339("2026-01-01T00:00:00Z").unwrap();

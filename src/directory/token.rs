@@ -20,7 +20,7 @@ use super::wire;
 use crate::clock::Timestamp;
 
 /// How long before its end a token is renewed, at most.
-const AHEAD: Duration = Duration::from_secs(60);
+const AHEAD: Duration = Duration::from_mins(1);
 
 /// Of a token that lives shorter than ten times [`AHEAD`], the last tenth is not used.
 const AHEAD_SHARE: u32 = 10;
@@ -38,7 +38,7 @@ pub(super) enum Auth {
     /// Somebody else minted it; a 401 is final.
     Fixed(Token),
     /// We mint it.
-    Minted(Minter),
+    Minted(Box<Minter>),
 }
 
 /// Mints OPA tokens.
@@ -213,7 +213,11 @@ fn renew_at(core: &Core, expires_at: Option<&str>) -> Option<Duration> {
         return None;
     }
     let ahead = AHEAD.min(lifetime / AHEAD_SHARE);
-    Some(core.clock.monotonic().saturating_add(lifetime - ahead))
+    Some(
+        core.clock
+            .monotonic()
+            .saturating_add(lifetime.saturating_sub(ahead)),
+    )
 }
 
 fn name_the_key(core: &Core, error: CallError) -> CallError {

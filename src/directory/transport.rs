@@ -291,4 +291,16 @@ mod tests {
             Err(ClientError::CaFileUnreadable { .. })
         ));
     }
+
+    #[test]
+    fn a_ca_file_may_hold_several_certificates_and_serves_https() {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        let certificate = include_str!("test_ca.pem");
+        write!(file, "# ours\n{certificate}\n{certificate}").unwrap();
+        let transport = transport(Some(file.path().to_owned()), false).unwrap();
+        assert_eq!(transport.trust_anchors.len(), 2);
+        let url = Url::parse("https://opa.example").unwrap();
+        let client = transport.client(&url, "opa.base_url", CONNECT_TIMEOUT);
+        assert!(client.is_ok(), "{client:?}");
+    }
 }

@@ -5,7 +5,17 @@ mod audit_forgeries;
 #[cfg(test)]
 mod audit_format;
 #[cfg(test)]
+mod bad_server;
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod directory_limits;
+#[cfg(test)]
+mod directory_setup;
+#[cfg(test)]
+mod opa_listing;
+#[cfg(test)]
+mod opa_tokens;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]

@@ -1,0 +1,103 @@
+//! Clients of a [`BadServer`](crate::bad_server::BadServer) on a clock that the test moves.
+
+#![expect(clippy::unwrap_used, reason = "what a test stands on may fail loudly")]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rolecall::clock::{ManualClock, Timestamp};
+use rolecall::directory::{CallError, Listed, Listing, Opa, OpseraReader, Transport};
+use rolecall::settings::{
+    HttpSettings, OpaCredentials, OpaSettings, OpseraSettings, RetrySettings,
+};
+
+/// Real time that a request may take in these tests.
+pub(crate) const TIMEOUT: Duration = Duration::from_millis(400);
+
+/// 2026-01-01T00:00:00Z
+pub(crate) const NOW: i64 = 1_767_225_600;
+
+/// Both clients and their clock.
+pub(crate) struct Clients {
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) transport: Transport,
+    pub(crate) opa: Opa,
+    pub(crate) opsera: OpseraReader,
+}
+
+/// Clients of `url` with a fixed token.
+pub(crate) fn clients(url: &str) -> Clients {
+    clients_with(url, OpaCredentials::Token("fixed-token".into()))
+}
+
+/// Clients of `url` with a key that mints tokens.
+pub(crate) fn minting_clients(url: &str) -> Clients {
+    let key = OpaCredentials::Key {
+        id: "key-id".to_owned(),
+        secret: "key-s3cret".into(),
+    };
+    clients_with(url, key)
+}
+
+fn clients_with(url: &str, credentials: OpaCredentials) -> Clients {
+    let clock = ManualClock::at(Timestamp::from_timestamp(NOW, 0).unwrap());
+    let http = HttpSettings {
+        listen: None,
+        ca_file: None,
+        allow_insecure: false,
+    };
+    let retry = RetrySettings {
+        max_attempts: 5,
+        base_delay: Duration::from_millis(500),
+        max_delay: Duration::from_mins(1),
+        rejected_retry: Duration::from_hours(24),
+    };
+    let opa = OpaSettings {
+        base_url: url.parse().unwrap(),
+        team: "Team".to_owned(),
+        credentials,
+        page_size: 2,
+        requests_per_second: 10.0,
+        burst: 10,
+        timeout: TIMEOUT,
+        pull_timeout: Duration::from_mins(15),
+    };
+    let opsera = OpseraSettings {
+        base_url: url.parse().unwrap(),
+        token: "opsera-token".into(),
+        token_owner: None,
+        site_role_path: "/api/v2/usermanagement/user/{user}/siterole".to_owned(),
+        requests_per_second: 5.0,
+        burst: 5,
+        max_in_flight: 4,
+        timeout: TIMEOUT,
+        pull_timeout: Duration::from_mins(15),
+    };
+    let transport = Transport::new(&http, clock.clone()).unwrap();
+    Clients {
+        opa: Opa::new(&transport, &opa, &retry).unwrap(),
+        opsera: OpseraReader::new(&transport, &opsera, &retry).unwrap(),
+        transport,
+        clock,
+    }
+}
+
+/// The whole listing.
+pub(crate) async fn all<T: Listed>(mut listing: Listing<'_, T>) -> Result<Vec<T>, CallError> {
+    let mut words = Vec::new();
+    while let Some(page) = listing.next_page().await? {
+        words.extend(page);
+    }
+    Ok(words)
+}
+
+/// The ids of every account, or what went wrong.
+pub(crate) async fn accounts(opsera: &OpseraReader) -> Result<Vec<String>, CallError> {
+    let mut stream = opsera.list_users();
+    let mut ids = Vec::new();
+    while let Some(batch) = stream.next_batch().await? {
+        assert!(batch.len() <= 500);
+        ids.extend(batch.into_iter().map(|account| account.id.to_string()));
+    }
+    Ok(ids)
+}
