@@ -35,6 +35,7 @@ pub mod directory;
 pub mod domain;
 pub mod exit;
 pub mod ids;
+pub mod lifecycle;
 pub mod logging;
 pub mod plan;
 pub mod progress;

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use anstream::{AutoStream, ColorChoice};
 use tempfile::NamedTempFile;
 
+use crate::report::TableStyle;
+
 /// Why a result could not be delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
@@ -165,6 +167,23 @@ impl Sink {
             }
             other => other,
         }
+    }
+}
+
+/// How tables are drawn: coloured where the output takes it, and as wide as the terminal.
+pub fn table_style(colour: ColorChoice, on_terminal: bool) -> TableStyle {
+    let width = on_terminal
+        .then(terminal_size::terminal_size)
+        .flatten()
+        .map(|(width, _)| width.0);
+    TableStyle {
+        colour: match colour {
+            ColorChoice::Never => false,
+            ColorChoice::Always | ColorChoice::AlwaysAnsi => true,
+            // The stream itself takes the colours out where NO_COLOR or a dumb terminal want it.
+            ColorChoice::Auto => on_terminal,
+        },
+        width,
     }
 }
 

@@ -16,7 +16,7 @@ pub(super) const DEMO_LONG: &str = "Starts both directories as a simulation on t
 #[derive(Clone, Debug, Args)]
 pub struct DemoArgs {
     /// People in the invented organisation
-    #[arg(long, value_name = "N", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, value_name = "N", default_value_t = 250, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub users: u32,
     /// The same seed invents the same organisation
     #[arg(long, value_name = "S", default_value_t = 1)]

@@ -5,7 +5,10 @@
 
 mod completions;
 mod config_show;
+mod demo;
 mod man;
+mod sandbox;
+mod sync;
 
 use anyhow::Context as _;
 
@@ -25,16 +28,16 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         },
         Command::Completions(args) => completions::run(global, *args),
         Command::Man(args) => man::run(args),
-        Command::Demo(_)
-        | Command::Check(_)
-        | Command::Sync(_)
+        Command::Demo(args) => demo::run(global, args).await,
+        Command::Sync(args) => sync::run(global, args).await,
+        Command::Sandbox(args) => sandbox::run(global, args).await,
+        Command::Check(_)
         | Command::Daemon(_)
         | Command::Plan(_)
         | Command::Explain(_)
         | Command::Status(_)
         | Command::Queue(_)
-        | Command::Audit(_)
-        | Command::Sandbox(_) => {
+        | Command::Audit(_) => {
             std::future::ready(Err(anyhow::anyhow!(
                 "this build was made without that command"
             )))

@@ -50,13 +50,19 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
     };
     match reconcile(&context, &request).await {
         RunResult::AnotherRun(words) => {
-            ui::note(&format!("rolecall: {}\n", ui::terminal_safe(&words)), global.colour());
+            ui::note(
+                &format!("rolecall: {}\n", ui::terminal_safe(&words)),
+                global.colour(),
+            );
             Ok(ExitStatus::AnotherRun)
         }
         RunResult::Finished(finished) => {
             print(global, args, &finished.report)?;
             if let Some(error) = &finished.report.error {
-                ui::note(&format!("error: {}\n", ui::terminal_safe(error)), global.colour());
+                ui::note(
+                    &format!("error: {}\n", ui::terminal_safe(error)),
+                    global.colour(),
+                );
             }
             Ok(exit_status(&finished.report, args.exit_code))
         }
@@ -67,15 +73,19 @@ fn print(global: &GlobalArgs, args: &SyncArgs, report: &Report) -> anyhow::Resul
     let on_terminal = args.output.is_none() && std::io::stdout().is_terminal();
     let format = match args.format {
         Some(ReportFormat::Table) => Format::Table,
-        Some(ReportFormat::Json) => Format::Json,
         Some(ReportFormat::Markdown) => Format::Markdown,
         Some(ReportFormat::Html) => Format::Html,
         Some(ReportFormat::Csv) => Format::Csv,
         None if on_terminal => Format::Table,
-        None => Format::Json,
+        Some(ReportFormat::Json) | None => Format::Json,
     };
     let mut sink = ui::Sink::open(args.output.as_deref(), global.colour())?;
-    render(report, format, ui::table_style(global, on_terminal), &mut sink)?;
+    render(
+        report,
+        format,
+        ui::table_style(global.colour(), on_terminal),
+        &mut sink,
+    )?;
     sink.finish()?;
     Ok(())
 }

@@ -47,12 +47,18 @@ impl Worker<'_> {
         match &queued.action.change {
             Change::SetRole { .. } => Ok(Ready::Send),
             Change::Create { .. } if !unknown => Ok(Ready::Send),
-            Change::Create { .. } => Ok(match read_outcome(self.opsera.reader(), &queued.action).await {
-                Ok(closing) if closing.state.is_done() => Ready::Close(closing),
-                Ok(_) => Ready::Send,
-                Err(error) => unreadable(&error),
-            }),
-            Change::Deactivate { opsera_id, evidence, known_names } => {
+            Change::Create { .. } => Ok(
+                match read_outcome(self.opsera.reader(), &queued.action).await {
+                    Ok(closing) if closing.state.is_done() => Ready::Close(closing),
+                    Ok(_) => Ready::Send,
+                    Err(error) => unreadable(&error),
+                },
+            ),
+            Change::Deactivate {
+                opsera_id,
+                evidence,
+                known_names,
+            } => {
                 let matching = &self.policy.matching;
                 let key = &queued.action.key;
                 match look_at_account(self.opsera.reader(), matching, opsera_id, key).await {
@@ -76,7 +82,8 @@ impl Worker<'_> {
                         ))));
                     }
                 }
-                self.look_once_more(queued, *evidence, known_names, memory, applied).await
+                self.look_once_more(queued, *evidence, known_names, memory, applied)
+                    .await
             }
         }
     }
@@ -98,7 +105,8 @@ impl Worker<'_> {
                     _ => Ready::Send,
                 },
                 PersonLook::Entitled { id, name } => {
-                    self.note_inconsistency(queued, &id, &name, memory, applied).await?;
+                    self.note_inconsistency(queued, &id, &name, memory, applied)
+                        .await?;
                     Ready::Close(Closing::new(
                         ActionState::Skipped,
                         Effect::DidNotHappen,
@@ -119,7 +127,11 @@ impl Worker<'_> {
         match &action.change {
             Change::SetRole { opsera_id, to, .. } => self.opsera.set_role(opsera_id, *to).await,
             Change::Deactivate { opsera_id, .. } => self.opsera.deactivate(opsera_id).await,
-            Change::Create { first_name, last_name, to } => {
+            Change::Create {
+                first_name,
+                last_name,
+                to,
+            } => {
                 self.opsera
                     .create(&NewAccount {
                         email: action.email.clone(),
@@ -141,7 +153,10 @@ impl Worker<'_> {
         if self.stop.is_cancelled() || matches!(action.change, Change::SetRole { .. }) {
             return done(answer.words.to_string());
         }
-        match (&action.change, read_outcome(self.opsera.reader(), action).await) {
+        match (
+            &action.change,
+            read_outcome(self.opsera.reader(), action).await,
+        ) {
             (Change::Create { .. }, Ok(read)) => {
                 let mut closing = done(answer.words.to_string());
                 closing.created_id = read.created_id;
@@ -150,7 +165,10 @@ impl Worker<'_> {
             (_, Ok(read)) if read.state == ActionState::Failed => Closing::new(
                 ActionState::Failed,
                 Effect::DidNotHappen,
-                format!("Opsera said {}, but the account is still active", answer.words),
+                format!(
+                    "Opsera said {}, but the account is still active",
+                    answer.words
+                ),
             )
             .with_status(status),
             (_, Ok(_)) => done(answer.words.to_string()),
@@ -176,7 +194,10 @@ impl Worker<'_> {
                 403 => {
                     memory.forbidden.insert(
                         queued.action.kind(),
-                        format!("Opsera does not permit {} to this token (403)", queued.action.kind()),
+                        format!(
+                            "Opsera does not permit {} to this token (403)",
+                            queued.action.kind()
+                        ),
                     );
                     Verdict::Close(self.rejected(error).with_status(status))
                 }
@@ -196,19 +217,29 @@ impl Worker<'_> {
     }
 
     fn rejected(&self, error: &CallError) -> Closing {
-        let mut closing = Closing::new(ActionState::Rejected, Effect::DidNotHappen, error.to_string());
-        closing.next_attempt_at = Some(retry_at(self.scribe.clock.now(), self.retry.rejected_retry));
+        let mut closing = Closing::new(
+            ActionState::Rejected,
+            Effect::DidNotHappen,
+            error.to_string(),
+        );
+        closing.next_attempt_at =
+            Some(retry_at(self.scribe.clock.now(), self.retry.rejected_retry));
         closing
     }
 
     /// 404 on a write: the account is gone, unless it can still be read.
     async fn not_found(&self, queued: &QueuedAction, error: &CallError) -> Closing {
         let failed = |words: String| Closing::new(ActionState::Failed, Effect::DidNotHappen, words);
-        match (&queued.action.change, read_outcome(self.opsera.reader(), &queued.action).await) {
+        match (
+            &queued.action.change,
+            read_outcome(self.opsera.reader(), &queued.action).await,
+        ) {
             (Change::Create { .. }, _) | (_, Err(_)) => failed(error.to_string()),
-            (Change::Deactivate { .. }, Ok(read)) if read.state.is_done() => {
-                Closing::new(ActionState::Already, Effect::DidNotHappen, "the account is gone")
-            }
+            (Change::Deactivate { .. }, Ok(read)) if read.state.is_done() => Closing::new(
+                ActionState::Already,
+                Effect::DidNotHappen,
+                "the account is gone",
+            ),
             (Change::SetRole { .. }, Ok(read)) if read.state == ActionState::Already => read,
             (Change::SetRole { .. }, Ok(_)) => failed(format!(
                 "{error}, but the account exists: is opsera.site_role_path right for this tenant?"
@@ -227,8 +258,9 @@ impl Worker<'_> {
     ) -> Result<(), StoreError> {
         let status = error.status().map(|status| status.as_u16());
         if !unknown {
-            let closing = Closing::new(ActionState::Failed, Effect::DidNotHappen, error.to_string())
-                .with_status(status);
+            let closing =
+                Closing::new(ActionState::Failed, Effect::DidNotHappen, error.to_string())
+                    .with_status(status);
             self.close(queued, &closing, applied).await?;
             return Ok(());
         }
@@ -238,7 +270,8 @@ impl Worker<'_> {
                     let read = closing.message.take().unwrap_or_default();
                     closing.message = Some(format!("{error}; {read}"));
                 }
-                self.close(queued, &closing.with_status(status), applied).await?;
+                self.close(queued, &closing.with_status(status), applied)
+                    .await?;
             }
             Err(reading) => {
                 let words = format!("{error}; what came of it cannot be read: {reading}");

@@ -16,15 +16,13 @@ pub(super) async fn read_outcome(
     action: &PlannedAction,
 ) -> Result<Closing, CallError> {
     Ok(match &action.change {
-        Change::Deactivate { opsera_id, .. } => {
-            match opsera.find_user(opsera_id.as_str()).await? {
-                Some(account) if account.active => {
-                    not_happened("read afterwards: the account is still active")
-                }
-                Some(_) => happened("read afterwards: the account is inactive"),
-                None => happened("read afterwards: the account is gone"),
+        Change::Deactivate { opsera_id, .. } => match opsera.find_user(opsera_id.as_str()).await? {
+            Some(account) if account.active => {
+                not_happened("read afterwards: the account is still active")
             }
-        }
+            Some(_) => happened("read afterwards: the account is inactive"),
+            None => happened("read afterwards: the account is gone"),
+        },
         Change::Create { .. } => match opsera.find_user(&action.email).await? {
             Some(account) => {
                 let mut closing = happened("read afterwards: the account exists");

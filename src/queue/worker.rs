@@ -114,7 +114,9 @@ impl Worker<'_> {
     ) -> Result<Applied, StoreError> {
         let mut applied = Applied::default();
         for (position, refusal) in refused {
-            applied.progress.insert(*position, refusal_progress(refusal));
+            applied
+                .progress
+                .insert(*position, refusal_progress(refusal));
         }
         let mut memory = Memory::default();
         let mut after = None;
@@ -160,7 +162,12 @@ impl Worker<'_> {
         applied: &mut Applied,
     ) -> Result<Next, StoreError> {
         for queued in self.store.list_planned_deactivations(self.run).await? {
-            let Change::Deactivate { evidence, known_names, .. } = &queued.action.change else {
+            let Change::Deactivate {
+                evidence,
+                known_names,
+                ..
+            } = &queued.action.change
+            else {
                 continue;
             };
             if known_names.is_empty() {
@@ -173,7 +180,8 @@ impl Worker<'_> {
             match look {
                 PersonLook::Gone | PersonLook::Doubt(_) => {}
                 PersonLook::Entitled { id, name } => {
-                    self.note_inconsistency(&queued, &id, &name, memory, applied).await?;
+                    self.note_inconsistency(&queued, &id, &name, memory, applied)
+                        .await?;
                 }
                 PersonLook::Unauthorized(error) => {
                     return Ok(Next::Stop(StopReason::Unauthorized(error.to_string())));

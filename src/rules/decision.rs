@@ -232,7 +232,9 @@ pub fn decide_joiner(facts: &JoinerFacts, policy: &Policy) -> Decided {
     let desired = desired_role(&policy.roles, &facts.groups);
     let (first_name, last_name) = names(person);
     Decided {
-        findings: duplicate_people(&facts.people, &facts.key).into_iter().collect(),
+        findings: duplicate_people(&facts.people, &facts.key)
+            .into_iter()
+            .collect(),
         decision: Decision::Act(Box::new(PlannedAction {
             change: Change::Create {
                 first_name,
@@ -287,9 +289,10 @@ pub fn is_protected(
         .patterns
         .iter()
         .any(|pattern| pattern.glob.matches(address.as_str()))
-        || protection.token_owner.as_ref().is_some_and(|owner| {
-            owner == address || policy.matching.opsera_key(owner) == *key
-        })
+        || protection
+            .token_owner
+            .as_ref()
+            .is_some_and(|owner| owner == address || policy.matching.opsera_key(owner) == *key)
 }
 
 fn conflict(facts: &AccountFacts, key: &Key) -> Decided {

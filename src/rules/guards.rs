@@ -37,7 +37,11 @@ pub fn evaluate(limits: &GuardLimits, sums: &Sums, plan: &Plan) -> Vec<GuardRepo
     vec![
         min_opa_users(limits, sums),
         max_opa_drop(limits, sums),
-        most("max_deactivations", limits.max_deactivations, &deactivations),
+        most(
+            "max_deactivations",
+            limits.max_deactivations,
+            &deactivations,
+        ),
         most_percent(
             "max_deactivations_percent",
             limits.max_deactivations_percent,
@@ -53,7 +57,11 @@ pub fn evaluate(limits: &GuardLimits, sums: &Sums, plan: &Plan) -> Vec<GuardRepo
             &role_changes,
         ),
         most("max_creations", limits.max_creations, &creations),
-        most("max_administrator_grants", limits.max_administrator_grants, &grants),
+        most(
+            "max_administrator_grants",
+            limits.max_administrator_grants,
+            &grants,
+        ),
         min_administrators(limits, sums, granted_now.len()),
     ]
 }
@@ -79,7 +87,14 @@ fn percent_rounded_up(whole: u64, percent: u64) -> u64 {
     u64::try_from(share).unwrap_or(u64::MAX)
 }
 
-fn guard(name: &str, limit: u64, actual: u64, held: bool, basis: Option<String>, concerned: &[String]) -> GuardReport {
+fn guard(
+    name: &str,
+    limit: u64,
+    actual: u64,
+    held: bool,
+    basis: Option<String>,
+    concerned: &[String],
+) -> GuardReport {
     GuardReport {
         guard: name.to_owned(),
         limit,
@@ -108,14 +123,31 @@ fn weekly_deactivations(limits: &GuardLimits, sums: &Sums, planned: &[String]) -
     let actual = sums.deactivated_7d.saturating_add(new);
     // A week that is already over the limit (an approval let it) must not hold role changes.
     let held = new > 0 && actual > limits.max_deactivations_7d;
-    let basis = format!("{} in the last seven days, {new} in this plan", sums.deactivated_7d);
-    guard("max_deactivations_7d", limits.max_deactivations_7d, actual, held, Some(basis), planned)
+    let basis = format!(
+        "{} in the last seven days, {new} in this plan",
+        sums.deactivated_7d
+    );
+    guard(
+        "max_deactivations_7d",
+        limits.max_deactivations_7d,
+        actual,
+        held,
+        Some(basis),
+        planned,
+    )
 }
 
 fn min_opa_users(limits: &GuardLimits, sums: &Sums) -> GuardReport {
     let held = sums.opa_active < limits.min_opa_users;
     let basis = "ACTIVE people in the OPA Team".to_owned();
-    guard("min_opa_users", limits.min_opa_users, sums.opa_active, held, Some(basis), &[])
+    guard(
+        "min_opa_users",
+        limits.min_opa_users,
+        sums.opa_active,
+        held,
+        Some(basis),
+        &[],
+    )
 }
 
 fn max_opa_drop(limits: &GuardLimits, sums: &Sums) -> GuardReport {
@@ -128,7 +160,14 @@ fn max_opa_drop(limits: &GuardLimits, sums: &Sums) -> GuardReport {
         "{} % of the {before} ACTIVE people of the last accepted pull; now {}",
         limits.max_opa_drop_percent, sums.opa_active
     );
-    guard("max_opa_drop_percent", limit, drop, drop > limit, Some(basis), &[])
+    guard(
+        "max_opa_drop_percent",
+        limit,
+        drop,
+        drop > limit,
+        Some(basis),
+        &[],
+    )
 }
 
 fn min_administrators(limits: &GuardLimits, sums: &Sums, granted: usize) -> GuardReport {
@@ -239,12 +278,13 @@ mod tests {
     #[test]
     fn counts_hold_above_their_limit_and_not_at_it() {
         let limits = limits();
-        for (make, limit, name) in [
-            (leaver as fn(usize) -> PlannedAction, 25, "max_deactivations"),
+        let kinds: [(fn(usize) -> PlannedAction, usize, &str); 4] = [
+            (leaver, 25, "max_deactivations"),
             (mover, 100, "max_role_changes"),
             (joiner, 50, "max_creations"),
             (grant, 3, "max_administrator_grants"),
-        ] {
+        ];
+        for (make, limit, name) in kinds {
             for (count, expected) in [(limit - 1, false), (limit, false), (limit + 1, true)] {
                 let actions = (0..count).map(make).collect();
                 let held = held(&limits, &calm(100_000), actions);
@@ -280,7 +320,10 @@ mod tests {
         };
         let limits = limits();
         assert!(held(&limits, &sums(74), vec![leaver(1)]).is_empty());
-        assert_eq!(held(&limits, &sums(75), vec![leaver(1)]), ["max_deactivations_7d"]);
+        assert_eq!(
+            held(&limits, &sums(75), vec![leaver(1)]),
+            ["max_deactivations_7d"]
+        );
         assert!(held(&limits, &sums(200), vec![mover(1)]).is_empty());
     }
 
@@ -293,8 +336,14 @@ mod tests {
         };
         let limits = limits();
         assert!(held(&limits, &sums(80, Some(100)), vec![]).is_empty());
-        assert_eq!(held(&limits, &sums(79, Some(100)), vec![]), ["max_opa_drop_percent"]);
-        assert_eq!(held(&limits, &sums(8, Some(11)), vec![]), ["max_opa_drop_percent"]);
+        assert_eq!(
+            held(&limits, &sums(79, Some(100)), vec![]),
+            ["max_opa_drop_percent"]
+        );
+        assert_eq!(
+            held(&limits, &sums(8, Some(11)), vec![]),
+            ["max_opa_drop_percent"]
+        );
         assert!(held(&limits, &sums(9, Some(11)), vec![]).is_empty());
         assert_eq!(held(&limits, &sums(0, None), vec![]), ["min_opa_users"]);
         assert!(held(&limits, &sums(5, None), vec![]).is_empty());
@@ -310,7 +359,10 @@ mod tests {
         };
         let limits = limits();
         assert!(held(&limits, &sums(2, 1), vec![leaver(1)]).is_empty());
-        assert_eq!(held(&limits, &sums(1, 1), vec![leaver(1)]), ["min_administrators"]);
+        assert_eq!(
+            held(&limits, &sums(1, 1), vec![leaver(1)]),
+            ["min_administrators"]
+        );
         // Somebody else becomes one in the same plan, and before: A9.
         assert!(held(&limits, &sums(1, 1), vec![leaver(1), grant(2)]).is_empty());
         // Nobody is known to be one: nothing can fall.

@@ -98,7 +98,10 @@ mod tests {
             Some(SiteRole::Users),
         );
         let role = |names: &[&str]| desired_role(&policy, &groups(names)).map(|d| d.role);
-        assert_eq!(role(&["opsera-dev", "opsera-admins"]), Some(SiteRole::Administrators));
+        assert_eq!(
+            role(&["opsera-dev", "opsera-admins"]),
+            Some(SiteRole::Administrators)
+        );
         assert_eq!(role(&["opsera-dev"]), Some(SiteRole::PowerUsers));
         assert_eq!(role(&["other"]), Some(SiteRole::Users));
         assert_eq!(role(&[]), Some(SiteRole::Users));
@@ -115,13 +118,19 @@ mod tests {
     fn an_unknown_role_is_asserted_or_adopted_and_an_uncertain_one_is_never_adopted() {
         let mut policy = policy(&[], Some(SiteRole::Users));
         let decide = |policy: &RolePolicy, current| decide_role(policy, &current, &[]);
-        assert!(matches!(decide(&policy, CurrentRole::Unknown), RoleDecision::Set(_)));
+        assert!(matches!(
+            decide(&policy, CurrentRole::Unknown),
+            RoleDecision::Set(_)
+        ));
         policy.unknown = UnknownRole::Adopt;
         assert_eq!(
             decide(&policy, CurrentRole::Unknown),
             RoleDecision::Adopt(SiteRole::Users)
         );
-        assert!(matches!(decide(&policy, CurrentRole::Uncertain), RoleDecision::Set(_)));
+        assert!(matches!(
+            decide(&policy, CurrentRole::Uncertain),
+            RoleDecision::Set(_)
+        ));
         assert_eq!(
             decide(&policy, CurrentRole::Known(SiteRole::Users)),
             RoleDecision::Keep

@@ -112,9 +112,7 @@ async fn pull_group(
                 progress.count(u64::try_from(page.len()).unwrap_or(0));
             }
             Ok(None) => return Ok(true),
-            Err(error)
-                if first && error.status().is_some_and(|status| status.as_u16() == 404) =>
-            {
+            Err(error) if first && error.status().is_some_and(|status| status.as_u16() == 404) => {
                 return Ok(false);
             }
             Err(error) => return Err(opa_error(error)),

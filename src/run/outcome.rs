@@ -19,11 +19,7 @@ pub(super) struct Ended {
     pub(super) error: Option<String>,
 }
 
-pub(super) fn outcome_of(
-    mode: Mode,
-    progressed: &Progressed,
-    error: Option<&RunError>,
-) -> Outcome {
+pub(super) fn outcome_of(mode: Mode, progressed: &Progressed, error: Option<&RunError>) -> Outcome {
     let actions = progressed
         .planned
         .as_ref()
@@ -111,7 +107,11 @@ fn action_report(
         Some(progress) => (progress.status, progress.attempts, progress.message.clone()),
         None if held => (ActionStatus::Held, 0, None),
         None if mode == Mode::DryRun => (ActionStatus::Planned, 0, None),
-        None => (ActionStatus::NotTried, 0, Some(why_not_tried(applied, ended))),
+        None => (
+            ActionStatus::NotTried,
+            0,
+            Some(why_not_tried(applied, ended)),
+        ),
     };
     ActionReport {
         kind: action.kind(),

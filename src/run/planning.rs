@@ -61,7 +61,8 @@ pub async fn plan_from_store(
         ..Tally::default()
     };
     note_doubtful_people(store, pull, &mut tally).await?;
-    let mut accounts = std::pin::pin!(store.stream_accounts(pull, !policy.required_groups.is_empty()));
+    let mut accounts =
+        std::pin::pin!(store.stream_accounts(pull, !policy.required_groups.is_empty()));
     while let Some(facts) = accounts.try_next().await? {
         let decided = decide_account(&facts, policy, now);
         tally.findings.extend(decided.findings);

@@ -54,7 +54,11 @@ async fn pull_people(
     opa: &Opa,
     progress: &Progress,
 ) -> Result<(), RunError> {
-    for filter in [None, Some(StatusFilter::Disabled), Some(StatusFilter::Deleted)] {
+    for filter in [
+        None,
+        Some(StatusFilter::Disabled),
+        Some(StatusFilter::Deleted),
+    ] {
         let mut listing = opa.list_users(filter);
         while let Some(page) = listing.next_page().await.map_err(opa_error)? {
             snapshot.add_people(&page).await?;

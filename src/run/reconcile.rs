@@ -142,7 +142,10 @@ async fn run_on(
     match finish(context, store, scribe, &report).await {
         Ok(head) => report.audit_head = Some(head),
         Err(error) => {
-            let words = format!("the end of the run could not be recorded: {}", chain(&error));
+            let words = format!(
+                "the end of the run could not be recorded: {}",
+                chain(&error)
+            );
             tracing::error!("{words}");
             report.outcome = crate::report::Outcome::Failed;
             report.error = Some(match report.error.take() {
@@ -187,8 +190,8 @@ impl Clients {
     fn new(context: &Context) -> Result<Self, RunError> {
         let settings = &context.settings;
         let client = |api| move |source| RunError::Client { api, source };
-        let transport = Transport::new(&settings.http, context.clock.clone())
-            .map_err(client(Api::Opa))?;
+        let transport =
+            Transport::new(&settings.http, context.clock.clone()).map_err(client(Api::Opa))?;
         Ok(Self {
             opa: Opa::new(&transport, &settings.opa, &settings.retry).map_err(client(Api::Opa))?,
             opsera: OpseraReader::new(&transport, &settings.opsera, &settings.retry)
@@ -226,9 +229,7 @@ impl Run<'_> {
         } else {
             progressed.applied = self.carry_out(pull, planned, approval.as_ref()).await?;
             match &progressed.applied.stopped {
-                Some(StopReason::Unauthorized(words)) => {
-                    Err(RunError::Unauthorized(words.clone()))
-                }
+                Some(StopReason::Unauthorized(words)) => Err(RunError::Unauthorized(words.clone())),
                 Some(StopReason::Interrupted) => Err(RunError::Interrupted),
                 Some(StopReason::Breaker(_)) | None => Ok(()),
             }
@@ -237,9 +238,14 @@ impl Run<'_> {
 
     async fn read_and_plan(&self, progressed: &mut Progressed) -> Result<Pull, RunError> {
         self.request.progress.stage("settling earlier requests");
-        settle(self.store, self.scribe, &self.request.id, &self.clients.opsera)
-            .await?
-            .map_err(RunError::Settle)?;
+        settle(
+            self.store,
+            self.scribe,
+            &self.request.id,
+            &self.clients.opsera,
+        )
+        .await?
+        .map_err(RunError::Settle)?;
         let policy = &self.context.settings.policy;
         let snapshot = Snapshot::begin(self.store, policy, &self.request.id).await?;
         let group_findings = match self.read(&snapshot, progressed).await {
@@ -252,10 +258,12 @@ impl Run<'_> {
         };
         let now = self.context.clock.now();
         snapshot.complete(now).await?;
-        let entry = self.entry(Event::PullCompleted).evidence(serde_json::json!({
-            "opa": progressed.opa,
-            "opsera": progressed.opsera,
-        }));
+        let entry = self
+            .entry(Event::PullCompleted)
+            .evidence(serde_json::json!({
+                "opa": progressed.opa,
+                "opsera": progressed.opsera,
+            }));
         self.store.note(self.scribe, entry).await?;
         self.store.move_absence_clocks(snapshot.pull(), now).await?;
         self.request.progress.stage("planning");
@@ -273,10 +281,7 @@ impl Run<'_> {
         planned.sums.opa_active = progressed.opa.active;
         planned.sums.managed = progressed.opsera.managed;
         planned.sums.opa_active_before = self.store.accepted_active().await?;
-        planned.sums.deactivated_7d = self
-            .store
-            .count_deactivated_since(now - SEVEN_DAYS)
-            .await?;
+        planned.sums.deactivated_7d = self.store.count_deactivated_since(now - SEVEN_DAYS).await?;
         let entry = self.entry(Event::PlanCreated).evidence(serde_json::json!({
             "plan_id": planned.plan.id(),
             "summary": planned.summary,
@@ -296,13 +301,14 @@ impl Run<'_> {
         let policy = &self.context.settings.policy;
         let progress = &self.request.progress;
         let sides = Sides::default();
-        let mut result = pull(snapshot, opa, opsera, &sides, progress).await.map(|()| Vec::new());
+        let mut result = pull(snapshot, opa, opsera, &sides, progress)
+            .await
+            .map(|()| Vec::new());
         if result.is_ok() {
             let joiners = policy.provision && self.request.kinds.contains(ActionKind::Create);
-            result = memberships::pull_memberships(
-                self.store, snapshot, policy, joiners, opa, progress,
-            )
-            .await;
+            result =
+                memberships::pull_memberships(self.store, snapshot, policy, joiners, opa, progress)
+                    .await;
         }
         progressed.opa = snapshot.count_people().await?;
         progressed.opsera = snapshot.count_accounts().await?;
@@ -325,11 +331,7 @@ impl Run<'_> {
         }
         let approval = self
             .store
-            .find_covering_approval(
-                &planned.plan,
-                limits.approval_ttl,
-                self.context.clock.now(),
-            )
+            .find_covering_approval(&planned.plan, limits.approval_ttl, self.context.clock.now())
             .await?;
         if let Some(approved) = &approval {
             for guard in guards.iter_mut().filter(|guard| guard.held) {

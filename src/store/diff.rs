@@ -40,7 +40,7 @@ impl Store {
             .bind(None::<String>)
             .bind(actives_can_leave)
             .fetch(self.reader())
-            .map(|row| self.account_facts(&row?))
+            .map(|row| account_facts(&row?))
     }
 
     /// The accounts of `pull` with one key.
@@ -57,7 +57,7 @@ impl Store {
             .fetch_all(self.reader())
             .await?
             .iter()
-            .map(|row| self.account_facts(row))
+            .map(account_facts)
             .collect()
     }
 
@@ -70,7 +70,7 @@ impl Store {
             .bind(pull.0)
             .bind(None::<String>)
             .fetch(self.reader())
-            .map(|row| self.joiner_facts(&row?))
+            .map(|row| joiner_facts(&row?))
     }
 
     /// The ACTIVE people with one key that no account of `pull` has.
@@ -84,7 +84,7 @@ impl Store {
             .bind(key.as_str())
             .fetch_optional(self.reader())
             .await?
-            .map(|row| self.joiner_facts(&row))
+            .map(|row| joiner_facts(&row))
             .transpose()
     }
 
@@ -174,12 +174,13 @@ impl Store {
 
     /// Whether a record was in any OPA listing of `pull` (A2).
     pub async fn has_person(&self, pull: Pull, id: &OpaId) -> Result<bool, StoreError> {
-        let found: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM opa_users WHERE pull = ?1 AND id = ?2)")
-                .bind(pull.0)
-                .bind(id.as_str())
-                .fetch_one(self.reader())
-                .await?;
+        let found: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM opa_users WHERE pull = ?1 AND id = ?2)",
+        )
+        .bind(pull.0)
+        .bind(id.as_str())
+        .fetch_one(self.reader())
+        .await?;
         Ok(found)
     }
 
@@ -193,86 +194,86 @@ impl Store {
             .fetch(self.reader())
             .map(|row| Ok(carrier(&row?)))
     }
+}
 
-    fn account_facts(&self, row: &SqliteRow) -> Result<AccountFacts, StoreError> {
-        let address: Option<String> = row.get("address");
-        let key: Option<String> = row.get("key");
-        let identity = match (address, key) {
-            (Some(address), Some(key)) => {
-                Some((canonical(&address, "opsera_accounts")?, Key::from_store(key)))
-            }
-            _ => None,
-        };
-        let since: Option<Timestamp> = row
-            .get::<Option<String>, _>("since")
-            .map(|text| super::time("absences", "since", &text))
-            .transpose()?;
-        Ok(AccountFacts {
-            id: OpseraId::new(row.get::<String, _>("id")),
-            email: row.get("email"),
-            identity,
-            active: row.get("active"),
-            managed: row.get("managed"),
-            sharing: self.json(row, "sharing")?,
-            role: current_role(row),
-            people: self.people(row)?,
-            groups: self.groups(row)?,
-            unidentified: self.json(row, "unidentified")?,
-            renamed: self.json(row, "renamed")?,
-            look_alikes: self.json(row, "look_alikes")?,
-            absent_since: since,
-            known_names: self.json(row, "known_names")?,
-        })
-    }
+fn account_facts(row: &SqliteRow) -> Result<AccountFacts, StoreError> {
+    let address: Option<String> = row.get("address");
+    let key: Option<String> = row.get("key");
+    let identity = match (address, key) {
+        (Some(address), Some(key)) => Some((
+            canonical(&address, "opsera_accounts")?,
+            Key::from_store(key),
+        )),
+        _ => None,
+    };
+    let since: Option<Timestamp> = row
+        .get::<Option<String>, _>("since")
+        .map(|text| super::time("absences", "since", &text))
+        .transpose()?;
+    Ok(AccountFacts {
+        id: OpseraId::new(row.get::<String, _>("id")),
+        email: row.get("email"),
+        identity,
+        active: row.get("active"),
+        managed: row.get("managed"),
+        sharing: json(row, "sharing")?,
+        role: current_role(row),
+        people: people(row)?,
+        groups: groups(row)?,
+        unidentified: json(row, "unidentified")?,
+        renamed: json(row, "renamed")?,
+        look_alikes: json(row, "look_alikes")?,
+        absent_since: since,
+        known_names: json(row, "known_names")?,
+    })
+}
 
-    fn joiner_facts(&self, row: &SqliteRow) -> Result<JoinerFacts, StoreError> {
-        Ok(JoinerFacts {
-            key: Key::from_store(row.get("key")),
-            people: self.people(row)?,
-            groups: self.groups(row)?,
-        })
-    }
+fn joiner_facts(row: &SqliteRow) -> Result<JoinerFacts, StoreError> {
+    Ok(JoinerFacts {
+        key: Key::from_store(row.get("key")),
+        people: people(row)?,
+        groups: groups(row)?,
+    })
+}
 
-    fn people(&self, row: &SqliteRow) -> Result<Vec<PersonFacts>, StoreError> {
-        let people: Vec<PersonJson> = self.json(row, "people")?;
-        people
-            .into_iter()
-            .map(|person| {
-                Ok(PersonFacts {
-                    id: person.id,
-                    name: person.name,
-                    status: PersonStatus::parse(&person.status),
-                    email: person.email.unwrap_or_default(),
-                    address: canonical(&person.address, "opa_users")?,
-                    first_name: person.first,
-                    last_name: person.last,
-                })
+fn people(row: &SqliteRow) -> Result<Vec<PersonFacts>, StoreError> {
+    let people: Vec<PersonJson> = json(row, "people")?;
+    people
+        .into_iter()
+        .map(|person| {
+            Ok(PersonFacts {
+                id: person.id,
+                name: person.name,
+                status: PersonStatus::parse(&person.status),
+                email: person.email.unwrap_or_default(),
+                address: canonical(&person.address, "opa_users")?,
+                first_name: person.first,
+                last_name: person.last,
             })
-            .collect()
-    }
+        })
+        .collect()
+}
 
-    fn groups(&self, row: &SqliteRow) -> Result<Vec<GroupName>, StoreError> {
-        let mut groups: Vec<GroupName> = self.json(row, "groups")?;
-        groups.sort();
-        Ok(groups)
-    }
+fn groups(row: &SqliteRow) -> Result<Vec<GroupName>, StoreError> {
+    let mut groups: Vec<GroupName> = json(row, "groups")?;
+    groups.sort();
+    Ok(groups)
+}
 
-    /// A JSON column; null is the empty list.
-    fn json<T: for<'de> Deserialize<'de>>(
-        &self,
-        row: &SqliteRow,
-        column: &'static str,
-    ) -> Result<Vec<T>, StoreError> {
-        let text: Option<String> = row.get(column);
-        text.map_or_else(
-            || Ok(Vec::new()),
-            |text| {
-                serde_json::from_str(&text)
-                    .map_err(|error| StoreError::corrupt("snapshot", column, row.get::<String, _>(0), error))
-            },
-        )
-    }
-
+/// A JSON column; null is the empty list.
+fn json<T: for<'de> Deserialize<'de>>(
+    row: &SqliteRow,
+    column: &'static str,
+) -> Result<Vec<T>, StoreError> {
+    let text: Option<String> = row.get(column);
+    text.map_or_else(
+        || Ok(Vec::new()),
+        |text| {
+            serde_json::from_str(&text).map_err(|error| {
+                StoreError::corrupt("snapshot", column, row.get::<String, _>(0), error)
+            })
+        },
+    )
 }
 
 fn canonical(text: &str, table: &'static str) -> Result<Address, StoreError> {

@@ -11,7 +11,7 @@ use crate::domain::{Key, OpseraId, SiteRole};
 
 /// How a role came to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RoleSource {
+pub(super) enum RoleSource {
     /// This program set it.
     Set,
     /// It was taken for the desired one (`adopt`).

@@ -15,6 +15,7 @@ mod memory;
 mod open;
 mod plans;
 mod queue;
+mod queue_desk;
 mod runs;
 mod snapshot;
 
@@ -29,7 +30,8 @@ pub use error::{Place, StoreError};
 pub use installation::Installation;
 pub use lock::{Holder, LockError, RunLock};
 pub use plans::{Decider, HeldPlan, PlanState};
-pub use queue::{QueueRow, QueuedAction, Refusal, retry_at};
+pub use queue::{QueuedAction, Refusal, retry_at};
+pub use queue_desk::{QueueRow, Ruling};
 pub use runs::{FinishedRun, RunRow};
 pub use snapshot::{Pull, Snapshot};
 

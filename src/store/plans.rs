@@ -131,13 +131,15 @@ impl Store {
             former.state == PlanState::Rejected && is_fresh(former.decided_at, ttl, now)
         });
         if rejected {
-            sqlx::query("UPDATE plans SET run_id = ?2, guards = ?3, last_held_at = ?4 WHERE id = ?1")
-                .bind(plan.id().as_str())
-                .bind(run.as_str())
-                .bind(&guards_json)
-                .bind(format_time(now))
-                .execute(&mut *tx)
-                .await?;
+            sqlx::query(
+                "UPDATE plans SET run_id = ?2, guards = ?3, last_held_at = ?4 WHERE id = ?1",
+            )
+            .bind(plan.id().as_str())
+            .bind(run.as_str())
+            .bind(&guards_json)
+            .bind(format_time(now))
+            .execute(&mut *tx)
+            .await?;
         } else {
             let held_at = former
                 .filter(|former| former.state == PlanState::Held)
@@ -194,7 +196,10 @@ impl Store {
     ) -> Result<Option<HeldPlan>, StoreError> {
         let mut conn = self.reader().acquire().await?;
         let wanted: BTreeSet<_> = plan.actions().iter().map(PlannedAction::identity).collect();
-        let identities: Vec<&str> = wanted.iter().map(|identity| identity.as_str()).collect();
+        let identities: Vec<&str> = wanted
+            .iter()
+            .map(crate::plan::ActionIdentity::as_str)
+            .collect();
         let json = serde_json::json!(identities).to_string();
         let ids: Vec<String> = sqlx::query_scalar(
             "SELECT p.id FROM plans p
@@ -346,7 +351,7 @@ pub(super) async fn use_up(
 }
 
 /// Whether something that happened at `at` is still good at `now`.
-pub fn is_fresh(at: Option<Timestamp>, ttl: Duration, now: Timestamp) -> bool {
+pub(super) fn is_fresh(at: Option<Timestamp>, ttl: Duration, now: Timestamp) -> bool {
     at.is_some_and(|at| {
         TimeDelta::from_std(ttl)
             .ok()

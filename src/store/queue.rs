@@ -51,27 +51,6 @@ pub enum Refusal {
     Unsettled,
 }
 
-/// A row as `queue list` shows it.
-#[derive(Clone, Debug)]
-pub struct QueueRow {
-    /// Its number.
-    pub id: i64,
-    /// The run that planned it last.
-    pub run_id: RunId,
-    /// What is to be done.
-    pub action: PlannedAction,
-    /// Where it stands.
-    pub state: String,
-    /// Write requests sent for it.
-    pub attempts: u32,
-    /// When it may be tried again, for refused and cancelled ones.
-    pub next_attempt_at: Option<Timestamp>,
-    /// Why, or the server's words.
-    pub message: Option<String>,
-    /// When it last moved.
-    pub updated_at: Timestamp,
-}
-
 impl Store {
     /// What of `plan` is not to be tried now, by position.
     pub async fn list_refusals(
@@ -131,7 +110,11 @@ impl Store {
              ORDER BY position LIMIT 1",
         )
         .bind(run.as_str())
-        .bind(after.and_then(|after| i64::try_from(after).ok()).unwrap_or(-1))
+        .bind(
+            after
+                .and_then(|after| i64::try_from(after).ok())
+                .unwrap_or(-1),
+        )
         .bind(json!(left_out).to_string())
         .fetch_optional(self.writer())
         .await?;
@@ -271,9 +254,12 @@ impl Store {
             (Change::SetRole { opsera_id, to, .. }, Effect::Happened) => {
                 remember_role(conn, opsera_id, Some(*to), RoleSource::Set, now).await
             }
-            (Change::SetRole { opsera_id, from, .. }, Effect::DidNotHappen) => {
-                restore_role(conn, opsera_id, from.as_deref(), now).await
-            }
+            (
+                Change::SetRole {
+                    opsera_id, from, ..
+                },
+                Effect::DidNotHappen,
+            ) => restore_role(conn, opsera_id, from.as_deref(), now).await,
             (Change::Create { to, .. }, Effect::Happened) => match &closing.created_id {
                 Some(id) => remember_role(conn, id, Some(*to), RoleSource::Created, now).await,
                 None => remember_created(conn, &queued.action.key, *to, now).await,
@@ -304,7 +290,10 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         self.exactly_one(moved.rows_affected(), queued.id, "in flight")?;
-        if let Change::SetRole { opsera_id, from, .. } = &queued.action.change {
+        if let Change::SetRole {
+            opsera_id, from, ..
+        } = &queued.action.change
+        {
             restore_role(&mut tx, opsera_id, from.as_deref(), now).await?;
         }
         let entry = entry(Event::ActionFailed, run, &queued.action)
@@ -419,16 +408,14 @@ async fn restore_role(
     from: Option<&str>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    match from.and_then(|from| from.parse().ok()) {
-        Some(role) => remember_role(conn, account, Some(role), RoleSource::Set, now).await,
-        None => {
-            sqlx::query("DELETE FROM known_roles WHERE opsera_id = ?1 AND role IS NULL")
-                .bind(account.as_str())
-                .execute(conn)
-                .await?;
-            Ok(())
-        }
+    if let Some(role) = from.and_then(|from| from.parse().ok()) {
+        return remember_role(conn, account, Some(role), RoleSource::Set, now).await;
     }
+    sqlx::query("DELETE FROM known_roles WHERE opsera_id = ?1 AND role IS NULL")
+        .bind(account.as_str())
+        .execute(conn)
+        .await?;
+    Ok(())
 }
 
 fn entry(event: Event, run: &RunId, action: &PlannedAction) -> NewEntry {

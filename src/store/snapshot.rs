@@ -194,7 +194,10 @@ impl<'s> Snapshot<'s> {
         if run.rows_affected() != 1 {
             return Err(StoreError::Conflict {
                 place: self.store.path().into(),
-                what: format!("run {} should have been without a complete pull", self.pull.0),
+                what: format!(
+                    "run {} should have been without a complete pull",
+                    self.pull.0
+                ),
             });
         }
         for statement in DELETE_OTHER_PULLS {
@@ -295,7 +298,9 @@ impl<'s> Snapshot<'s> {
             email: account.email.as_deref(),
             skeleton: key.as_ref().map(|key| key.skeleton().as_str().to_owned()),
             local_folded: key.as_ref().map(|key| fold_name(key.local_part())),
-            own_local_folded: address.as_ref().map(|address| fold_name(address.local_part())),
+            own_local_folded: address
+                .as_ref()
+                .map(|address| fold_name(address.local_part())),
             key: key.map(|key| key.as_str().to_owned()),
             address: address.map(|address| address.as_str().to_owned()),
             first: account.first_name.as_deref(),
@@ -310,7 +315,11 @@ impl<'s> Snapshot<'s> {
         }
     }
 
-    async fn insert(&self, statement: &'static str, rows: &(impl Serialize + ?Sized)) -> Result<(), StoreError> {
+    async fn insert(
+        &self,
+        statement: &'static str,
+        rows: &(impl Serialize + ?Sized),
+    ) -> Result<(), StoreError> {
         let json = serde_json::to_string(rows)
             .map_err(|error| StoreError::corrupt("snapshot", "page", self.pull.0, error))?;
         let mut tx = self.store.begin().await?;
@@ -324,9 +333,7 @@ impl<'s> Snapshot<'s> {
 }
 
 /// The pull that is the snapshot today; 0 before there is one.
-pub(super) async fn latest_complete(
-    conn: &mut sqlx::SqliteConnection,
-) -> Result<i64, sqlx::Error> {
+pub(super) async fn latest_complete(conn: &mut sqlx::SqliteConnection) -> Result<i64, sqlx::Error> {
     sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM runs WHERE pulled_at IS NOT NULL")
         .fetch_one(conn)
         .await

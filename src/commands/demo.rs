@@ -1,0 +1,277 @@
+//! `rolecall demo`: the whole job on two simulated directories, for somebody who has nothing yet.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+
+use crate::audit::Actor;
+use crate::cli::{DemoArgs, GlobalArgs};
+use crate::clock::{SharedClock, SystemClock};
+use crate::exit::ExitStatus;
+use crate::ids::RunId;
+use crate::lifecycle::stop_on_signals;
+use crate::logging::{self, LogOptions};
+use crate::progress::{Progress, Visibility};
+use crate::report::{ActionStatus, Format, Listing, Mode, Outcome, Report, render};
+use crate::run::{Context, Kinds, RunRequest, RunResult, run as reconcile};
+use crate::sandbox::{Sandbox, SandboxOptions, Standing};
+use crate::settings::{ConfigSources, LogFormat, LogSettings, Settings};
+use crate::store::Store;
+use crate::store::audit::AuditFilter;
+use crate::ui;
+
+/// Audit entries that are shown: enough to see one action from its announcement to its outcome.
+const SHOWN_ENTRIES: u32 = 12;
+
+pub(super) async fn run(global: &GlobalArgs, args: &DemoArgs) -> anyhow::Result<ExitStatus> {
+    start_quiet_logging(global)?;
+    let clock = SystemClock::shared();
+    let place = Place::new(args.keep.as_deref())?;
+    let sandbox = Sandbox::start(SandboxOptions {
+        users: args.users,
+        seed: args.seed,
+        clock: clock.clone(),
+        ..SandboxOptions::default()
+    })
+    .await
+    .context("the sandbox could not be started")?;
+    let stage = Stage {
+        global,
+        context: place.context(&sandbox, clock)?,
+        stop: stop_on_signals()?,
+    };
+    stage.play(&sandbox, args, &place).await?;
+    sandbox.stop().await;
+    Ok(ExitStatus::Done)
+}
+
+/// The demo tells its own story; the log would only stand in between.
+fn start_quiet_logging(global: &GlobalArgs) -> anyhow::Result<()> {
+    let log = LogSettings {
+        format: Some(LogFormat::Text),
+        level: if global.verbose > 0 { "info" } else { "error" }.to_owned(),
+    };
+    let options = LogOptions {
+        verbosity: 0,
+        ..global.log_options()
+    };
+    Ok(logging::start(&log, options)?)
+}
+
+/// Where the demo's files are.
+struct Place {
+    directory: PathBuf,
+    /// Removed at the end, unless they are to be kept.
+    _temporary: Option<tempfile::TempDir>,
+}
+
+impl Place {
+    fn new(keep: Option<&Path>) -> anyhow::Result<Self> {
+        let Some(directory) = keep else {
+            let temporary = tempfile::Builder::new()
+                .prefix("rolecall-demo-")
+                .tempdir()
+                .context("cannot make a temporary directory")?;
+            return Ok(Self {
+                directory: temporary.path().to_owned(),
+                _temporary: Some(temporary),
+            });
+        };
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot make {}", directory.display()))?;
+        if directory.join("rolecall.db").exists() {
+            bail!(
+                "{} already holds a store: --keep needs a directory of its own",
+                directory.display()
+            );
+        }
+        Ok(Self {
+            directory: directory.to_owned(),
+            _temporary: None,
+        })
+    }
+
+    fn settings_file(&self) -> PathBuf {
+        self.directory.join("rolecall.toml")
+    }
+
+    fn context(&self, sandbox: &Sandbox, clock: SharedClock) -> anyhow::Result<Context> {
+        let store =
+            serde_json::Value::from(self.directory.join("rolecall.db").display().to_string());
+        // A JSON string is a TOML basic string.
+        let text = format!("{}\n[store]\npath = {store}\n", sandbox.settings_toml());
+        ui::deliver(
+            Some(&self.settings_file()),
+            anstream::ColorChoice::Never,
+            &text,
+        )?;
+        let loaded = Settings::load(&ConfigSources {
+            files: vec![self.settings_file()],
+            environment: Vec::new(),
+            candidates: Vec::new(),
+        })?;
+        Ok(Context {
+            settings: loaded.settings,
+            clock,
+            actor: Actor::of_this_process(),
+        })
+    }
+}
+
+struct Stage<'d> {
+    global: &'d GlobalArgs,
+    context: Context,
+    stop: tokio_util::sync::CancellationToken,
+}
+
+impl Stage<'_> {
+    async fn play(&self, sandbox: &Sandbox, args: &DemoArgs, place: &Place) -> anyhow::Result<()> {
+        self.say(&format!(
+            "Two directories are simulated on this machine: an OPA Team of {} people at {},\n\
+             and an Opsera with {} accounts at {}.\n",
+            sandbox.opa().count(),
+            sandbox.opa_url(),
+            sandbox.opsera().count(),
+            sandbox.opsera_url(),
+        ))?;
+        self.title("1. What would be done?", "rolecall sync --dry-run")?;
+        let preview = self.run(Mode::DryRun).await?;
+        self.show(&preview)?;
+
+        self.title("2. Do it", "rolecall sync")?;
+        let applied = self.run(Mode::Apply).await?;
+        self.show(&applied)?;
+
+        self.title("3. What is on record?", "rolecall audit list")?;
+        self.show_audit_log().await?;
+
+        let refused: Vec<&str> = applied
+            .actions
+            .iter()
+            .filter(|action| action.status == ActionStatus::Rejected)
+            .map(|action| action.email.as_str())
+            .collect();
+        self.let_people_act(sandbox, &refused).await?;
+        if !refused.is_empty() {
+            self.title("4. What was refused goes through now", "rolecall sync")?;
+            let rest = self.run(Mode::Apply).await?;
+            self.show(&rest)?;
+        }
+
+        self.title("5. Run again: is anything left to do?", "rolecall sync")?;
+        let again = self.run(Mode::Apply).await?;
+        self.show(&again)?;
+        if again.outcome != Outcome::InSync {
+            bail!("the last run should have found nothing left to do");
+        }
+        let again_command = match args.keep {
+            Some(_) => format!(
+                "The store and its settings are in {}: try `rolecall --config {} audit verify`.\n",
+                place.directory.display(),
+                place.settings_file().display()
+            ),
+            None => String::new(),
+        };
+        self.say(&format!(
+            "\nThat was the whole job. {again_command}\
+             To try your own role rules, keep the simulation running with `rolecall sandbox`;\n\
+             for your own Team, start with the README's “First real use”.\n"
+        ))
+    }
+
+    async fn run(&self, mode: Mode) -> anyhow::Result<Report> {
+        let request = RunRequest {
+            id: RunId::random(),
+            mode,
+            kinds: Kinds::all(),
+            stop: self.stop.clone(),
+            progress: Progress::on_stderr(Visibility::OnTerminal),
+        };
+        match reconcile(&self.context, &request).await {
+            RunResult::AnotherRun(words) => bail!(words),
+            RunResult::Finished(finished) => match finished.report.error {
+                Some(error) => bail!(error),
+                None => Ok(finished.report),
+            },
+        }
+    }
+
+    /// What people would do between two runs: new colleagues sign in, and somebody takes over
+    /// what a leaver owned.
+    async fn let_people_act(&self, sandbox: &Sandbox, refused: &[&str]) -> anyhow::Result<()> {
+        for account in sandbox.opsera().accounts() {
+            if account.standing == Standing::Pending {
+                sandbox
+                    .opsera()
+                    .edit(&account.id, |account| account.standing = Standing::Active)?;
+            }
+        }
+        if refused.is_empty() {
+            return Ok(());
+        }
+        for owner in sandbox.opsera().owners() {
+            sandbox.opsera().transfer_ownership(&owner.id)?;
+        }
+        let store =
+            Store::open_existing(&self.context.settings.store.path, &*self.context.clock).await?;
+        let released = store
+            .release_refused(&self.context.actor, self.context.clock.now(), None)
+            .await;
+        store.close().await;
+        let released = released?;
+        self.say(&format!(
+            "\nMeanwhile the new colleagues sign in, and a person takes over in Opsera what {} owned.\n\
+             Opsera's refusal would be respected for a day; the operator says that it may be tried again:\n\
+             `rolecall queue retry` ({released} action).\n",
+            refused.join(", ")
+        ))
+    }
+
+    async fn show_audit_log(&self) -> anyhow::Result<()> {
+        let store = Store::open_existing_read_only(&self.context.settings.store.path).await?;
+        let entries = store
+            .list_audit(&AuditFilter {
+                limit: Some(SHOWN_ENTRIES),
+                ..AuditFilter::default()
+            })
+            .await;
+        store.close().await;
+        let mut listing = Listing::new(vec!["entry", "event", "who", "why", "hash"]);
+        for entry in entries? {
+            let short = entry.hash.get(..12).unwrap_or_default().to_owned();
+            listing.push(vec![
+                entry.seq.into(),
+                entry.event.into(),
+                entry.email.into(),
+                entry.reason.into(),
+                short.into(),
+            ]);
+        }
+        let mut sink = ui::Sink::stdout(self.global.colour());
+        listing.write_table(self.style(), &mut sink)?;
+        sink.finish()?;
+        self.say("Every entry carries the hash of the one before: an edit breaks the chain.\n")
+    }
+
+    fn show(&self, report: &Report) -> anyhow::Result<()> {
+        let mut sink = ui::Sink::stdout(self.global.colour());
+        render(report, Format::Table, self.style(), &mut sink)?;
+        sink.finish()?;
+        Ok(())
+    }
+
+    fn style(&self) -> crate::report::TableStyle {
+        use std::io::IsTerminal as _;
+        ui::table_style(self.global.colour(), std::io::stdout().is_terminal())
+    }
+
+    fn title(&self, words: &str, command: &str) -> anyhow::Result<()> {
+        self.say(&format!(
+            "\n\u{1b}[1m━━ {words}\u{1b}[0m   \u{1b}[2m$ {command}\u{1b}[0m\n\n"
+        ))
+    }
+
+    fn say(&self, text: &str) -> anyhow::Result<()> {
+        Ok(ui::deliver(None, self.global.colour(), text)?)
+    }
+}
