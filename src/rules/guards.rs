@@ -225,6 +225,8 @@ mod tests {
         }
     }
 
+    type Make = fn(usize) -> PlannedAction;
+
     fn leaver(number: usize) -> PlannedAction {
         action(number, |opsera_id| Change::Deactivate {
             opsera_id,
@@ -278,7 +280,7 @@ mod tests {
     #[test]
     fn counts_hold_above_their_limit_and_not_at_it() {
         let limits = limits();
-        let kinds: [(fn(usize) -> PlannedAction, usize, &str); 4] = [
+        let kinds: [(Make, usize, &str); 4] = [
             (leaver, 25, "max_deactivations"),
             (mover, 100, "max_role_changes"),
             (joiner, 50, "max_creations"),

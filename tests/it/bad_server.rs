@@ -1,12 +1,6 @@
 //! A hand-made server that answers with exactly the bytes a test wants, well-formed or not, and
 //! remembers what it was asked.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "what a test stands on may fail loudly"
-)]
-
 use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};

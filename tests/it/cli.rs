@@ -1,7 +1,5 @@
 //! The command line as a stranger meets it: help, settings, exit statuses; and no secret anywhere.
 
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
-
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 

@@ -1,7 +1,5 @@
 //! Clients of a [`BadServer`](crate::bad_server::BadServer) on a clock that the test moves.
 
-#![expect(clippy::unwrap_used, reason = "what a test stands on may fail loudly")]
-
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -16,7 +16,6 @@ fn plain() -> TableStyle {
     }
 }
 
-#[expect(clippy::unwrap_used, reason = "a vector takes whatever is written")]
 fn shown(report: &Report, format: Format, style: TableStyle) -> String {
     let mut out = Vec::new();
     render(report, format, style, &mut out).unwrap();
@@ -110,7 +109,6 @@ fn the_page_allows_its_own_style_and_no_other() {
 }
 
 /// Base64 of a text whose length is one less than a multiple of three, as a SHA-256's is.
-#[expect(clippy::indexing_slicing, reason = "six bits choose one of 64 letters")]
 fn base64(bytes: &[u8]) -> String {
     let letters: Vec<char> = ('A'..='Z')
         .chain('a'..='z')
