@@ -13,6 +13,8 @@ mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
 mod opa_tokens;
@@ -20,5 +22,7 @@ mod opa_tokens;
 mod reports;
 #[cfg(test)]
 mod sandbox;
+#[cfg(test)]
+mod shipped_files;
 #[cfg(test)]
 mod store_opening;
