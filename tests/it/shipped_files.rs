@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rolecall::exit::ExitStatus;
+use rolecall::exit::ExitStatus::{self, AnotherRun, Differences, Held, Partial, Usage};
 
 /// The metrics that `/metrics` has; docs and alerts may name no other.
 const METRICS: [&str; 13] = [
@@ -117,8 +117,18 @@ fn the_services_share_one_sandbox() {
             .lines()
             .filter(|line| {
                 [
-                    "Protect", "Private", "Restrict", "SystemCall", "Capability", "LoadCredential",
-                    "Environment", "DynamicUser", "StateDirectory", "UMask", "NoNew", "Memory",
+                    "Protect",
+                    "Private",
+                    "Restrict",
+                    "SystemCall",
+                    "Capability",
+                    "LoadCredential",
+                    "Environment",
+                    "DynamicUser",
+                    "StateDirectory",
+                    "UMask",
+                    "NoNew",
+                    "Memory",
                 ]
                 .iter()
                 .any(|start| line.starts_with(start))
@@ -142,7 +152,7 @@ fn a_held_plan_is_a_failed_unit_and_a_run_in_progress_is_not() {
         .lines()
         .find_map(|line| line.strip_prefix("SuccessExitStatus="))
         .unwrap();
-    assert_eq!(success, ExitStatus::AnotherRun.code().to_string());
+    assert_eq!(success, AnotherRun.code().to_string());
     assert!(unit.lines().any(|line| line == "Restart=no"));
 }
 
@@ -158,7 +168,6 @@ fn kubernetes_retries_only_what_another_try_can_mend() {
         .split(',')
         .map(|code| code.trim().parse().unwrap())
         .collect();
-    use ExitStatus::{AnotherRun, Differences, Held, Partial, Usage};
     let expected = [Usage, Held, Partial, AnotherRun, Differences].map(ExitStatus::code);
     assert_eq!(given_up, BTreeSet::from(expected));
 }
