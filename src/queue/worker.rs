@@ -103,7 +103,8 @@ pub(super) enum Next {
 }
 
 impl Worker<'_> {
-    /// Carries out what [`Store::enqueue`] put into the queue for this run.
+    /// Carries out what [`Store::enqueue`] put into the queue for this run. `applied` tells how
+    /// far it came, also when it fails.
     ///
     /// # Errors
     /// The store. What was sent by then is in the audit log, and the next run settles the rest.
@@ -111,8 +112,8 @@ impl Worker<'_> {
         &self,
         plan: &Plan,
         refused: &BTreeMap<usize, Refusal>,
-    ) -> Result<Applied, StoreError> {
-        let mut applied = Applied::default();
+        applied: &mut Applied,
+    ) -> Result<(), StoreError> {
         for (position, refusal) in refused {
             applied
                 .progress
@@ -132,12 +133,12 @@ impl Worker<'_> {
             after = Some(queued.position);
             if queued.action.kind() == ActionKind::Deactivate && !memory.looked_ahead {
                 memory.looked_ahead = true;
-                if let Next::Stop(reason) = self.look_ahead(&mut memory, &mut applied).await? {
+                if let Next::Stop(reason) = self.look_ahead(&mut memory, applied).await? {
                     applied.stopped = Some(reason);
                     break;
                 }
             }
-            if let Next::Stop(reason) = self.carry_out(queued, &mut memory, &mut applied).await? {
+            if let Next::Stop(reason) = self.carry_out(queued, &mut memory, applied).await? {
                 applied.stopped = Some(reason);
                 break;
             }
@@ -151,7 +152,7 @@ impl Worker<'_> {
                 .entry(position)
                 .or_insert_with(|| not_tried(format!("not tried: {words}")));
         }
-        Ok(applied)
+        Ok(())
     }
 
     /// Looks at every person an `absent` deactivation is about before the first of them goes out:

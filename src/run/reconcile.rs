@@ -1,7 +1,5 @@
 //! The run itself: the steps in their order, each handing its value to the next.
 
-use std::collections::BTreeMap;
-
 use chrono::TimeDelta;
 
 use super::error::{RunError, chain};
@@ -227,7 +225,8 @@ impl Run<'_> {
         if progressed.held {
             self.hold(planned, &progressed.guards).await
         } else {
-            progressed.applied = self.carry_out(pull, planned, approval.as_ref()).await?;
+            self.carry_out(pull, planned, approval.as_ref(), &mut progressed.applied)
+                .await?;
             match &progressed.applied.stopped {
                 Some(StopReason::Unauthorized(words)) => Err(RunError::Unauthorized(words.clone())),
                 Some(StopReason::Interrupted) => Err(RunError::Interrupted),
@@ -395,19 +394,18 @@ impl Run<'_> {
         pull: Pull,
         planned: &Planned,
         approval: Option<&HeldPlan>,
-    ) -> Result<Applied, RunError> {
+        applied: &mut Applied,
+    ) -> Result<(), RunError> {
         let now = self.context.clock.now();
         let plan = &planned.plan;
         match self.request.mode {
             Mode::DryRun => {
                 let refused = self.store.list_refusals(plan, now).await?;
-                Ok(Applied {
-                    progress: refused
-                        .iter()
-                        .map(|(position, refusal)| (*position, refusal_progress(refusal)))
-                        .collect::<BTreeMap<_, _>>(),
-                    ..Applied::default()
-                })
+                applied.progress = refused
+                    .iter()
+                    .map(|(position, refusal)| (*position, refusal_progress(refusal)))
+                    .collect();
+                Ok(())
             }
             Mode::Apply => {
                 self.store.adopt_roles(&planned.adopted, now).await?;
@@ -430,7 +428,7 @@ impl Run<'_> {
                     backoff: &Backoff::new(&settings.retry),
                     stop: &self.request.stop,
                 };
-                Ok(worker.apply(plan, &refused).await?)
+                Ok(worker.apply(plan, &refused, applied).await?)
             }
         }
     }

@@ -8,6 +8,7 @@
 
 pub mod audit;
 mod diff;
+mod diff_sql;
 mod error;
 mod installation;
 mod lock;
