@@ -250,6 +250,7 @@ impl Run<'_> {
         let group_findings = match self.read(&snapshot, progressed).await {
             Ok(findings) => findings,
             Err(error) => {
+                let error = error.located(&self.context.settings);
                 let entry = self.entry(Event::PullFailed).because(chain(&error));
                 self.store.note(self.scribe, entry).await?;
                 return Err(error);
