@@ -369,8 +369,13 @@ impl Run<'_> {
             self.store.accept_source(&self.request.id).await?;
         }
         self.store.remember_carriers(pull).await?;
+        // A plan that is not held (any more) needs nobody's decision either.
+        let held = guards.iter().any(|guard| guard.held);
         self.store
-            .supersede_plans(&self.request.kinds.to_string(), Some(planned.plan.id()))
+            .supersede_plans(
+                &self.request.kinds.to_string(),
+                held.then(|| planned.plan.id()),
+            )
             .await?;
         Ok(())
     }
