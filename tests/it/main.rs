@@ -13,6 +13,8 @@ mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
 #[cfg(test)]
+mod fault_world;
+#[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
 mod opa_tokens;
@@ -22,3 +24,5 @@ mod reports;
 mod sandbox;
 #[cfg(test)]
 mod store_opening;
+#[cfg(test)]
+mod target_faults;
