@@ -13,12 +13,18 @@ mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
 mod opa_tokens;
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod store_opening;
+#[cfg(test)]
+mod world;
