@@ -267,7 +267,7 @@ impl Dice {
         let base = self.pick(&NAMES).to_owned();
         let mut email = self.address(&base);
         if !self.one_in(3)
-            && let Some(human) = org.people.get(self.below(16))
+            && let Some(human) = org.people.choose(&mut self.0)
         {
             email.clone_from(&human.email);
             if self.one_in(3) {
@@ -299,7 +299,7 @@ impl Dice {
         use unicode_normalization::UnicodeNormalization as _;
         let host = self.pick(&HOSTS);
         let plain = format!("{base}@{host}");
-        Some(match self.below(18) {
+        Some(match self.below(32) {
             0 => return None,
             1 => String::new(),
             2 => format!("  {plain}\t"),
