@@ -267,7 +267,7 @@ impl Dice {
         let base = self.pick(&NAMES).to_owned();
         let mut email = self.address(&base);
         if !self.one_in(3)
-            && let Some(human) = org.people.choose(&mut self.0)
+            && let Some(human) = org.people.get(number)
         {
             email.clone_from(&human.email);
             if self.one_in(3) {
