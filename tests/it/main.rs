@@ -15,9 +15,13 @@ mod directory_setup;
 #[cfg(test)]
 mod fault_world;
 #[cfg(test)]
+mod model;
+#[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
 mod opa_tokens;
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
@@ -26,3 +30,5 @@ mod sandbox;
 mod store_opening;
 #[cfg(test)]
 mod target_faults;
+#[cfg(test)]
+mod world;
