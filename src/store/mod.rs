@@ -18,6 +18,7 @@ mod plans;
 mod queue;
 mod queue_desk;
 mod runs;
+mod size;
 mod snapshot;
 
 use std::path::{Path, PathBuf};
@@ -32,7 +33,7 @@ pub use installation::Installation;
 pub use lock::{Holder, LockError, RunLock};
 pub use plans::{Decider, HeldPlan, PlanState};
 pub use queue::{QueuedAction, Refusal, retry_at};
-pub use queue_desk::{QueueRow, Ruling};
+pub use queue_desk::{QueueRow, QueueView, Ruling};
 pub use runs::{FinishedRun, RunRow};
 pub use snapshot::{Pull, Snapshot};
 
