@@ -6,6 +6,7 @@
 mod completions;
 mod config_show;
 mod demo;
+mod explain;
 mod man;
 mod sandbox;
 mod sync;
@@ -29,12 +30,12 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Completions(args) => completions::run(global, *args),
         Command::Man(args) => man::run(args),
         Command::Demo(args) => demo::run(global, args).await,
+        Command::Explain(args) => explain::run(global, args).await,
         Command::Sync(args) => sync::run(global, args).await,
         Command::Sandbox(args) => sandbox::run(global, args).await,
         Command::Check(_)
         | Command::Daemon(_)
         | Command::Plan(_)
-        | Command::Explain(_)
         | Command::Status(_)
         | Command::Queue(_)
         | Command::Audit(_) => {

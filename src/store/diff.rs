@@ -39,6 +39,7 @@ impl Store {
             .bind(pull.0)
             .bind(None::<String>)
             .bind(actives_can_leave)
+            .bind(None::<String>)
             .fetch(self.reader())
             .map(|row| account_facts(&row?))
     }
@@ -54,11 +55,30 @@ impl Store {
             .bind(pull.0)
             .bind(key.as_str())
             .bind(actives_can_leave)
+            .bind(None::<String>)
             .fetch_all(self.reader())
             .await?
             .iter()
             .map(account_facts)
             .collect()
+    }
+
+    /// One account of `pull` with its facts.
+    pub async fn find_account(
+        &self,
+        pull: Pull,
+        id: &OpseraId,
+        actives_can_leave: bool,
+    ) -> Result<Option<AccountFacts>, StoreError> {
+        sqlx::query(ACCOUNTS)
+            .bind(pull.0)
+            .bind(None::<String>)
+            .bind(actives_can_leave)
+            .bind(id.as_str())
+            .fetch_optional(self.reader())
+            .await?
+            .map(|row| account_facts(&row))
+            .transpose()
     }
 
     /// Every key of an ACTIVE person that no account of `pull` has, by key.
@@ -307,7 +327,7 @@ fn current_role(row: &SqliteRow) -> CurrentRole {
 }
 
 /// `?1` the pull, `?2` one key or null for all, `?3` whether an ACTIVE person can be a leaver too
-/// (`scope.required_groups`): only leavers need their shields looked up.
+/// (`scope.required_groups`): only leavers need their shields looked up; `?4` one id or null.
 const ACCOUNTS: &str = "
 WITH account AS (
     SELECT a.*,
@@ -315,7 +335,7 @@ WITH account AS (
                SELECT 1 FROM opa_users u
                WHERE u.pull = ?1 AND u.key = a.key AND u.service = 0 AND u.status_rank <= 1)) AS leaver
     FROM opsera_accounts a
-    WHERE a.pull = ?1 AND (?2 IS NULL OR a.key = ?2)
+    WHERE a.pull = ?1 AND (?2 IS NULL OR a.key = ?2) AND (?4 IS NULL OR a.id = ?4)
 )
 SELECT a.id, a.email, a.address, a.key, a.active, a.managed, a.site_role,
     (SELECT json_group_array(json_object('id', b.id, 'email', coalesce(b.email, ''),
