@@ -20,7 +20,7 @@ use crate::store::{
 };
 
 /// The window of `guards.max_deactivations_7d`.
-const SEVEN_DAYS: TimeDelta = TimeDelta::days(7);
+pub(crate) const SEVEN_DAYS: TimeDelta = TimeDelta::days(7);
 
 /// Everything that is known about a run so far; what it never came to stays empty.
 #[derive(Debug, Default)]

@@ -40,6 +40,7 @@ impl Store {
             .bind(pull.0)
             .bind(None::<String>)
             .bind(actives_can_leave)
+            .bind(None::<String>)
             .fetch(self.reader())
             .map(|row| account_facts(&row?))
     }
@@ -55,11 +56,30 @@ impl Store {
             .bind(pull.0)
             .bind(key.as_str())
             .bind(actives_can_leave)
+            .bind(None::<String>)
             .fetch_all(self.reader())
             .await?
             .iter()
             .map(account_facts)
             .collect()
+    }
+
+    /// One account of `pull` with its facts.
+    pub async fn find_account(
+        &self,
+        pull: Pull,
+        id: &OpseraId,
+        actives_can_leave: bool,
+    ) -> Result<Option<AccountFacts>, StoreError> {
+        sqlx::query(ACCOUNTS)
+            .bind(pull.0)
+            .bind(None::<String>)
+            .bind(actives_can_leave)
+            .bind(id.as_str())
+            .fetch_optional(self.reader())
+            .await?
+            .map(|row| account_facts(&row))
+            .transpose()
     }
 
     /// Every key of an ACTIVE person that no account of `pull` has, by key.

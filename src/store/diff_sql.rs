@@ -4,7 +4,7 @@
 //! takes the primary key and reads a whole pull for one person.
 
 /// `?1` the pull, `?2` one key or null for all, `?3` whether an ACTIVE person can be a leaver too
-/// (`scope.required_groups`): only leavers need their shields looked up.
+/// (`scope.required_groups`): only leavers need their shields looked up; `?4` one id or null.
 pub(super) const ACCOUNTS: &str = "
 WITH account AS (
     SELECT a.*,
@@ -12,7 +12,7 @@ WITH account AS (
                SELECT 1 FROM opa_users u INDEXED BY opa_users_by_key
                WHERE u.pull = ?1 AND u.key = a.key AND u.service = 0 AND u.status_rank <= 1)) AS leaver
     FROM opsera_accounts a INDEXED BY opsera_accounts_by_key
-    WHERE a.pull = ?1 AND (?2 IS NULL OR a.key = ?2)
+    WHERE a.pull = ?1 AND (?2 IS NULL OR a.key = ?2) AND (?4 IS NULL OR a.id = ?4)
 )
 SELECT a.id, a.email, a.address, a.key, a.active, a.managed, a.site_role,
     (SELECT json_group_array(json_object('id', b.id, 'email', coalesce(b.email, ''),
