@@ -13,6 +13,8 @@ mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
 mod fault_world;
 #[cfg(test)]
 mod model;
@@ -26,6 +28,8 @@ mod oracle;
 mod reports;
 #[cfg(test)]
 mod sandbox;
+#[cfg(test)]
+mod shipped_files;
 #[cfg(test)]
 mod store_opening;
 #[cfg(test)]
