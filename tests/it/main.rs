@@ -15,9 +15,15 @@ mod directory_setup;
 #[cfg(test)]
 mod documentation;
 #[cfg(test)]
+mod fault_world;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
 mod opa_tokens;
+#[cfg(test)]
+mod oracle;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
@@ -26,3 +32,7 @@ mod sandbox;
 mod shipped_files;
 #[cfg(test)]
 mod store_opening;
+#[cfg(test)]
+mod target_faults;
+#[cfg(test)]
+mod world;
