@@ -8,7 +8,7 @@ use std::process::{Command, Output};
 use rolecall::exit::ExitStatus::{self, AnotherRun, Differences, Held, Partial, Usage};
 
 /// The metrics that `/metrics` has; docs and alerts may name no other.
-const METRICS: [&str; 13] = [
+const METRICS: [&str; 19] = [
     "rolecall_last_attempt_timestamp_seconds",
     "rolecall_last_success_timestamp_seconds",
     "rolecall_last_complete_read_timestamp_seconds",
@@ -22,6 +22,12 @@ const METRICS: [&str; 13] = [
     "rolecall_run_duration_seconds",
     "rolecall_managed_accounts",
     "rolecall_opa_users",
+    "rolecall_guard_actual",
+    "rolecall_guard_limit",
+    "rolecall_next_run_timestamp_seconds",
+    "rolecall_schedule_skipped_total",
+    "rolecall_consecutive_failures",
+    "rolecall_build_info",
 ];
 
 /// What `systemd-analyze security` may say at most (0 is nothing exposed, 10 everything).
