@@ -235,6 +235,7 @@ fn every_command_in_the_documentation_is_one_that_exists() {
                 let line = line.split(" | ").next().unwrap_or_default();
                 let line = line.split(" > ").next().unwrap_or_default();
                 let line = line.split(" #").next().unwrap_or_default().trim();
+                let line = line.replace("cargo run --release --", "rolecall");
                 let Some(at) = line
                     .split(' ')
                     .position(|word| word == "rolecall" || word == "/usr/bin/rolecall")
