@@ -246,7 +246,7 @@ fn every_command_in_the_documentation_is_one_that_exists() {
                 if before.iter().any(|word| !matches!(*word, "sudo" | "--")) {
                     continue;
                 }
-                let args = words(line).split_off(at);
+                let args = words(&line).split_off(at);
                 if let Err(error) = Cli::try_parse_from(&args) {
                     assert!(!error.use_stderr(), "{}: {line}\n{error}", name(&path));
                 }
