@@ -274,3 +274,36 @@ fn the_package_names_only_files_that_exist_or_are_made_for_it() {
         assert!(found, "{source} does not exist");
     }
 }
+
+#[test]
+fn the_image_is_built_with_a_compiler_that_is_new_enough_from_files_that_are_sent() {
+    let dockerfile = read("deploy/Dockerfile");
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let version =
+        |text: &str| -> Vec<u32> { text.split('.').map(|part| part.parse().unwrap()).collect() };
+    let least = version(manifest["package"]["rust-version"].as_str().unwrap());
+    let image = dockerfile
+        .lines()
+        .find_map(|line| line.split_once("library/rust:"))
+        .and_then(|(_, tag)| tag.split('-').next())
+        .unwrap();
+    assert!(version(image) >= least, "{image} < {least:?}");
+
+    let sent = read(".dockerignore");
+    let mut copied = 0;
+    for line in dockerfile.lines().filter(|line| !line.contains("--from")) {
+        let Some(paths) = line.strip_prefix("COPY ") else {
+            continue;
+        };
+        let paths: Vec<&str> = paths.split_whitespace().collect();
+        for path in &paths[..paths.len() - 1] {
+            assert!(root().join(path).exists(), "{path}");
+            assert!(
+                sent.lines().any(|line| line == format!("!{path}")),
+                ".dockerignore keeps {path} back"
+            );
+            copied += 1;
+        }
+    }
+    assert!(copied > 3, "{copied}");
+}
