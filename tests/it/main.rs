@@ -17,6 +17,8 @@ mod documentation;
 #[cfg(test)]
 mod fault_world;
 #[cfg(test)]
+mod first_run;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod opa_listing;
