@@ -7,7 +7,11 @@ mod audit_format;
 #[cfg(test)]
 mod bad_server;
 #[cfg(test)]
+mod child;
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod crash;
 #[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
