@@ -214,6 +214,7 @@ impl Run<'_> {
     async fn steps(&self, progressed: &mut Progressed) -> Result<(), RunError> {
         // Everything up to the plan only reads, so a signal may end it anywhere (A10).
         let pull = tokio::select! {
+            biased;
             () = self.request.stop.cancelled() => return Err(RunError::Interrupted),
             pull = self.read_and_plan(progressed) => pull?,
         };

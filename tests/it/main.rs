@@ -19,6 +19,8 @@ mod directory_setup;
 #[cfg(test)]
 mod fault_world;
 #[cfg(test)]
+mod interrupts;
+#[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
 mod opa_tokens;
@@ -28,5 +30,7 @@ mod reports;
 mod sandbox;
 #[cfg(test)]
 mod store_opening;
+#[cfg(test)]
+mod strace_kills;
 #[cfg(test)]
 mod target_faults;
