@@ -253,7 +253,13 @@ impl Run<'_> {
             Ok(findings) => findings,
             Err(error) => {
                 let entry = self.entry(Event::PullFailed).because(chain(&error));
-                self.store.note(self.scribe, entry).await?;
+                if let Err(second) = self.store.note(self.scribe, entry).await {
+                    // What went wrong first is what has to be put right.
+                    tracing::error!(
+                        error = chain(&second),
+                        "the failed pull could not be recorded"
+                    );
+                }
                 return Err(error);
             }
         };

@@ -81,7 +81,18 @@ impl Victim {
         }
     }
 
-    pub(crate) fn pid(&self) -> u32 {
+    /// Runs `command` to its end with its output in pipes.
+    pub(crate) fn with_pipes(command: &mut Command) -> Ended {
+        let output = command.stdin(Stdio::null()).output().unwrap();
+        let text = |bytes| String::from_utf8(bytes).unwrap();
+        Ended {
+            status: output.status,
+            stdout: text(output.stdout),
+            stderr: text(output.stderr),
+        }
+    }
+
+    fn pid(&self) -> u32 {
         self.child.lock().unwrap().id()
     }
 

@@ -5,6 +5,8 @@ mod audit_forgeries;
 #[cfg(test)]
 mod audit_format;
 #[cfg(test)]
+mod bad_disk;
+#[cfg(test)]
 mod bad_server;
 #[cfg(test)]
 mod child;
@@ -20,6 +22,8 @@ mod directory_setup;
 mod fault_world;
 #[cfg(test)]
 mod interrupts;
+#[cfg(test)]
+mod mounts;
 #[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
