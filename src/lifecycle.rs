@@ -5,6 +5,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::exit::ExitStatus;
 
+/// SIGXFSZ, the same on every Linux that Rust knows but MIPS.
+const FILE_SIZE_LIMIT: i32 = 25;
+
 /// A token that Ctrl-C or SIGTERM cancels. Whoever holds it starts no new request, finishes what
 /// is under way and writes it down. A second signal ends the process where it stands; the next
 /// run recovers.
@@ -15,6 +18,9 @@ pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
     let stop = CancellationToken::new();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    // Whoever handles it gets an error from the write instead of being ended by it: a file that
+    // may not grow is told as a full disk is.
+    drop(signal(SignalKind::from_raw(FILE_SIZE_LIMIT))?);
     let asked = stop.clone();
     tokio::spawn(async move {
         loop {

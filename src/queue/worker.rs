@@ -187,6 +187,7 @@ impl Worker<'_> {
                 continue;
             }
             let look = tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return Ok(Next::Stop(StopReason::Interrupted)),
                 look = look_at_person(self.opa, *evidence, known_names, &self.policy.required_groups) => look,
             };
@@ -245,6 +246,8 @@ impl Worker<'_> {
         let mut unknown = false;
         loop {
             let ready = tokio::select! {
+                // Asked first: otherwise the look may send its request before the signal is seen.
+                biased;
                 () = self.stop.cancelled() => Ready::Stop(StopReason::Interrupted),
                 ready = self.get_ready(&queued, unknown, memory, applied) => ready?,
             };
@@ -328,6 +331,7 @@ impl Worker<'_> {
                         .await?;
                     let delay = self.backoff.delay(queued.attempts);
                     tokio::select! {
+                        biased;
                         () = self.stop.cancelled() => {}
                         () = self.scribe.clock.sleep(delay) => {}
                     }

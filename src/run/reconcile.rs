@@ -212,6 +212,7 @@ impl Run<'_> {
     async fn steps(&self, progressed: &mut Progressed) -> Result<(), RunError> {
         // Everything up to the plan only reads, so a signal may end it anywhere (A10).
         let pull = tokio::select! {
+            biased;
             () = self.request.stop.cancelled() => return Err(RunError::Interrupted),
             pull = self.read_and_plan(progressed) => pull?,
         };
@@ -252,7 +253,13 @@ impl Run<'_> {
             Err(error) => {
                 let error = error.located(&self.context.settings);
                 let entry = self.entry(Event::PullFailed).because(chain(&error));
-                self.store.note(self.scribe, entry).await?;
+                if let Err(second) = self.store.note(self.scribe, entry).await {
+                    // What went wrong first is what has to be put right.
+                    tracing::error!(
+                        error = chain(&second),
+                        "the failed pull could not be recorded"
+                    );
+                }
                 return Err(error);
             }
         };

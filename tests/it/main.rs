@@ -5,9 +5,15 @@ mod audit_forgeries;
 #[cfg(test)]
 mod audit_format;
 #[cfg(test)]
+mod bad_disk;
+#[cfg(test)]
 mod bad_server;
 #[cfg(test)]
+mod child;
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod crash;
 #[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
@@ -19,7 +25,11 @@ mod fault_world;
 #[cfg(test)]
 mod first_run;
 #[cfg(test)]
+mod interrupts;
+#[cfg(test)]
 mod model;
+#[cfg(test)]
+mod mounts;
 #[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
@@ -34,6 +44,8 @@ mod sandbox;
 mod shipped_files;
 #[cfg(test)]
 mod store_opening;
+#[cfg(test)]
+mod strace_kills;
 #[cfg(test)]
 mod target_faults;
 #[cfg(test)]
