@@ -13,6 +13,8 @@ mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod opa_listing;
