@@ -13,6 +13,10 @@ mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
+mod fault_world;
+#[cfg(test)]
 mod histories;
 #[cfg(test)]
 mod model;
@@ -27,6 +31,10 @@ mod reports;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod shipped_files;
+#[cfg(test)]
 mod store_opening;
+#[cfg(test)]
+mod target_faults;
 #[cfg(test)]
 mod world;
