@@ -19,6 +19,8 @@ mod fault_world;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
+mod leavers;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod opa_listing;
