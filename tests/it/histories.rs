@@ -8,7 +8,7 @@ mod approvals;
 mod events;
 mod witness;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use rand::SeedableRng as _;
@@ -131,6 +131,7 @@ async fn live(
         memory: Memory::default(),
         approvals: Approvals::default(),
         unsettled: Vec::new(),
+        refused: HashMap::new(),
         world,
         rules,
     };
@@ -189,6 +190,8 @@ struct History {
     witness: Witness,
     /// Deactivations that had their effect while the program could not learn of it.
     unsettled: Vec<String>,
+    /// Deactivations that Opsera refused, and until when they are left alone (A5).
+    refused: HashMap<String, Timestamp>,
 }
 
 impl History {
@@ -268,6 +271,13 @@ impl History {
         );
         self.witness.remember_writes(&self.world, &mut self.memory);
         self.after_apply(&org, &expected, &report, calm, seen)?;
+        for write in self.world.sandbox.journal().writes() {
+            if write.received.method == "DELETE" && matches!(write.status, Some(400 | 403 | 422)) {
+                let id = write.received.path.trim_start_matches("/user/").to_owned();
+                let day = chrono::TimeDelta::hours(24);
+                self.refused.insert(id, write.received.at + day);
+            }
+        }
         Ok(report)
     }
 
@@ -412,7 +422,12 @@ impl History {
                 .accounts
                 .iter()
                 .any(|a| a.id == id && a.life == crate::model::Life::Inactive);
-            let wanted = spoken_for(&leaver.key, &leaver.reason).is_none()
+            let refused = self
+                .refused
+                .get(&id)
+                .is_some_and(|until| report.started_at < *until);
+            let wanted = !refused
+                && spoken_for(&leaver.key, &leaver.reason).is_none()
                 && !(distrusted && leaver.reason == "absent");
             if calm && gone != wanted {
                 return Err(format!(

@@ -237,6 +237,7 @@ impl Dice {
         }
         if self.one_in(20)
             && let Some(other) = others.last()
+            && others.iter().filter(|o| o.id == other.id).count() == 1
         {
             // One record that the listing shows in two states.
             human.id.clone_from(&other.id);
