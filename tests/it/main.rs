@@ -25,7 +25,11 @@ mod fault_world;
 #[cfg(test)]
 mod first_run;
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
 mod interrupts;
+#[cfg(test)]
+mod leavers;
 #[cfg(test)]
 mod model;
 #[cfg(test)]
