@@ -222,8 +222,14 @@ impl Run<'_> {
         };
         let approval = self.guard(planned, &mut progressed.guards).await?;
         progressed.held = progressed.guards.iter().any(|guard| guard.held);
-        self.remember(pull, planned, &progressed.guards, approval.as_ref())
-            .await?;
+        self.remember(
+            pull,
+            planned,
+            &progressed.guards,
+            approval.as_ref(),
+            progressed.held,
+        )
+        .await?;
         if progressed.held {
             self.hold(planned, &progressed.guards).await
         } else {
@@ -349,6 +355,7 @@ impl Run<'_> {
         planned: &Planned,
         guards: &[GuardReport],
         approval: Option<&HeldPlan>,
+        held: bool,
     ) -> Result<(), RunError> {
         // The source is accepted as the new baseline of G2 if its own guards are quiet, or if
         // what was approved had been held by them.
@@ -369,8 +376,10 @@ impl Run<'_> {
             self.store.accept_source(&self.request.id).await?;
         }
         self.store.remember_carriers(pull).await?;
+        // A plan that passes its guards is not held any more either.
+        let still_held = held.then(|| planned.plan.id());
         self.store
-            .supersede_plans(&self.request.kinds.to_string(), Some(planned.plan.id()))
+            .supersede_plans(&self.request.kinds.to_string(), still_held)
             .await?;
         Ok(())
     }

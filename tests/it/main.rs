@@ -17,6 +17,10 @@ mod opa_listing;
 #[cfg(test)]
 mod opa_tokens;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod sandbox;
