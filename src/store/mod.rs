@@ -8,11 +8,13 @@
 
 pub mod audit;
 mod diff;
+mod diff_sql;
 mod error;
 mod installation;
 mod lock;
 mod memory;
 mod open;
+mod person;
 mod plans;
 mod queue;
 mod queue_desk;
@@ -30,6 +32,7 @@ use crate::clock::Timestamp;
 pub use error::{Place, StoreError};
 pub use installation::Installation;
 pub use lock::{Holder, LockError, RunLock};
+pub use person::{AccountEntry, KeyMemory, Likeness, NearMiss, OpaEntry, RoleMemory};
 pub use plans::{Decider, HeldPlan, PlanState};
 pub use queue::{QueuedAction, Refusal, retry_at};
 pub use queue_desk::{QueueRow, QueueView, Ruling};
