@@ -39,7 +39,11 @@ mod opa_listing;
 #[cfg(test)]
 mod opa_tokens;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod plans;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
