@@ -5,6 +5,7 @@
 
 mod completions;
 mod config_show;
+mod daemon;
 mod demo;
 mod man;
 mod sandbox;
@@ -30,9 +31,9 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Man(args) => man::run(args),
         Command::Demo(args) => demo::run(global, args).await,
         Command::Sync(args) => sync::run(global, args).await,
+        Command::Daemon(args) => daemon::run(global, args).await,
         Command::Sandbox(args) => sandbox::run(global, args).await,
         Command::Check(_)
-        | Command::Daemon(_)
         | Command::Plan(_)
         | Command::Explain(_)
         | Command::Status(_)

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use super::FailedOn;
 use crate::audit::AuditError;
 use crate::directory::{Api, CallError, ClientError};
 use crate::store::{LockError, StoreError};
@@ -55,6 +56,22 @@ pub enum RunError {
     /// The lock file could not be used.
     #[error(transparent)]
     Lock(#[from] LockError),
+}
+
+impl RunError {
+    /// What the run failed on.
+    pub fn failed_on(&self) -> FailedOn {
+        match self {
+            Self::Pull { source, .. } | Self::LookUp(source) | Self::Settle(source) => match source
+            {
+                CallError::Unauthorized { .. } => FailedOn::Credential,
+                _ => FailedOn::Other,
+            },
+            Self::Unauthorized(_) => FailedOn::Credential,
+            Self::Store(_) | Self::Audit(_) | Self::Lock(_) => FailedOn::Store,
+            Self::Client { .. } | Self::NoRequiredGroup(_) | Self::Interrupted => FailedOn::Other,
+        }
+    }
 }
 
 /// An error and its causes in one line, none of them twice.

@@ -12,12 +12,14 @@ mod error;
 mod installation;
 mod lock;
 mod memory;
+mod notices;
 mod open;
 mod plans;
 mod queue;
 mod queue_desk;
 mod runs;
 mod snapshot;
+mod vitals;
 
 use std::path::{Path, PathBuf};
 
@@ -29,11 +31,13 @@ use crate::clock::Timestamp;
 pub use error::{Place, StoreError};
 pub use installation::Installation;
 pub use lock::{Holder, LockError, RunLock};
+pub use notices::{Told, Trouble};
 pub use plans::{Decider, HeldPlan, PlanState};
 pub use queue::{QueuedAction, Refusal, retry_at};
 pub use queue_desk::{QueueRow, Ruling};
 pub use runs::{FinishedRun, RunRow};
 pub use snapshot::{Pull, Snapshot};
+pub use vitals::Vitals;
 
 /// An open store. Cheap to clone; all clones share the connections.
 #[derive(Clone, Debug)]
