@@ -12,7 +12,9 @@
 //! [`Timetable`] holds the next occurrence. However late it is looked at, after a long run, a
 //! laptop's sleep or a jump of the clock, what was missed counts as one: there is no burst.
 
-use chrono::{DateTime, FixedOffset, LocalResult, Offset as _, TimeDelta, TimeZone as _};
+use chrono::{
+    DateTime, FixedOffset, LocalResult, Offset as _, SubsecRound as _, TimeDelta, TimeZone as _,
+};
 use chrono_tz::Tz;
 use croner::Cron;
 use croner::parser::{CronParser, Seconds};
@@ -73,6 +75,8 @@ impl Occurrences {
 
     /// The first occurrence after `after`; `None` if there is none any more.
     pub fn next_after(&self, after: Timestamp) -> Option<Timestamp> {
+        // The search keeps fractions of a second, and occurrences have none.
+        let after = after.trunc_subsecs(0);
         match self.hours {
             Hours::Fixed => self.next_by_wall_clock(after),
             Hours::Any => self.next_by_elapsed_time(after),

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use super::FailedOn;
 use crate::audit::AuditError;
 use crate::directory::{Api, CallError, ClientError};
+use crate::settings::Settings;
 use crate::store::{LockError, StoreError};
 
 /// Why a run could not be done (exit 1).
@@ -21,10 +22,12 @@ pub enum RunError {
         source: ClientError,
     },
     /// A directory could not be read to its end: nothing is planned (G0).
-    #[error("the pull from {api} is incomplete, so nothing is planned")]
+    #[error("the pull from {api} at {at} is incomplete, so nothing is planned")]
     Pull {
         /// The directory.
         api: Api,
+        /// Where it is, and which setting says so.
+        at: String,
         /// Why.
         #[source]
         source: CallError,
@@ -71,6 +74,18 @@ impl RunError {
             Self::Store(_) | Self::Audit(_) | Self::Lock(_) => FailedOn::Store,
             Self::Client { .. } | Self::NoRequiredGroup(_) | Self::Interrupted => FailedOn::Other,
         }
+    }
+
+    /// Says where the directory of a failed pull is, for the reader to look there.
+    pub(super) fn located(mut self, settings: &Settings) -> Self {
+        if let Self::Pull { api, at, .. } = &mut self {
+            let (url, setting) = match api {
+                Api::Opa => (&settings.opa.base_url, "opa.base_url"),
+                Api::Opsera => (&settings.opsera.base_url, "opsera.base_url"),
+            };
+            *at = format!("{} ({setting})", url.origin().ascii_serialization());
+        }
+        self
     }
 }
 

@@ -31,8 +31,10 @@ use crate::report::{Mode, Report};
 use crate::settings::Settings;
 
 pub use error::{RunError, chain};
+pub(crate) use memberships::{is_relevant, matter as memberships_matter};
 pub use outcome::{exit_status, failed_before_start};
 pub use planning::{Planned, plan_from_store};
+pub(crate) use reconcile::SEVEN_DAYS;
 pub use reconcile::{check_start, run};
 
 /// The kinds of action a run is limited to (`--only`).

@@ -1,7 +1,5 @@
 //! The run itself: the steps in their order, each handing its value to the next.
 
-use std::collections::BTreeMap;
-
 use chrono::TimeDelta;
 
 use super::error::{RunError, chain};
@@ -22,7 +20,7 @@ use crate::store::{
 };
 
 /// The window of `guards.max_deactivations_7d`.
-const SEVEN_DAYS: TimeDelta = TimeDelta::days(7);
+pub(crate) const SEVEN_DAYS: TimeDelta = TimeDelta::days(7);
 
 /// Everything that is known about a run so far; what it never came to stays empty.
 #[derive(Debug, Default)]
@@ -263,7 +261,8 @@ impl Run<'_> {
         if progressed.held {
             self.hold(planned, &progressed.guards).await
         } else {
-            progressed.applied = self.carry_out(pull, planned, approval.as_ref()).await?;
+            self.carry_out(pull, planned, approval.as_ref(), &mut progressed.applied)
+                .await?;
             match &progressed.applied.stopped {
                 Some(StopReason::Unauthorized(words)) => Err(RunError::Unauthorized(words.clone())),
                 Some(StopReason::Interrupted) => Err(RunError::Interrupted),
@@ -287,6 +286,7 @@ impl Run<'_> {
         let group_findings = match self.read(&snapshot, progressed).await {
             Ok(findings) => findings,
             Err(error) => {
+                let error = error.located(&self.context.settings);
                 let entry = self.entry(Event::PullFailed).because(chain(&error));
                 self.store.note(self.scribe, entry).await?;
                 return Err(error);
@@ -405,8 +405,13 @@ impl Run<'_> {
             self.store.accept_source(&self.request.id).await?;
         }
         self.store.remember_carriers(pull).await?;
+        // A plan that is not held (any more) needs nobody's decision either.
+        let held = guards.iter().any(|guard| guard.held);
         self.store
-            .supersede_plans(&self.request.kinds.to_string(), Some(planned.plan.id()))
+            .supersede_plans(
+                &self.request.kinds.to_string(),
+                held.then(|| planned.plan.id()),
+            )
             .await?;
         Ok(())
     }
@@ -431,19 +436,18 @@ impl Run<'_> {
         pull: Pull,
         planned: &Planned,
         approval: Option<&HeldPlan>,
-    ) -> Result<Applied, RunError> {
+        applied: &mut Applied,
+    ) -> Result<(), RunError> {
         let now = self.context.clock.now();
         let plan = &planned.plan;
         match self.request.mode {
             Mode::DryRun => {
                 let refused = self.store.list_refusals(plan, now).await?;
-                Ok(Applied {
-                    progress: refused
-                        .iter()
-                        .map(|(position, refusal)| (*position, refusal_progress(refusal)))
-                        .collect::<BTreeMap<_, _>>(),
-                    ..Applied::default()
-                })
+                applied.progress = refused
+                    .iter()
+                    .map(|(position, refusal)| (*position, refusal_progress(refusal)))
+                    .collect();
+                Ok(())
             }
             Mode::Apply => {
                 self.store.adopt_roles(&planned.adopted, now).await?;
@@ -466,7 +470,7 @@ impl Run<'_> {
                     backoff: &Backoff::new(&settings.retry),
                     stop: &self.request.stop,
                 };
-                Ok(worker.apply(plan, &refused).await?)
+                Ok(worker.apply(plan, &refused, applied).await?)
             }
         }
     }

@@ -8,16 +8,19 @@
 
 pub mod audit;
 mod diff;
+mod diff_sql;
 mod error;
 mod installation;
 mod lock;
 mod memory;
 mod notices;
 mod open;
+mod person;
 mod plans;
 mod queue;
 mod queue_desk;
 mod runs;
+mod size;
 mod snapshot;
 mod vitals;
 
@@ -32,9 +35,10 @@ pub use error::{Place, StoreError};
 pub use installation::Installation;
 pub use lock::{Holder, LockError, RunLock};
 pub use notices::{Told, Trouble};
+pub use person::{AccountEntry, KeyMemory, Likeness, NearMiss, OpaEntry, RoleMemory};
 pub use plans::{Decider, HeldPlan, PlanState};
 pub use queue::{QueuedAction, Refusal, retry_at};
-pub use queue_desk::{QueueRow, Ruling};
+pub use queue_desk::{QueueRow, QueueView, Ruling};
 pub use runs::{FinishedRun, RunRow};
 pub use snapshot::{Pull, Snapshot};
 pub use vitals::Vitals;

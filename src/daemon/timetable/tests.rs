@@ -144,3 +144,16 @@ fn ordinary_drift_moves_nothing() {
     assert_eq!(timetable.observe(&*clock), ClockMove::Steady);
     assert_eq!(timetable.next(), Some(at("2026-01-01T00:01:00Z")));
 }
+
+#[test]
+fn occurrences_have_no_fractions_of_a_second() {
+    assert_eq!(
+        next("* * * * * *", "UTC", "2026-01-01T00:00:00.999Z", 1),
+        ["01-01 00:00:01"]
+    );
+    let occurrences = Occurrences::new(&schedule("* * * * * *", "UTC")).unwrap();
+    assert_eq!(
+        occurrences.next_after(at("2026-01-01T00:00:00.999Z")),
+        Some(at("2026-01-01T00:00:01Z"))
+    );
+}
