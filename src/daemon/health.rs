@@ -200,7 +200,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::clock::{Clock as _, ManualClock};
     use crate::settings::ScheduleSettings;
 
     fn quarter_hours() -> Occurrences {

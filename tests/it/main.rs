@@ -9,6 +9,10 @@ mod bad_server;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod daemon_world;
+#[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
