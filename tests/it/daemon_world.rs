@@ -19,6 +19,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(40);
 pub(crate) const EVERY_SECOND: &str = "\n[schedule]\ncron = \"* * * * * *\"\njitter = \"0s\"\n\
      [http]\nlisten = \"127.0.0.1:0\"\n";
 
+/// One leaver of three is no mass leave here.
+const LOOSE_GUARDS: &str =
+    "\n[guards]\nmax_deactivations_percent = 100\nmax_opa_drop_percent = 100\n";
+
 /// A sandbox and a directory with the settings for it.
 pub(crate) struct DaemonWorld {
     pub(crate) sandbox: Sandbox,
@@ -47,11 +51,16 @@ impl DaemonWorld {
         world
     }
 
-    /// Writes the settings file: the sandbox's, then `more`.
+    /// Writes the settings file: the sandbox's, then `more`; guards are loose unless `more` sets some.
     pub(crate) fn configure(&self, more: &str) {
         let store = self.path("rolecall.db");
+        let guards = if more.contains("[guards]") {
+            ""
+        } else {
+            LOOSE_GUARDS
+        };
         let text = format!(
-            "{}\n[store]\npath = {:?}\n{more}",
+            "{}\n[store]\npath = {:?}\n{guards}{more}",
             self.sandbox.settings_toml(),
             store.display().to_string()
         );
