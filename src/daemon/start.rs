@@ -133,7 +133,11 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
             Some(bound.map_err(|source| StartError::Listen { address, source })?)
         }
     };
-    check_start(&context).await?;
+    tokio::select! {
+        // The store may be busy for long.
+        () = stop.cancelled() => return Ok(()),
+        checked = check_start(&context) => checked?,
+    }
     let vitals = look(&context).await.map_err(RunError::from)?;
     metrics.restore(&vitals);
     metrics.show_schedule(timetable.next(), 0);

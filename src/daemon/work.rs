@@ -153,3 +153,41 @@ pub(super) async fn look(context: &Context) -> Result<Vitals, StoreError> {
     store.close().await;
     vitals
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn silent_run(pulse: &Pulse) -> Work {
+        Work {
+            future: Box::pin(std::future::pending()),
+            pulse: pulse.clone(),
+            beats: 0,
+            moved_at: Duration::ZERO,
+            patience: Duration::from_mins(10),
+            started_at: Duration::ZERO,
+            overlap: Overlap::None,
+        }
+    }
+
+    #[test]
+    fn a_run_that_gives_no_sign_of_life_is_stalled_until_it_gives_one() {
+        let pulse = Pulse::default();
+        let mut work = silent_run(&pulse);
+        assert!(!work.is_stalled(Duration::from_mins(10)));
+        assert!(work.is_stalled(Duration::from_mins(11)));
+        pulse.beat();
+        assert!(!work.is_stalled(Duration::from_mins(11)));
+        assert!(!work.is_stalled(Duration::from_mins(21)));
+        assert!(work.is_stalled(Duration::from_mins(22)));
+    }
+
+    #[test]
+    fn records_stages_and_requests_are_signs_of_life() {
+        let progress = Progress::silent();
+        let pulse = progress.pulse();
+        progress.stage("reading");
+        progress.count(1);
+        assert_eq!(pulse.beats(), 2);
+    }
+}

@@ -231,14 +231,14 @@ impl Daemon {
     }
 
     /// Waits until a series of `/metrics` satisfies `holds`.
-    pub(crate) async fn metric(&mut self, series: &str, holds: impl Fn(f64) -> bool) {
+    pub(crate) async fn metric(&mut self, series: &str, holds: impl Fn(u64) -> bool) {
         self.until(series, async |daemon| {
             let (_, _, body) = daemon.get("/metrics").await;
             let line = body.lines().find(|line| {
                 line.strip_prefix(series)
                     .is_some_and(|rest| rest.starts_with(' '))
             });
-            let value: f64 = line?.rsplit(' ').next()?.parse().ok()?;
+            let value: u64 = line?.rsplit(' ').next()?.parse().ok()?;
             holds(value).then_some(())
         })
         .await;

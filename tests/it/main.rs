@@ -21,7 +21,11 @@ mod documentation;
 #[cfg(test)]
 mod fault_world;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod model;
+#[cfg(test)]
+mod notify;
 #[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
