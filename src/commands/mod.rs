@@ -6,6 +6,7 @@
 mod audit;
 mod completions;
 mod config_show;
+mod daemon;
 mod demo;
 mod desk;
 mod explain;
@@ -40,12 +41,13 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Demo(args) => demo::run(global, args).await,
         Command::Explain(args) => explain::run(global, args).await,
         Command::Sync(args) => sync::run(global, args).await,
+        Command::Daemon(args) => daemon::run(global, args).await,
         Command::Sandbox(args) => sandbox::run(global, args).await,
         Command::Plan(args) => plan::run(global, args).await,
         Command::Status(args) => status::run(global, args).await,
         Command::Queue(args) => queue::run(global, args).await,
         Command::Audit(args) => audit::run(global, args).await,
-        Command::Check(_) | Command::Daemon(_) => {
+        Command::Check(_) => {
             std::future::ready(Err(anyhow::anyhow!(
                 "this build was made without that command"
             )))

@@ -15,6 +15,10 @@ mod cli;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod daemon_world;
+#[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
@@ -31,9 +35,13 @@ mod interrupts;
 #[cfg(test)]
 mod leavers;
 #[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod mounts;
+#[cfg(test)]
+mod notify;
 #[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
