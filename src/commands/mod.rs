@@ -3,6 +3,7 @@
 //! A command gets its arguments and gives back how it ended; errors travel up to `main`, which
 //! tells them once. To add a command: its file here, and its arm in [`run`].
 
+mod check;
 mod completions;
 mod config_show;
 mod demo;
@@ -30,11 +31,11 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Completions(args) => completions::run(global, *args),
         Command::Man(args) => man::run(args),
         Command::Demo(args) => demo::run(global, args).await,
+        Command::Check(args) => check::run(global, *args).await,
         Command::Explain(args) => explain::run(global, args).await,
         Command::Sync(args) => sync::run(global, args).await,
         Command::Sandbox(args) => sandbox::run(global, args).await,
-        Command::Check(_)
-        | Command::Daemon(_)
+        Command::Daemon(_)
         | Command::Plan(_)
         | Command::Status(_)
         | Command::Queue(_)
