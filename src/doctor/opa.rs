@@ -77,8 +77,8 @@ fn token_hint(error: &CallError, settings: &OpaSettings) -> String {
     };
     match error {
         CallError::Unauthorized { .. } => format!(
-            "{credential} is wrong, was revoked or has expired; make a new one for the service \
-             user of the Team {}",
+            "look at {credential}: wrong, revoked or expired; a new one is made for the service user \
+             of the Team {}",
             settings.team
         ),
         CallError::WrongTenant { .. } => {

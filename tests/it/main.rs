@@ -7,11 +7,15 @@ mod audit_format;
 #[cfg(test)]
 mod bad_server;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
+#[cfg(test)]
+mod explain;
 #[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
