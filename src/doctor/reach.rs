@@ -40,6 +40,10 @@ pub(super) fn words(error: &CallError, section: &str, host: &str) -> (String, St
             "is not known to the name service".to_owned(),
             format!("correct the host of {setting}, or this machine's DNS"),
         ),
+        Cause::NoTls => (
+            "does not speak TLS".to_owned(),
+            format!("is the port of {setting} right, or is something else listening there?"),
+        ),
         Cause::Tls(detail) => (
             format!("does not prove who it is (TLS): {detail}"),
             "if an inspecting proxy or a private authority stands in between, name its \
@@ -58,6 +62,7 @@ enum Cause {
     Refused,
     TimedOut,
     NoName,
+    NoTls,
     Tls(String),
     Other,
 }
@@ -66,15 +71,11 @@ fn cause(error: &CallError) -> Cause {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     let mut timed_out = false;
     while let Some(error) = next {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
-            return Cause::Tls(tls.to_string());
-        }
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            if let Some(tls) = io
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>())
-            {
-                return Cause::Tls(tls.to_string());
+            match tls_error(io) {
+                Some(rustls::Error::InvalidMessage(_)) => return Cause::NoTls,
+                Some(tls) => return Cause::Tls(tls.to_string()),
+                None => {}
             }
             match io.kind() {
                 io::ErrorKind::ConnectionRefused => return Cause::Refused,
@@ -95,6 +96,18 @@ fn cause(error: &CallError) -> Cause {
         Cause::TimedOut
     } else {
         Cause::Other
+    }
+}
+
+/// The TLS library's error, which travels inside one or more of the system's.
+fn tls_error(error: &io::Error) -> Option<&rustls::Error> {
+    let mut error = error;
+    loop {
+        let inner = error.get_ref()?;
+        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
+            return Some(tls);
+        }
+        error = inner.downcast_ref::<io::Error>()?;
     }
 }
 

@@ -1,6 +1,6 @@
 //! `check` tells everything that is wrong in one go, what it means and what to do.
 
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -171,7 +171,8 @@ fn of_status(checkup: &Checkup, status: Status) -> Vec<&str> {
         .collect()
 }
 
-#[tokio::test]
+// The child process asks the sandbox of this one.
+#[tokio::test(flavor = "multi_thread")]
 async fn a_healthy_installation_is_fine_before_and_after_its_first_run() {
     let practice = Practice::new().await;
     let checkup = practice.check().await;
@@ -185,7 +186,8 @@ async fn a_healthy_installation_is_fine_before_and_after_its_first_run() {
     snapshot("fine_after_a_run", &practice.redacted(&checkup));
 }
 
-#[tokio::test]
+// The child process asks the sandbox of this one.
+#[tokio::test(flavor = "multi_thread")]
 async fn the_command_prints_items_for_programs_and_exits_with_1_on_a_failure() {
     let practice = Practice::new().await;
     let (status, shown) = practice.rolecall(&["check"]);
@@ -200,7 +202,8 @@ async fn the_command_prints_items_for_programs_and_exits_with_1_on_a_failure() {
     assert!(first["hint"].is_null());
 }
 
-#[tokio::test]
+// The child process asks the sandbox of this one.
+#[tokio::test(flavor = "multi_thread")]
 async fn wrong_credentials_are_told_apart_and_both_at_once() {
     let mut practice = Practice::new().await;
     let (secret, token) = (
@@ -273,7 +276,7 @@ async fn a_host_without_tls_is_told_in_words() {
     practice.replace(&opa, &opa.replace("http:", "https:"));
     let checkup = practice.check().await;
     let reachable = item(&checkup, "opa.reachable");
-    assert!(reachable.message.contains("TLS"), "{reachable:?}");
+    assert!(reachable.message.contains("speak TLS"), "{reachable:?}");
 }
 
 #[tokio::test]
@@ -393,7 +396,7 @@ async fn a_store_that_cannot_be_made_or_read_is_told_without_making_one() {
     let checkup = practice.check().await;
     assert_eq!(of_status(&checkup, Status::Failure), ["store.file"]);
 
-    let mut practice = Practice::new().await;
+    let practice = Practice::new().await;
     write(
         &practice.directory.path().join("rolecall.db"),
         &"not a store".repeat(100),
@@ -401,19 +404,29 @@ async fn a_store_that_cannot_be_made_or_read_is_told_without_making_one() {
     let checkup = practice.check().await;
     assert_eq!(of_status(&checkup, Status::Failure), ["store.schema"]);
 
-    let path = practice
-        .directory
-        .path()
-        .join("rolecall.db")
-        .display()
-        .to_string();
-    practice.replace(&path, "/proc/rolecall.db");
+    let mut practice = Practice::new().await;
+    practice.replace("rolecall.db", "audit.key/rolecall.db");
     let checkup = practice.check().await;
-    let unwritable = item(&checkup, "store.file");
-    assert_eq!(unwritable.status, Status::Failure, "{unwritable:?}");
+    assert_eq!(of_status(&checkup, Status::Failure), ["store.file"]);
 }
 
 #[tokio::test]
+async fn a_directory_that_cannot_be_written_is_told() {
+    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+        eprintln!("skipped: root may write everywhere");
+        return;
+    }
+    let mut practice = Practice::new().await;
+    let locked = practice.directory.path().join("locked");
+    std::fs::create_dir(&locked).unwrap();
+    std::fs::set_permissions(&locked, std::fs::Permissions::from_mode(0o555)).unwrap();
+    practice.replace("rolecall.db", "locked/rolecall.db");
+    let checkup = practice.check().await;
+    let file = item(&checkup, "store.file");
+    assert!(file.message.contains("cannot be written"), "{file:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_store_that_is_not_the_one_of_the_last_run_is_told() {
     let mut practice = Practice::new().await;
     assert_eq!(practice.rolecall(&["sync", "--dry-run"]).0, 0);
@@ -433,7 +446,7 @@ async fn a_store_that_is_not_the_one_of_the_last_run_is_told() {
 #[tokio::test]
 async fn wrong_settings_are_all_told_and_the_rest_is_still_looked_at() {
     let mut practice = Practice::new().await;
-    practice.replace("[opa]", "[opa]\ntimeout = \"soon\"\ntimeuot = 1");
+    practice.replace("[opa]", "[opa]\ntimeout = \"soon\"\npage_size = 0");
     let checkup = practice.check().await;
     assert_eq!(
         of_status(&checkup, Status::Failure),
