@@ -4,6 +4,7 @@
 //! tells them once. To add a command: its file here, and its arm in [`run`].
 
 mod audit;
+mod check;
 mod completions;
 mod config_show;
 mod daemon;
@@ -39,6 +40,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Completions(args) => completions::run(global, *args),
         Command::Man(args) => man::run(args),
         Command::Demo(args) => demo::run(global, args).await,
+        Command::Check(args) => check::run(global, *args).await,
         Command::Explain(args) => explain::run(global, args).await,
         Command::Sync(args) => sync::run(global, args).await,
         Command::Daemon(args) => daemon::run(global, args).await,
@@ -47,12 +49,6 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Status(args) => status::run(global, args).await,
         Command::Queue(args) => queue::run(global, args).await,
         Command::Audit(args) => audit::run(global, args).await,
-        Command::Check(_) => {
-            std::future::ready(Err(anyhow::anyhow!(
-                "this build was made without that command"
-            )))
-            .await
-        }
     }
 }
 

@@ -9,6 +9,8 @@ mod bad_disk;
 #[cfg(test)]
 mod bad_server;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod child;
 #[cfg(test)]
 mod cli;
@@ -24,6 +26,8 @@ mod directory_limits;
 mod directory_setup;
 #[cfg(test)]
 mod documentation;
+#[cfg(test)]
+mod explain;
 #[cfg(test)]
 mod fault_world;
 #[cfg(test)]
