@@ -292,8 +292,7 @@ impl Run<'_> {
                 return Err(error);
             }
         };
-        let now = self.context.clock.now();
-        snapshot.complete(now).await?;
+        snapshot.complete(self.context.clock.now()).await?;
         let entry = self
             .entry(Event::PullCompleted)
             .evidence(serde_json::json!({
@@ -301,6 +300,9 @@ impl Run<'_> {
                 "opsera": progressed.opsera,
             }));
         self.store.note(self.scribe, entry).await?;
+        // Read after the entry above: no clock of §4 starts before the end of the audit log, and
+        // without a grace an absent person is due in the very run that misses them.
+        let now = self.context.clock.now();
         self.store.move_absence_clocks(snapshot.pull(), now).await?;
         self.request.progress.stage("planning");
         let in_flight = usize::try_from(self.context.settings.opsera.max_in_flight).unwrap_or(1);

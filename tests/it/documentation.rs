@@ -247,11 +247,7 @@ fn every_command_in_the_documentation_is_one_that_exists() {
                 }
                 let args = words(line).split_off(at);
                 if let Err(error) = Cli::try_parse_from(&args) {
-                    assert!(
-                        !error.use_stderr(),
-                        "{}: {line}\n{error}",
-                        name(&path)
-                    );
+                    assert!(!error.use_stderr(), "{}: {line}\n{error}", name(&path));
                 }
                 tried += 1;
             }

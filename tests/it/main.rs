@@ -21,6 +21,8 @@ mod documentation;
 #[cfg(test)]
 mod fault_world;
 #[cfg(test)]
+mod first_run;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod model;

@@ -117,8 +117,18 @@ fn the_services_share_one_sandbox() {
             .lines()
             .filter(|line| {
                 [
-                    "Protect", "Private", "Restrict", "SystemCall", "Capability", "LoadCredential",
-                    "Environment", "DynamicUser", "StateDirectory", "UMask", "NoNew", "Memory",
+                    "Protect",
+                    "Private",
+                    "Restrict",
+                    "SystemCall",
+                    "Capability",
+                    "LoadCredential",
+                    "Environment",
+                    "DynamicUser",
+                    "StateDirectory",
+                    "UMask",
+                    "NoNew",
+                    "Memory",
                 ]
                 .iter()
                 .any(|start| line.starts_with(start))
