@@ -17,11 +17,17 @@ mod documentation;
 #[cfg(test)]
 mod fault_world;
 #[cfg(test)]
+mod guards_end_to_end;
+#[cfg(test)]
 mod histories;
+#[cfg(test)]
+mod joiners;
 #[cfg(test)]
 mod leavers;
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod movers;
 #[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
@@ -32,6 +38,8 @@ mod oracle;
 mod reports;
 #[cfg(test)]
 mod sandbox;
+#[cfg(test)]
+mod shields;
 #[cfg(test)]
 mod shipped_files;
 #[cfg(test)]
