@@ -137,7 +137,7 @@ impl Dice {
                 self.pick(&GROUPS)
             };
             rules
-                .role_rules
+                .patterns
                 .push((pattern.to_owned(), self.pick(&ROLES).to_owned()));
         }
         if self.one_in(4) {
@@ -152,7 +152,7 @@ impl Dice {
     fn limits(&mut self) -> Limits {
         let mut limits = Limits::wide();
         for _ in 0..2 {
-            let small = self.below(6) as u64;
+            let small = super::whole(self.below(6));
             let percent = self.pick(&[0, 10, 25, 33, 50, 100]);
             match self.below(10) {
                 0 => limits.min_opa_users = small,
