@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use rolecall::report::{ActionStatus, Outcome, Report};
-use rolecall::sandbox::Entry;
+use rolecall::sandbox::{DefaultListing, Entry};
 use rolecall::settings::Lookup;
 
 use crate::model::address::{canonical, opa_key};
@@ -134,11 +134,12 @@ async fn check(org: &Org, rules: &Rules) -> Result<Plan, String> {
     let mut memory = Memory::default();
     let mut first: Option<Report> = None;
     let mut expected = Plan::default();
-    for (lookup, page_size, cap) in [
-        (Lookup::Auto, 1000, None),
-        (Lookup::User, 3, Some(2)),
-        (Lookup::Group, 2, Some(1)),
+    for (lookup, page_size, cap, listing) in [
+        (Lookup::Auto, 1000, None, DefaultListing::WithoutDeleted),
+        (Lookup::User, 3, Some(2), DefaultListing::Everything),
+        (Lookup::Group, 2, Some(1), DefaultListing::OnlyActive),
     ] {
+        world.sandbox.opa().default_listing(listing);
         world.context.settings.policy.roles.lookup = lookup;
         world.context.settings.opa.page_size = page_size;
         world.sandbox.opa().page_cap(cap);
