@@ -176,6 +176,7 @@ impl Worker<'_> {
     ) -> Result<Next, StoreError> {
         for queued in self.store.list_planned_deactivations(self.run).await? {
             let look = tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return Ok(Next::Stop(StopReason::Interrupted)),
                 look = look_at_person(self.opa, self.policy, &queued.action) => look,
             };
@@ -234,6 +235,8 @@ impl Worker<'_> {
         let mut unknown = false;
         loop {
             let ready = tokio::select! {
+                // Asked first: otherwise the look may send its request before the signal is seen.
+                biased;
                 () = self.stop.cancelled() => Ready::Stop(StopReason::Interrupted),
                 ready = self.get_ready(&queued, unknown, memory, applied) => ready?,
             };
@@ -317,6 +320,7 @@ impl Worker<'_> {
                         .await?;
                     let delay = self.backoff.delay(queued.attempts);
                     tokio::select! {
+                        biased;
                         () = self.stop.cancelled() => {}
                         () = self.scribe.clock.sleep(delay) => {}
                     }
