@@ -33,9 +33,13 @@ mod fault_world;
 #[cfg(test)]
 mod first_run;
 #[cfg(test)]
+mod guards_end_to_end;
+#[cfg(test)]
 mod histories;
 #[cfg(test)]
 mod interrupts;
+#[cfg(test)]
+mod joiners;
 #[cfg(test)]
 mod leavers;
 #[cfg(test)]
@@ -44,6 +48,8 @@ mod metrics;
 mod model;
 #[cfg(test)]
 mod mounts;
+#[cfg(test)]
+mod movers;
 #[cfg(test)]
 mod notify;
 #[cfg(test)]
@@ -60,6 +66,8 @@ mod plans;
 mod reports;
 #[cfg(test)]
 mod sandbox;
+#[cfg(test)]
+mod shields;
 #[cfg(test)]
 mod shipped_files;
 #[cfg(test)]
