@@ -31,6 +31,8 @@ mod oracle;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
+mod queue_commands;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod sandbox;
