@@ -117,7 +117,8 @@ fn entitlement_view(facts: &AccountFacts, policy: &Policy) -> EntitlementView {
 }
 
 fn role_view(facts: &AccountFacts, entry: &AccountEntry, policy: &Policy) -> RoleView {
-    let desired = desired_role(&policy.roles, &facts.groups);
+    let entitled = words::evidence(facts, policy).is_none();
+    let desired = desired_role(&policy.roles, &facts.groups).filter(|_| entitled);
     let known_by = match (&facts.role, &entry.site_role, &entry.memory) {
         (_, Some(_), _) => "server",
         (CurrentRole::Uncertain, ..) => "uncertain",
@@ -126,6 +127,7 @@ fn role_view(facts: &AccountFacts, entry: &AccountEntry, policy: &Policy) -> Rol
     };
     let because = match &desired {
         Some(desired) => desired.because.clone(),
+        None if !entitled => "whoever is not entitled keeps the role as it is".to_owned(),
         None if !policy.roles.managed => {
             "roles are not managed (no rules and no default, or roles.enabled = false)".to_owned()
         }
@@ -149,7 +151,7 @@ fn role_view(facts: &AccountFacts, entry: &AccountEntry, policy: &Policy) -> Rol
                 pattern: found.rule.group.to_string(),
                 role: found.rule.role.as_str().to_owned(),
                 group: found.group.clone(),
-                wins: place == 0 && policy.roles.managed,
+                wins: place == 0 && entitled && policy.roles.managed,
             })
             .collect(),
     }

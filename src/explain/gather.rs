@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::identity::Reading;
 use super::model::{
-    AccountView, CarrierView, DecisionView, Explanation, Found, HistoryView, IdentityView,
-    PersonView, SCHEMA, SnapshotView,
+    AccountView, CarrierView, DecisionView, Explanation, Found, GuardsView, HistoryView,
+    IdentityView, PersonView, SCHEMA, SnapshotView,
 };
 use super::{account, guards, identity, stranger, words};
 use crate::clock::Timestamp;
@@ -131,11 +131,12 @@ impl Gatherer<'_> {
             }
             _ => Vec::new(),
         };
+        let guards = guards::view(self.store, self.pull, policy, now, &actions).await?;
         Ok(Explanation {
             schema: SCHEMA,
             asked: text.to_owned(),
             found,
-            headline: headline(found, &accounts, without_account.as_ref()),
+            headline: headline(found, &accounts, without_account.as_ref(), &guards),
             snapshot: SnapshotView {
                 taken_at,
                 age: age(now, taken_at),
@@ -151,7 +152,7 @@ impl Gatherer<'_> {
                     was_active: carrier.was_active,
                 })
                 .collect(),
-            guards: guards::view(self.store, self.pull, policy, now, &actions).await?,
+            guards,
             accounts,
             without_account,
             near_misses,
@@ -355,9 +356,22 @@ fn headline(
     found: Found,
     accounts: &[AccountView],
     without_account: Option<&DecisionView>,
+    guards: &GuardsView,
 ) -> String {
     match (found, accounts) {
-        (Found::Account, [account]) => format!("The next run would {}.", account.decision.words),
+        (Found::Account, [account]) => {
+            let but = if let Some(back_off) = &account.back_off {
+                match back_off.until {
+                    Some(at) => format!(" — but not before {}, because it was {}", words::time(at), back_off.state),
+                    None => " — but first finds out what came of an earlier request".to_owned(),
+                }
+            } else if guards.held && guards.concerns_this_person {
+                " — but a guard holds the whole plan".to_owned()
+            } else {
+                String::new()
+            };
+            format!("The next run would {}{but}.", account.decision.words)
+        }
         (Found::Account, many) => format!(
             "{} Opsera accounts share this address, so none of them is touched.",
             many.len()

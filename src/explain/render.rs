@@ -310,8 +310,10 @@ fn guards(page: &mut Page<'_>, guards: &GuardsView) -> io::Result<()> {
         "passes because it was approved"
     };
     page.line(&format!(
-        "The plan of this snapshot ({}, {} actions{creations}) {held}.",
-        guards.plan_id, guards.actions
+        "The plan of this snapshot ({}, {} action{}{creations}) {held}.",
+        guards.plan_id,
+        guards.actions,
+        if guards.actions == 1 { "" } else { "s" },
     ))?;
     if guards.held && guards.concerns_this_person {
         page.line(

@@ -106,6 +106,8 @@ impl Trial<'_> {
                     }
                 }
             }),
+            // The shield's own remedy comes later.
+            Some(Evidence::Deleted | Evidence::Absent) if self.today.kind == "doubt" => {}
             Some(Evidence::Deleted | Evidence::Absent) => self.found.push(WhatIf {
                 change: "add the person to the Team with this address, or give their OPA address \
                          in [matching.aliases]"

@@ -42,10 +42,7 @@ pub(super) fn decision(facts: &AccountFacts, policy: &Policy, decided: &Decided)
                 ),
             )
         },
-        Decision::Doubt => view(
-            "doubt",
-            "do nothing: there is doubt about whose account it is".to_owned(),
-        ),
+        Decision::Doubt => view("doubt", format!("do nothing: {}", why_doubt(facts))),
         Decision::Unmanaged => view(
             "unmanaged",
             format!(
@@ -162,6 +159,14 @@ pub(super) fn why_not_managed(facts: &AccountFacts, policy: &Policy) -> Option<S
     }
     let domain = policy.matching.scope_domain(address);
     Some(format!("scope.domains does not name {domain}"))
+}
+
+fn why_doubt(facts: &AccountFacts) -> &'static str {
+    if facts.sharing.len() > 1 {
+        "several accounts share its address, so nobody knows which one is the person's (I5)"
+    } else {
+        "the account may belong to somebody who is ACTIVE, as the finding says"
+    }
 }
 
 fn why_unchanged(facts: &AccountFacts, policy: &Policy) -> String {

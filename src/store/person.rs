@@ -246,6 +246,17 @@ impl Store {
             .collect())
     }
 
+    /// Accounts that this program remembers to be Administrators.
+    pub async fn list_known_administrators(&self) -> Result<Vec<OpseraId>, StoreError> {
+        let ids: Vec<String> = sqlx::query_scalar(
+            "SELECT opsera_id FROM known_roles WHERE role = 'Administrators'
+             ORDER BY opsera_id LIMIT 1000",
+        )
+        .fetch_all(self.reader())
+        .await?;
+        Ok(ids.into_iter().map(OpseraId::new).collect())
+    }
+
     /// ACTIVE humans and managed accounts of `pull`: what percentages are taken of.
     pub async fn count_sides(&self, pull: Pull) -> Result<(u64, u64), StoreError> {
         let row = sqlx::query(

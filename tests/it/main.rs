@@ -7,9 +7,21 @@ mod audit_forgeries;
 #[cfg(test)]
 mod audit_format;
 #[cfg(test)]
+mod bad_disk;
+#[cfg(test)]
 mod bad_server;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
+mod child;
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod daemon_world;
 #[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
@@ -17,11 +29,25 @@ mod directory_setup;
 #[cfg(test)]
 mod documentation;
 #[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod fault_world;
 #[cfg(test)]
 mod first_run;
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod interrupts;
+#[cfg(test)]
+mod leavers;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod model;
+#[cfg(test)]
+mod mounts;
+#[cfg(test)]
+mod notify;
 #[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
@@ -46,6 +72,8 @@ mod shipped_files;
 mod status;
 #[cfg(test)]
 mod store_opening;
+#[cfg(test)]
+mod strace_kills;
 #[cfg(test)]
 mod target_faults;
 #[cfg(test)]
