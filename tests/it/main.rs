@@ -1,6 +1,8 @@
 //! Everything that crosses HTTP, disk or a process boundary, one file per behaviour.
 
 #[cfg(test)]
+mod audit_commands;
+#[cfg(test)]
 mod audit_forgeries;
 #[cfg(test)]
 mod audit_format;
@@ -63,13 +65,19 @@ mod oracle;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
+mod queue_commands;
+#[cfg(test)]
 mod reports;
+#[cfg(test)]
+mod retention;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod shields;
 #[cfg(test)]
 mod shipped_files;
+#[cfg(test)]
+mod status;
 #[cfg(test)]
 mod store_opening;
 #[cfg(test)]
