@@ -13,6 +13,7 @@
 //! | [`store`] | the SQLite file: the only SQL |
 //! | [`rules`] | who keeps which account, in which role: pure |
 //! | [`plan`] | what is to be done, as a value |
+//! | [`approval`] | whether an operator may decide about a held plan: pure |
 //! | [`queue`] | carries a plan out: durable, audited, paced |
 //! | [`audit`] | the log of everything that was done, and how it is proven |
 //! | [`run`] | one reconciliation from pull to report |
@@ -27,6 +28,7 @@
 //! 2. No request that writes goes out before its intent is durable in queue and audit log (A1).
 //! 3. Every doubt ends in doing nothing and saying so.
 
+pub mod approval;
 pub mod audit;
 pub mod cli;
 pub mod clock;

@@ -177,10 +177,7 @@ impl Core {
         limit: Duration,
         deadline: Option<Deadline>,
     ) -> Result<Reply, CallError> {
-        let place = match &self.in_flight {
-            Some(places) => Arc::clone(places).acquire_owned().await.ok(),
-            None => None,
-        };
+        let place = self.place().await;
         let waited = self.pace.wait(deadline).await;
         let waited = waited.map_err(|passed| self.no_answer(request, passed))?;
         self.traffic.waited(self.api, waited);
@@ -191,6 +188,25 @@ impl Core {
                 .min(limit),
             None => limit,
         };
+        self.transmit(request, token, limit, place).await
+    }
+
+    /// Waits until fewer than `max_in_flight` requests are under way.
+    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        match &self.in_flight {
+            Some(places) => Arc::clone(places).acquire_owned().await.ok(),
+            None => None,
+        }
+    }
+
+    /// Sends `request` at once: its turn and its place have come.
+    pub(super) async fn transmit(
+        &self,
+        request: &Request,
+        token: Option<&HeaderValue>,
+        limit: Duration,
+        place: Option<OwnedSemaphorePermit>,
+    ) -> Result<Reply, CallError> {
         let mut builder = self
             .client
             .request(request.method.clone(), request.url.clone())

@@ -30,7 +30,7 @@ pub use error::{Api, Call, CallError, ServerWords};
 pub use listing::{Listed, Listing};
 pub use opa::{Opa, StatusFilter};
 pub use opsera::{AccountFilter, OpseraReader};
-pub use opsera_writer::OpseraWriter;
+pub use opsera_writer::{OpseraWriter, Turn};
 pub use retry::Backoff;
 pub use session::Answer;
 pub use traffic::{AnswerClass, Traffic, TrafficSnapshot};

@@ -1,7 +1,9 @@
 //! Opsera's accounts, changed: the only thing in the program that can.
 //!
-//! Each call is one request. It obeys the pace and every pause, but it is never repeated here:
-//! the queue announces every attempt before it is made (A1) and looks before it tries again (A4).
+//! Each call is one request, which goes out at once: whoever calls has waited for its [`Turn`], so
+//! that nothing stands between the announcement (A1) and the request but the request itself, and
+//! a signal that comes while it waits still stops it (A10). It is never repeated here: the queue
+//! announces every attempt before it is made and looks before it tries again (A4).
 
 use reqwest::Method;
 use serde_json::json;
@@ -19,6 +21,11 @@ pub struct OpseraWriter {
     reader: OpseraReader,
 }
 
+/// The right to send one request now: the pace allows it and no pause is on.
+#[derive(Debug)]
+#[must_use = "a turn that is not taken slows the client down for nothing"]
+pub struct Turn(());
+
 impl OpseraWriter {
     pub(super) fn new(reader: OpseraReader) -> Self {
         Self { reader }
@@ -29,14 +36,23 @@ impl OpseraWriter {
         &self.reader
     }
 
-    /// Waits until Opsera may be asked again, so that a write is announced only when it can go
-    /// out at once.
+    /// Waits until Opsera may be asked again.
     pub async fn wait_until_unpaused(&self) {
         self.reader.wait_until_unpaused().await;
     }
 
+    /// Waits until one more request may go out.
+    pub async fn wait_for_turn(&self) -> Turn {
+        let core = &self.reader.session.core;
+        // Without a deadline the wait always ends with the turn.
+        if let Ok(waited) = core.pace.wait(None).await {
+            core.traffic.waited(core.api, waited);
+        }
+        Turn(())
+    }
+
     /// Deactivates an account. Cannot be undone.
-    pub async fn deactivate(&self, id: &OpseraId) -> Result<Answer, CallError> {
+    pub async fn deactivate(&self, _turn: Turn, id: &OpseraId) -> Result<Answer, CallError> {
         let tail = format!("/user/{}", self.segment("DELETE /user/{id}", id)?);
         let request = Request {
             method: Method::DELETE,
@@ -48,7 +64,7 @@ impl OpseraWriter {
     }
 
     /// Creates an account.
-    pub async fn create(&self, account: &NewAccount) -> Result<Answer, CallError> {
+    pub async fn create(&self, _turn: Turn, account: &NewAccount) -> Result<Answer, CallError> {
         let request = Request {
             method: Method::POST,
             url: path::below(&self.reader.base, "/user"),
@@ -64,7 +80,12 @@ impl OpseraWriter {
     }
 
     /// Gives an account another site role.
-    pub async fn set_role(&self, id: &OpseraId, role: SiteRole) -> Result<Answer, CallError> {
+    pub async fn set_role(
+        &self,
+        _turn: Turn,
+        id: &OpseraId,
+        role: SiteRole,
+    ) -> Result<Answer, CallError> {
         let segment = self.segment("PUT /user/{id}/siterole", id)?;
         let path = self.reader.site_role_path.replace("{user}", &segment);
         let request = Request {

@@ -167,8 +167,9 @@ impl Session {
     pub(super) async fn write(&self, request: &Request) -> Result<Answer, CallError> {
         let token = self.auth.token(&self.core, None).await?;
         let core = &self.core;
+        let place = core.place().await;
         let reply = core
-            .send(request, Some(&token.header), core.timeout, None)
+            .transmit(request, Some(&token.header), core.timeout, place)
             .await?;
         let whole = core.collect(request, reply, SMALL_BODY).await?;
         if is_markup(&whole.body) {

@@ -91,7 +91,19 @@ pub(super) struct Memory {
     pub(super) forbidden: BTreeMap<ActionKind, String>,
     /// A listing that lost somebody who is ACTIVE (A2).
     pub(super) distrusted: Option<String>,
+    /// Opsera refused the credential while an outcome was read (A5).
+    pub(super) unauthorized: Option<String>,
     looked_ahead: bool,
+}
+
+impl Memory {
+    /// What to do after an action that is over.
+    fn next(&mut self) -> Next {
+        match self.unauthorized.take() {
+            Some(words) => Next::Stop(StopReason::Unauthorized(words)),
+            None => Next::Continue,
+        }
+    }
 }
 
 /// What to do after one action.
@@ -103,7 +115,8 @@ pub(super) enum Next {
 }
 
 impl Worker<'_> {
-    /// Carries out what [`Store::enqueue`] put into the queue for this run.
+    /// Carries out what [`Store::enqueue`] put into the queue for this run. `applied` tells how
+    /// far it came, also when it fails.
     ///
     /// # Errors
     /// The store. What was sent by then is in the audit log, and the next run settles the rest.
@@ -111,8 +124,8 @@ impl Worker<'_> {
         &self,
         plan: &Plan,
         refused: &BTreeMap<usize, Refusal>,
-    ) -> Result<Applied, StoreError> {
-        let mut applied = Applied::default();
+        applied: &mut Applied,
+    ) -> Result<(), StoreError> {
         for (position, refusal) in refused {
             applied
                 .progress
@@ -132,12 +145,12 @@ impl Worker<'_> {
             after = Some(queued.position);
             if queued.action.kind() == ActionKind::Deactivate && !memory.looked_ahead {
                 memory.looked_ahead = true;
-                if let Next::Stop(reason) = self.look_ahead(&mut memory, &mut applied).await? {
+                if let Next::Stop(reason) = self.look_ahead(&mut memory, applied).await? {
                     applied.stopped = Some(reason);
                     break;
                 }
             }
-            if let Next::Stop(reason) = self.carry_out(queued, &mut memory, &mut applied).await? {
+            if let Next::Stop(reason) = self.carry_out(queued, &mut memory, applied).await? {
                 applied.stopped = Some(reason);
                 break;
             }
@@ -151,7 +164,7 @@ impl Worker<'_> {
                 .entry(position)
                 .or_insert_with(|| not_tried(format!("not tried: {words}")));
         }
-        Ok(applied)
+        Ok(())
     }
 
     /// Looks at every person an `absent` deactivation is about before the first of them goes out:
@@ -235,8 +248,8 @@ impl Worker<'_> {
                 () = self.stop.cancelled() => Ready::Stop(StopReason::Interrupted),
                 ready = self.get_ready(&queued, unknown, memory, applied) => ready?,
             };
-            match ready {
-                Ready::Send => {}
+            let turn = match ready {
+                Ready::Send(turn) => turn,
                 Ready::Close(closing) => {
                     return self.close(&queued, &closing, applied).await;
                 }
@@ -248,39 +261,64 @@ impl Worker<'_> {
                     self.set_aside(&queued, unknown, &reason, applied).await?;
                     return Ok(Next::Stop(reason));
                 }
-            }
+            };
             queued.attempts = self.store.reserve(self.scribe, self.run, &queued).await?;
-            let error = match self.send(&queued.action).await {
+            // A slow disk gives a signal time to come between the announcement and the request.
+            if self.stop.is_cancelled() {
+                let reason = StopReason::Interrupted;
+                self.set_aside(&queued, unknown, &reason, applied).await?;
+                return Ok(Next::Stop(reason));
+            }
+            let error = match self.send(&queued.action, turn).await {
                 Ok(answer) => {
                     memory.failures_in_a_row = 0;
-                    let closing = self.confirm(&queued.action, &answer).await;
-                    return self.close(&queued, &closing, applied).await;
+                    let closing = self.confirm(&queued.action, &answer, memory).await;
+                    self.close(&queued, &closing, applied).await?;
+                    return Ok(memory.next());
                 }
                 Err(error) => error,
             };
+            let refused_late = unknown;
             unknown |= error.outcome_is_unknown();
             count_failure(&error, memory);
             match self.after_failure(&queued, &error, memory).await {
-                Verdict::Close(closing) => return self.close(&queued, &closing, applied).await,
+                Verdict::Close(refusal) if refused_late => {
+                    self.close_after_lost_answer(&queued, refusal, memory, applied)
+                        .await?;
+                    return Ok(memory.next());
+                }
+                Verdict::Close(closing) => {
+                    self.close(&queued, &closing, applied).await?;
+                    return Ok(memory.next());
+                }
                 Verdict::Stop(reason) => {
                     let status = error.status().map(|status| status.as_u16());
-                    self.store
-                        .put_back(self.scribe, self.run, &queued, status, &error.to_string())
-                        .await?;
-                    applied.progress.insert(
-                        queued.position,
-                        progress(ActionStatus::Failed, &queued, Some(error.to_string()), true),
-                    );
+                    let words = error.to_string();
+                    if unknown {
+                        self.store
+                            .note_attempt(self.scribe, self.run, &queued, status, &words)
+                            .await?;
+                        leave_open(&queued, &words, applied);
+                    } else {
+                        self.store
+                            .put_back(self.scribe, self.run, &queued, status, &words)
+                            .await?;
+                        applied.progress.insert(
+                            queued.position,
+                            progress(ActionStatus::Failed, &queued, Some(words), true),
+                        );
+                    }
                     return Ok(Next::Stop(reason));
                 }
                 Verdict::GiveUp => {
-                    self.give_up(&queued, &error, unknown, applied).await?;
+                    self.give_up(&queued, &error, unknown, memory, applied)
+                        .await?;
                     return Ok(if memory.failures_in_a_row >= CONSECUTIVE_FAILURES {
                         Next::Stop(StopReason::Breaker(format!(
                             "{CONSECUTIVE_FAILURES} writes in a row failed, the last one with: {error}"
                         )))
                     } else {
-                        Next::Continue
+                        memory.next()
                     });
                 }
                 Verdict::Repeat => {
@@ -310,7 +348,7 @@ impl Worker<'_> {
             return Ok(());
         }
         let words = match reason {
-            StopReason::Interrupted => "interrupted before the next attempt",
+            StopReason::Interrupted => "interrupted before the request was sent",
             StopReason::Unauthorized(words) | StopReason::Breaker(words) => words,
         };
         if unknown {

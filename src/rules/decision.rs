@@ -403,3 +403,7 @@ fn records(people: &[PersonFacts]) -> serde_json::Value {
         })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "decision_tests.rs"]
+mod tests;

@@ -167,22 +167,34 @@ async fn find_account_of(
     };
     let others = policy.matching.other_addresses(&address);
     for candidate in std::iter::once(&address).chain(&others) {
-        if let Some(account) = opsera.find_user(candidate.as_str()).await? {
-            let state = if account.active {
-                "it is not in the list of active accounts (a pending account waits for its first sign-in)"
-            } else {
-                "it is inactive"
-            };
-            return Ok(Some(Finding {
-                kind: FindingKind::InactiveOpseraAccount,
-                email: action.key.as_str().to_owned(),
-                detail: format!(
+        let detail = match opsera.find_user(candidate.as_str()).await {
+            Ok(None) => continue,
+            Ok(Some(account)) => {
+                let state = if account.active {
+                    "it is not in the list of active accounts under this person's address (a \
+                     pending account waits for its first sign-in)"
+                } else {
+                    "it is inactive"
+                };
+                format!(
                     "the person is entitled, and Opsera account {candidate} (id {}) exists, but {state}: \
                      nothing is written; reactivate it in Opsera if it should be in use",
                     account.id
-                ),
-            }));
-        }
+                )
+            }
+            // Several accounts, or an address Opsera cannot look up: doubt about this one person,
+            // which must not keep everybody else waiting.
+            Err(CallError::Refused { status, words, .. }) if status.as_u16() == 400 => format!(
+                "the person is entitled, but Opsera does not say which account {candidate} is \
+                 (400 {words}): nothing is written; look for the address in Opsera"
+            ),
+            Err(error) => return Err(error),
+        };
+        return Ok(Some(Finding {
+            kind: FindingKind::InactiveOpseraAccount,
+            email: action.key.as_str().to_owned(),
+            detail,
+        }));
     }
     Ok(None)
 }

@@ -1,7 +1,5 @@
 //! The run itself: the steps in their order, each handing its value to the next.
 
-use std::collections::BTreeMap;
-
 use chrono::TimeDelta;
 
 use super::error::{RunError, chain};
@@ -227,7 +225,8 @@ impl Run<'_> {
         if progressed.held {
             self.hold(planned, &progressed.guards).await
         } else {
-            progressed.applied = self.carry_out(pull, planned, approval.as_ref()).await?;
+            self.carry_out(pull, planned, approval.as_ref(), &mut progressed.applied)
+                .await?;
             match &progressed.applied.stopped {
                 Some(StopReason::Unauthorized(words)) => Err(RunError::Unauthorized(words.clone())),
                 Some(StopReason::Interrupted) => Err(RunError::Interrupted),
@@ -251,13 +250,13 @@ impl Run<'_> {
         let group_findings = match self.read(&snapshot, progressed).await {
             Ok(findings) => findings,
             Err(error) => {
+                let error = error.located(&self.context.settings);
                 let entry = self.entry(Event::PullFailed).because(chain(&error));
                 self.store.note(self.scribe, entry).await?;
                 return Err(error);
             }
         };
-        let now = self.context.clock.now();
-        snapshot.complete(now).await?;
+        snapshot.complete(self.context.clock.now()).await?;
         let entry = self
             .entry(Event::PullCompleted)
             .evidence(serde_json::json!({
@@ -265,6 +264,9 @@ impl Run<'_> {
                 "opsera": progressed.opsera,
             }));
         self.store.note(self.scribe, entry).await?;
+        // Read after the entry above: no clock of §4 starts before the end of the audit log, and
+        // without a grace an absent person is due in the very run that misses them.
+        let now = self.context.clock.now();
         self.store.move_absence_clocks(snapshot.pull(), now).await?;
         self.request.progress.stage("planning");
         let in_flight = usize::try_from(self.context.settings.opsera.max_in_flight).unwrap_or(1);
@@ -369,8 +371,13 @@ impl Run<'_> {
             self.store.accept_source(&self.request.id).await?;
         }
         self.store.remember_carriers(pull).await?;
+        // A plan that is not held (any more) needs nobody's decision either.
+        let held = guards.iter().any(|guard| guard.held);
         self.store
-            .supersede_plans(&self.request.kinds.to_string(), Some(planned.plan.id()))
+            .supersede_plans(
+                &self.request.kinds.to_string(),
+                held.then(|| planned.plan.id()),
+            )
             .await?;
         Ok(())
     }
@@ -395,19 +402,18 @@ impl Run<'_> {
         pull: Pull,
         planned: &Planned,
         approval: Option<&HeldPlan>,
-    ) -> Result<Applied, RunError> {
+        applied: &mut Applied,
+    ) -> Result<(), RunError> {
         let now = self.context.clock.now();
         let plan = &planned.plan;
         match self.request.mode {
             Mode::DryRun => {
                 let refused = self.store.list_refusals(plan, now).await?;
-                Ok(Applied {
-                    progress: refused
-                        .iter()
-                        .map(|(position, refusal)| (*position, refusal_progress(refusal)))
-                        .collect::<BTreeMap<_, _>>(),
-                    ..Applied::default()
-                })
+                applied.progress = refused
+                    .iter()
+                    .map(|(position, refusal)| (*position, refusal_progress(refusal)))
+                    .collect();
+                Ok(())
             }
             Mode::Apply => {
                 self.store.adopt_roles(&planned.adopted, now).await?;
@@ -430,7 +436,7 @@ impl Run<'_> {
                     backoff: &Backoff::new(&settings.retry),
                     stop: &self.request.stop,
                 };
-                Ok(worker.apply(plan, &refused).await?)
+                Ok(worker.apply(plan, &refused, applied).await?)
             }
         }
     }

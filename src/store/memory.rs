@@ -32,7 +32,9 @@ impl RoleSource {
 
 impl Store {
     /// Moves the clocks of §4 step 6: starts them for accounts whose person a complete pull
-    /// missed, and clears those of people who are there and of accounts that are gone.
+    /// missed, and clears those of people who are there and of accounts that are gone. No clock
+    /// starts before the end of the audit log: a machine that boots with its clock far behind
+    /// must not make the grace look long past once it has learnt the time.
     pub async fn move_absence_clocks(&self, pull: Pull, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query(
@@ -45,7 +47,8 @@ impl Store {
         .await?;
         sqlx::query(
             "INSERT INTO absences (key, since)
-             SELECT DISTINCT a.key, ?2 FROM opsera_accounts a
+             SELECT DISTINCT a.key, max(?2, coalesce((SELECT at FROM audit ORDER BY seq DESC LIMIT 1), ''))
+             FROM opsera_accounts a
              WHERE a.pull = ?1 AND a.key IS NOT NULL
                AND NOT EXISTS (SELECT 1 FROM opa_users u WHERE u.pull = ?1 AND u.key = a.key AND u.service = 0)
              ON CONFLICT DO NOTHING",

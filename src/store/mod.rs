@@ -8,6 +8,7 @@
 
 pub mod audit;
 mod diff;
+mod diff_sql;
 mod error;
 mod installation;
 mod lock;
@@ -18,6 +19,7 @@ mod plans;
 mod queue;
 mod queue_desk;
 mod runs;
+mod size;
 mod snapshot;
 
 use std::path::{Path, PathBuf};
@@ -33,7 +35,7 @@ pub use lock::{Holder, LockError, RunLock};
 pub use person::{AccountEntry, KeyMemory, Likeness, NearMiss, OpaEntry, RoleMemory};
 pub use plans::{Decider, HeldPlan, PlanState};
 pub use queue::{QueuedAction, Refusal, retry_at};
-pub use queue_desk::{QueueRow, Ruling};
+pub use queue_desk::{QueueRow, QueueView, Ruling};
 pub use runs::{FinishedRun, RunRow};
 pub use snapshot::{Pull, Snapshot};
 

@@ -81,6 +81,8 @@ pub struct HeldPlan {
     pub state: PlanState,
     /// The run that held it last.
     pub run_id: RunId,
+    /// The kinds of action that run was limited to, in their fixed order (`--only`).
+    pub kinds: String,
     /// The guards as that run saw them.
     pub guards: Vec<GuardReport>,
     /// When it was first held.
@@ -405,7 +407,7 @@ async fn write_held(
 
 async fn find(conn: &mut SqliteConnection, id: &PlanId) -> Result<Option<HeldPlan>, StoreError> {
     let row = sqlx::query(
-        "SELECT state, run_id, guards, held_at, last_held_at, decided_at, decided_by, reason,
+        "SELECT state, run_id, kinds, guards, held_at, last_held_at, decided_at, decided_by, reason,
                 (SELECT count(*) FROM plan_actions a WHERE a.plan_id = p.id),
                 (SELECT count(*) FROM plan_actions a WHERE a.plan_id = p.id AND a.done_at IS NOT NULL)
          FROM plans p WHERE id = ?1",
@@ -427,6 +429,7 @@ async fn find(conn: &mut SqliteConnection, id: &PlanId) -> Result<Option<HeldPla
                 .parse()
                 .map_err(|detail| corrupt("state", detail))?,
             run_id: RunId::new(row.get::<String, _>("run_id")),
+            kinds: row.get("kinds"),
             guards: serde_json::from_str(&row.get::<String, _>("guards"))
                 .map_err(|error| corrupt("guards", error.to_string()))?,
             held_at: time("held_at")?
@@ -436,8 +439,8 @@ async fn find(conn: &mut SqliteConnection, id: &PlanId) -> Result<Option<HeldPla
             decided_at: time("decided_at")?,
             decided_by: row.get("decided_by"),
             reason: row.get("reason"),
-            actions: super::snapshot::count(&row, 8),
-            done: super::snapshot::count(&row, 9),
+            actions: super::snapshot::count(&row, 9),
+            done: super::snapshot::count(&row, 10),
         })
     })
     .transpose()

@@ -401,21 +401,19 @@ async fn enqueue_one(
     Ok(())
 }
 
-/// Takes back the uncertainty about a role that certainly was not changed.
+/// Takes back the uncertainty about a role that certainly was not changed: it is what it was. One
+/// that was not known before may have been uncertain already, and stays so: `adopt` must not take
+/// it for granted.
 async fn restore_role(
     conn: &mut SqliteConnection,
     account: &crate::domain::OpseraId,
     from: Option<&str>,
     now: Timestamp,
 ) -> Result<(), StoreError> {
-    if let Some(role) = from.and_then(|from| from.parse().ok()) {
-        return remember_role(conn, account, Some(role), RoleSource::Set, now).await;
+    match from.and_then(|from| from.parse().ok()) {
+        Some(role) => remember_role(conn, account, Some(role), RoleSource::Set, now).await,
+        None => Ok(()),
     }
-    sqlx::query("DELETE FROM known_roles WHERE opsera_id = ?1 AND role IS NULL")
-        .bind(account.as_str())
-        .execute(conn)
-        .await?;
-    Ok(())
 }
 
 fn entry(event: Event, run: &RunId, action: &PlannedAction) -> NewEntry {

@@ -49,7 +49,10 @@ async fn both_headers_of_a_429_pause_the_whole_client() {
         let clients = clients(&server.url);
         let writer = clients.opsera.writer();
         let id = OpseraId::new("1");
-        let error = writer.deactivate(&id).await.unwrap_err();
+        let error = writer
+            .deactivate(writer.wait_for_turn().await, &id)
+            .await
+            .unwrap_err();
         assert!(matches!(error, CallError::Throttled { until: Some(_), .. }));
         assert_eq!(
             clients.clock.monotonic(),
@@ -83,7 +86,13 @@ async fn a_write_is_sent_once_whatever_happens() {
     ] {
         let server = BadServer::script([reply]).await;
         let writer = clients(&server.url).opsera.writer();
-        let error = writer.set_role(&OpseraId::new("1"), SiteRole::Users).await;
+        let error = writer
+            .set_role(
+                writer.wait_for_turn().await,
+                &OpseraId::new("1"),
+                SiteRole::Users,
+            )
+            .await;
         assert!(error.unwrap_err().outcome_is_unknown());
         assert_eq!(server.asked().len(), 1);
     }
@@ -245,7 +254,10 @@ async fn an_answer_to_a_write_is_heard_in_every_form() {
     ] {
         let server = BadServer::script([Reply::ok(body)]).await;
         let writer = clients(&server.url).opsera.writer();
-        let answer = writer.deactivate(&OpseraId::new("a/b")).await.unwrap();
+        let answer = writer
+            .deactivate(writer.wait_for_turn().await, &OpseraId::new("a/b"))
+            .await
+            .unwrap();
         assert_eq!(answer.words.0, words);
         let asked = &server.asked()[0];
         assert_eq!(asked.line, "DELETE /api/v2/usermanagement/user/a%2Fb");

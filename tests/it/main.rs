@@ -15,14 +15,30 @@ mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
 mod explain;
+#[cfg(test)]
+mod fault_world;
+#[cfg(test)]
+mod first_run;
+#[cfg(test)]
+mod model;
 #[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
 mod opa_tokens;
 #[cfg(test)]
+mod oracle;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod shipped_files;
+#[cfg(test)]
 mod store_opening;
+#[cfg(test)]
+mod target_faults;
+#[cfg(test)]
+mod world;
