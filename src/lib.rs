@@ -19,7 +19,9 @@
 //! | [`run`] | one reconciliation from pull to report |
 //! | [`report`] | what a run says, in five formats |
 //! | [`sandbox`] | both directories, simulated |
-//! | [`daemon`] | runs on a schedule, with health and metrics |
+//! | [`daemon`] | runs on a schedule, with health over HTTP |
+//! | [`metrics`] | what Prometheus is told |
+//! | [`notify`] | what the webhook is told |
 //! | [`commands`] | one file per command; [`cli`] has their arguments |
 //!
 //! # What always holds
@@ -33,6 +35,7 @@ pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod daemon;
 pub mod directory;
 pub mod doctor;
 pub mod domain;
@@ -41,6 +44,8 @@ pub mod explain;
 pub mod ids;
 pub mod lifecycle;
 pub mod logging;
+pub mod metrics;
+pub mod notify;
 pub mod plan;
 pub mod progress;
 pub mod queue;

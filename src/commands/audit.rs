@@ -102,6 +102,8 @@ fn for_people(entry: &HashedEntry) -> String {
     said.extend(entry.reason.clone());
     said.extend(entry.http_status.map(|status| format!("HTTP {status}")));
     said.extend(entry.words.clone());
+    // What a run's own entries have to say is in there; an action's is for a closer look.
+    said.extend(entry.evidence.clone().filter(|_| subject.is_none()));
     let said: Vec<_> = said.iter().map(|part| for_terminal(part)).collect();
     format!(
         "{:>6}  {}  {:<16}  {}  [{}@{}]",

@@ -161,16 +161,20 @@ fn facts(text: &mut String, picture: &Picture, settings: &OfflineSettings) {
             |at| format!("{} ({})", shown(at), age(at, picture.now)),
         )
     };
-    let depth: Vec<String> = picture
+    let of = |state: &str| {
+        let found = picture.depth.iter().find(|(name, _)| name == state);
+        found.map_or(0, |(_, count)| *count)
+    };
+    let over: Vec<String> = picture
         .depth
         .iter()
-        .map(|(state, count)| format!("{count} {}", state.replace('_', " ")))
+        .filter(|(state, _)| !matches!(state.as_str(), "planned" | "in_flight"))
+        .map(|(state, count)| format!("{count} {state}"))
         .collect();
-    let depth = if depth.is_empty() {
-        "empty".to_owned()
-    } else {
-        depth.join(", ")
-    };
+    let mut depth = format!("{} planned, {} in flight", of("planned"), of("in_flight"));
+    if !over.is_empty() {
+        depth.push_str(&format_args!("; on record {}", over.join(", ")).to_string());
+    }
     let entries = counted(picture.head.entries, "entry", "entries");
     let path = settings.store.path.display().to_string();
     for (name, fact) in [

@@ -14,7 +14,7 @@ use crate::audit::Scribe;
 use crate::directory::{Backoff, Opa, OpseraWriter};
 use crate::domain::{Finding, FindingKind, OpaId, OpaName};
 use crate::ids::RunId;
-use crate::plan::{ActionKind, Change, Plan};
+use crate::plan::{ActionKind, Plan};
 use crate::report::ActionStatus;
 use crate::settings::{Policy, RetrySettings};
 use crate::store::{Pull, QueuedAction, Refusal, Store, StoreError};
@@ -175,20 +175,10 @@ impl Worker<'_> {
         applied: &mut Applied,
     ) -> Result<Next, StoreError> {
         for queued in self.store.list_planned_deactivations(self.run).await? {
-            let Change::Deactivate {
-                evidence,
-                known_names,
-                ..
-            } = &queued.action.change
-            else {
-                continue;
-            };
-            if known_names.is_empty() {
-                continue;
-            }
             let look = tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return Ok(Next::Stop(StopReason::Interrupted)),
-                look = look_at_person(self.opa, *evidence, known_names, &self.policy.required_groups) => look,
+                look = look_at_person(self.opa, self.policy, &queued.action) => look,
             };
             match look {
                 PersonLook::Gone | PersonLook::Doubt(_) => {}
@@ -245,6 +235,8 @@ impl Worker<'_> {
         let mut unknown = false;
         loop {
             let ready = tokio::select! {
+                // Asked first: otherwise the look may send its request before the signal is seen.
+                biased;
                 () = self.stop.cancelled() => Ready::Stop(StopReason::Interrupted),
                 ready = self.get_ready(&queued, unknown, memory, applied) => ready?,
             };
@@ -328,6 +320,7 @@ impl Worker<'_> {
                         .await?;
                     let delay = self.backoff.delay(queued.attempts);
                     tokio::select! {
+                        biased;
                         () = self.stop.cancelled() => {}
                         () = self.scribe.clock.sleep(delay) => {}
                     }

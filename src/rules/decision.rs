@@ -207,6 +207,7 @@ fn decide_leaver(
             opsera_id: facts.id.clone(),
             evidence,
             known_names: facts.known_names.clone(),
+            earlier_names: facts.earlier_names.clone(),
         },
         email,
         address: address.as_str().to_owned(),

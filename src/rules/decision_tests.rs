@@ -82,6 +82,7 @@ fn account(people: Vec<PersonFacts>) -> AccountFacts {
         look_alikes: Vec::new(),
         absent_since: Some(noon() - TimeDelta::hours(2)),
         known_names: Vec::new(),
+        earlier_names: Vec::new(),
     }
 }
 

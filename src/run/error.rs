@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use super::FailedOn;
 use crate::audit::AuditError;
 use crate::directory::{Api, CallError, ClientError};
 use crate::settings::Settings;
@@ -61,6 +62,20 @@ pub enum RunError {
 }
 
 impl RunError {
+    /// What the run failed on.
+    pub fn failed_on(&self) -> FailedOn {
+        match self {
+            Self::Pull { source, .. } | Self::LookUp(source) | Self::Settle(source) => match source
+            {
+                CallError::Unauthorized { .. } => FailedOn::Credential,
+                _ => FailedOn::Other,
+            },
+            Self::Unauthorized(_) => FailedOn::Credential,
+            Self::Store(_) | Self::Audit(_) | Self::Lock(_) => FailedOn::Store,
+            Self::Client { .. } | Self::NoRequiredGroup(_) | Self::Interrupted => FailedOn::Other,
+        }
+    }
+
     /// Says where the directory of a failed pull is, for the reader to look there.
     pub(super) fn located(mut self, settings: &Settings) -> Self {
         if let Self::Pull { api, at, .. } = &mut self {

@@ -38,9 +38,11 @@ pub async fn run(context: &Context, request: &RunRequest) -> RunResult {
     let started_at = context.clock.now();
     let settings = &context.settings;
     let fail = |error: RunError| {
+        let failed_on = Some(error.failed_on());
         RunResult::Finished(Box::new(Finished {
             report: failed_before_start(request, started_at, context.clock.now(), chain(&error)),
             traffic: None,
+            failed_on,
         }))
     };
     let store_path = &settings.store.path;
@@ -62,6 +64,30 @@ pub async fn run(context: &Context, request: &RunRequest) -> RunResult {
     let finished = run_on(context, request, &store, &scribe, started_at).await;
     store.close().await;
     RunResult::Finished(Box::new(finished))
+}
+
+/// Makes the clients, opens the store as a run does and writes to it, so that a daemon finds out at
+/// its start and not at its first run: certificates, the lock's file, the schema, the installation,
+/// the audit key and the last checkpoint. A lock that another run holds is no objection.
+///
+/// # Errors
+/// What a run would fail with.
+pub async fn check_start(context: &Context) -> Result<(), RunError> {
+    Clients::new(context)?;
+    let settings = &context.settings;
+    let store_path = &settings.store.path;
+    if let Some(checkpoints) = &settings.audit.checkpoint_file {
+        refuse_lost_store(store_path, checkpoints)?;
+    }
+    let _lock = match RunLock::acquire(store_path, &*context.clock) {
+        Ok(lock) => Some(lock),
+        Err(LockError::Held { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let (store, _) = open(context).await?;
+    let written = store.probe(context.clock.now()).await;
+    store.close().await;
+    Ok(written?)
 }
 
 async fn open(context: &Context) -> Result<(Store, Scribe), RunError> {
@@ -114,6 +140,10 @@ async fn run_on(
         Ok(()) => match Clients::new(context) {
             Err(error) => Err(error),
             Ok(clients) => {
+                clients
+                    .transport
+                    .traffic()
+                    .beat_with(request.progress.pulse());
                 let run = Run {
                     context,
                     request,
@@ -130,6 +160,7 @@ async fn run_on(
         },
     };
     request.progress.done();
+    let mut failed_on = result.as_ref().err().map(RunError::failed_on);
     let ended = Ended {
         started_at,
         finished_at: context.clock.now(),
@@ -146,13 +177,18 @@ async fn run_on(
             );
             tracing::error!("{words}");
             report.outcome = crate::report::Outcome::Failed;
+            failed_on = Some(error.failed_on());
             report.error = Some(match report.error.take() {
                 Some(earlier) => format!("{earlier}; {words}"),
                 None => words,
             });
         }
     }
-    Finished { report, traffic }
+    Finished {
+        report,
+        traffic,
+        failed_on,
+    }
 }
 
 /// Closes the run's row, prunes, and leaves the checkpoint (§8).
@@ -212,6 +248,7 @@ impl Run<'_> {
     async fn steps(&self, progressed: &mut Progressed) -> Result<(), RunError> {
         // Everything up to the plan only reads, so a signal may end it anywhere (A10).
         let pull = tokio::select! {
+            biased;
             () = self.request.stop.cancelled() => return Err(RunError::Interrupted),
             pull = self.read_and_plan(progressed) => pull?,
         };
@@ -252,7 +289,13 @@ impl Run<'_> {
             Err(error) => {
                 let error = error.located(&self.context.settings);
                 let entry = self.entry(Event::PullFailed).because(chain(&error));
-                self.store.note(self.scribe, entry).await?;
+                if let Err(second) = self.store.note(self.scribe, entry).await {
+                    // What went wrong first is what has to be put right.
+                    tracing::error!(
+                        error = chain(&second),
+                        "the failed pull could not be recorded"
+                    );
+                }
                 return Err(error);
             }
         };

@@ -231,6 +231,7 @@ fn account_facts(row: &SqliteRow) -> Result<AccountFacts, StoreError> {
         look_alikes: json(row, "look_alikes")?,
         absent_since: since,
         known_names: json(row, "known_names")?,
+        earlier_names: json(row, "earlier_names")?,
     })
 }
 

@@ -60,7 +60,13 @@ SELECT a.id, a.email, a.address, a.key, a.active, a.managed, a.site_role,
         (SELECT json_group_array(known.name)
          FROM (SELECT u.name FROM opa_users u INDEXED BY opa_users_by_key
                WHERE u.pull = ?1 AND u.key = a.key AND u.service = 0
-               UNION SELECT l.name FROM last_carriers l WHERE l.key = a.key) known) END AS known_names
+               UNION SELECT l.name FROM last_carriers l WHERE l.key = a.key) known) END AS known_names,
+    CASE WHEN a.leaver THEN
+        (SELECT json_group_array(c.name ORDER BY c.name) FROM carriers c
+         WHERE c.key = a.key
+           AND c.name NOT IN (SELECT u.name FROM opa_users u INDEXED BY opa_users_by_key
+                              WHERE u.pull = ?1 AND u.key = a.key AND u.service = 0
+                              UNION SELECT l.name FROM last_carriers l WHERE l.key = a.key)) END AS earlier_names
 FROM account a
 LEFT JOIN known_roles k ON k.opsera_id = a.id
 LEFT JOIN created_roles c ON c.key = a.key

@@ -13,6 +13,7 @@ mod error;
 mod installation;
 mod lock;
 mod memory;
+mod notices;
 mod open;
 mod person;
 mod plans;
@@ -21,6 +22,7 @@ mod queue_desk;
 mod runs;
 mod size;
 mod snapshot;
+mod vitals;
 
 use std::path::{Path, PathBuf};
 
@@ -32,12 +34,17 @@ use crate::clock::Timestamp;
 pub use error::{Place, StoreError};
 pub use installation::Installation;
 pub use lock::{Holder, LockError, RunLock};
+pub use notices::{Told, Trouble};
 pub use person::{AccountEntry, KeyMemory, Likeness, NearMiss, OpaEntry, RoleMemory};
 pub use plans::{Decider, HeldPlan, PlanState};
 pub use queue::{QueuedAction, Refusal, retry_at};
 pub use queue_desk::{QueueRow, QueueView, Ruling};
 pub use runs::{FinishedRun, RunRow};
 pub use snapshot::{Pull, Snapshot};
+pub use vitals::Vitals;
+
+/// Takes the right to write at once rather than with the first write.
+const BEGIN: &str = "BEGIN IMMEDIATE";
 
 /// An open store. Cheap to clone; all clones share the connections.
 #[derive(Clone, Debug)]
@@ -69,10 +76,19 @@ impl Store {
     /// # Errors
     /// Another process keeps the store busy, or the store is read-only or damaged.
     pub async fn begin(&self) -> Result<Transaction<'static, Sqlite>, StoreError> {
-        self.writer
-            .begin_with("BEGIN IMMEDIATE")
-            .await
-            .map_err(|error| self.explain(error))
+        let begun = match self.writer.begin_with(BEGIN).await {
+            // A full disk makes SQLite undo a transaction by itself. sqlx then still counts it as
+            // open and would refuse every later one, the entry about the failure included.
+            Err(sqlx::Error::InvalidSavePointStatement) => self.begin_anew().await,
+            begun => begun,
+        };
+        begun.map_err(|error| self.explain(error))
+    }
+
+    /// Begins a transaction on a new connection in place of the one whose state is not known.
+    async fn begin_anew(&self) -> Result<Transaction<'static, Sqlite>, sqlx::Error> {
+        self.writer.acquire().await?.close().await?;
+        self.writer.begin_with(BEGIN).await
     }
 
     /// Ends a transaction: once this returns, its rows survive a power cut.

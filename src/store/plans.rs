@@ -114,7 +114,8 @@ pub struct Decider {
 
 impl Store {
     /// Stores a plan that a guard holds, so that somebody can look at it and decide, and notes it
-    /// in the audit log. A rejection younger than `ttl` stands.
+    /// in the audit log. A rejection younger than `ttl` stands, and so does an approval that was
+    /// given while this run was looking at its guards.
     pub async fn hold_plan(
         &self,
         scribe: &Scribe,
@@ -129,10 +130,17 @@ impl Store {
             .map_err(|error| StoreError::corrupt("plans", "guards", plan.id(), error))?;
         let mut tx = self.begin().await?;
         let former = find(&mut tx, plan.id()).await?;
-        let rejected = former.as_ref().is_some_and(|former| {
-            former.state == PlanState::Rejected && is_fresh(former.decided_at, ttl, now)
+        let standing = former.as_ref().filter(|former| {
+            let stands = match former.state {
+                PlanState::Rejected => true,
+                // One that is used in part did not cover this run's plan, or it were not held.
+                PlanState::Approved => former.done == 0,
+                PlanState::Held | PlanState::Used | PlanState::Superseded => false,
+            };
+            stands && is_fresh(former.decided_at, ttl, now)
         });
-        if rejected {
+        let state = standing.map_or(PlanState::Held, |standing| standing.state);
+        if standing.is_some() {
             sqlx::query(
                 "UPDATE plans SET run_id = ?2, guards = ?3, last_held_at = ?4 WHERE id = ?1",
             )
@@ -165,11 +173,7 @@ impl Store {
             }));
         append(&mut tx, scribe, entry).await?;
         self.commit(tx).await?;
-        Ok(if rejected {
-            PlanState::Rejected
-        } else {
-            PlanState::Held
-        })
+        Ok(state)
     }
 
     /// Held plans that a later run of the same kinds does not want any more.

@@ -129,8 +129,19 @@ impl World {
         self.sandbox.opsera().get(&address(name)).unwrap().site_role
     }
 
+    /// Where a test may mount a disk of its own; the store is on it if it is there.
+    pub(crate) fn disk(&self) -> PathBuf {
+        self.dir.path().join("disk")
+    }
+
     pub(crate) fn store_path(&self) -> PathBuf {
-        self.dir.path().join("rolecall.db")
+        let disk = self.disk();
+        let home = if disk.exists() {
+            &disk
+        } else {
+            self.dir.path()
+        };
+        home.join("rolecall.db")
     }
 
     pub(crate) fn settings_files(&self) -> Vec<PathBuf> {
@@ -293,7 +304,7 @@ pub(crate) fn check_requests(requests: &[Entry], audit: &[HashedEntry]) {
 }
 
 /// Every write has an entry of its own that announces it, and one that says what came of it.
-fn check_announcements(requests: &[Entry], audit: &[HashedEntry]) {
+pub(crate) fn check_announcements(requests: &[Entry], audit: &[HashedEntry]) {
     let count = |event: &[Event], email: &str| {
         audit
             .iter()

@@ -5,11 +5,21 @@ mod audit_forgeries;
 #[cfg(test)]
 mod audit_format;
 #[cfg(test)]
+mod bad_disk;
+#[cfg(test)]
 mod bad_server;
 #[cfg(test)]
 mod check;
 #[cfg(test)]
+mod child;
+#[cfg(test)]
 mod cli;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod daemon_world;
 #[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
@@ -23,13 +33,29 @@ mod fault_world;
 #[cfg(test)]
 mod first_run;
 #[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod interrupts;
+#[cfg(test)]
+mod leavers;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
 mod model;
+#[cfg(test)]
+mod mounts;
+#[cfg(test)]
+mod notify;
 #[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
 mod opa_tokens;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod plans;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
@@ -38,6 +64,8 @@ mod sandbox;
 mod shipped_files;
 #[cfg(test)]
 mod store_opening;
+#[cfg(test)]
+mod strace_kills;
 #[cfg(test)]
 mod target_faults;
 #[cfg(test)]

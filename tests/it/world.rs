@@ -29,7 +29,7 @@ pub(crate) const BEGINNING: &str = "2026-03-01T12:00:00Z";
 
 /// A running world.
 pub(crate) struct World {
-    pub(crate) sandbox: Sandbox,
+    pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) context: Context,
     pub(crate) kinds: Kinds,
@@ -127,7 +127,7 @@ impl World {
         let directory = in_memory();
         let settings = settings(&sandbox, rules, more, directory.path());
         let mut world = Self {
-            sandbox,
+            sandbox: Arc::new(sandbox),
             context: Context {
                 settings,
                 clock: clock.clone(),

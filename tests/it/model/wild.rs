@@ -217,17 +217,7 @@ impl Dice {
             last: self
                 .pick(&[None, Some("Doe"), Some("DOE"), Some("Ng")])
                 .map(str::to_owned),
-            status: self
-                .pick(&[
-                    "ACTIVE",
-                    "ACTIVE",
-                    "ACTIVE",
-                    "ACTIVE",
-                    "DISABLED",
-                    "DELETED",
-                    "SUSPENDED",
-                ])
-                .to_owned(),
+            status: self.status().to_owned(),
             service: self.one_in(12),
             groups: groups.iter().filter(|_| self.one_in(3)).cloned().collect(),
             listed: !self.one_in(15),
@@ -247,6 +237,7 @@ impl Dice {
         }
         if self.one_in(20)
             && let Some(other) = others.last()
+            && others.iter().filter(|o| o.id == other.id).count() == 1
         {
             // One record that the listing shows in two states.
             human.id.clone_from(&other.id);
@@ -261,6 +252,14 @@ impl Dice {
             human.status = others[(at.unwrap_or(0) + 1) % 3].to_owned();
         }
         human
+    }
+
+    fn status(&mut self) -> &'static str {
+        if self.one_in(3) {
+            self.pick(&["DISABLED", "DELETED", "DISABLED", "DELETED", "SUSPENDED"])
+        } else {
+            "ACTIVE"
+        }
     }
 
     fn acct(&mut self, number: usize, org: &Org) -> Acct {

@@ -77,7 +77,7 @@ async fn trouble_that_passes_is_tried_again_after_a_look_and_happens_once() {
                     2
                 };
                 assert_eq!(sent, expected, "{status} {kind} {happened}");
-                assert_eq!(told.attempts as usize, sent);
+                assert_eq!(usize::try_from(told.attempts).unwrap(), sent);
                 check_other_kinds(&world, kind).await;
                 check_recovery(&world, kind).await;
             }

@@ -133,7 +133,7 @@ async fn five_failures_in_a_row_stop_the_run() {
         Misbehaviour::CutBeforeEffect,
     ] {
         let world = three_of_each().await;
-        let fault = Fault::opsera(does.clone()).when(|request| request.is_write());
+        let fault = Fault::opsera(does.clone()).when(rolecall::sandbox::Received::is_write);
         world.sandbox.inject(fault.always());
         let report = world.sync().await;
         assert_outcome(&report, Outcome::Partial);
@@ -152,10 +152,10 @@ async fn five_failures_in_a_row_stop_the_run() {
 #[tokio::test]
 async fn one_success_in_between_starts_the_count_afresh() {
     let world = three_of_each().await;
-    let cut = || Fault::opsera(answer(500)).when(|request| request.is_write());
+    let cut = || Fault::opsera(answer(500)).when(rolecall::sandbox::Received::is_write);
     // Four failures, a success, four failures, a success.
     for after in [0, 5] {
-        let skipped = if after == 0 { 0 } else { 1 };
+        let skipped = u32::from(after != 0);
         world.sandbox.inject(cut().after(skipped).times(4));
     }
     let report = world.sync().await;
@@ -234,14 +234,15 @@ async fn after_a_pause_the_saved_burst_is_not_spent() {
 async fn being_throttled_to_the_last_attempt_leaves_the_work_for_the_next_run() {
     let world = three_of_each().await;
     let slow = Answer::status(429).header("retry-after", 5);
-    let fault = Fault::opsera(Misbehaviour::Answer(slow)).when(|request| request.is_write());
+    let fault =
+        Fault::opsera(Misbehaviour::Answer(slow)).when(rolecall::sandbox::Received::is_write);
     world.sandbox.inject(fault.always());
     let before = world.clock.monotonic();
     let report = world.sync().await;
     assert_outcome(&report, Outcome::Partial);
     assert!(report.actions.iter().all(|action| action.attempts <= 5));
     let passed = world.clock.monotonic().saturating_sub(before).as_secs();
-    let sent = world.writes().len() as u64;
+    let sent = u64::try_from(world.writes().len()).unwrap();
     assert!(passed >= (sent - 1) * 5, "{sent} requests in {passed} s");
     world.check_invariants().await;
     finish(&world).await;
