@@ -33,6 +33,8 @@ mod reports;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
 mod store_opening;
 #[cfg(test)]
 mod strace_kills;
