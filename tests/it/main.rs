@@ -29,6 +29,8 @@ mod opa_listing;
 #[cfg(test)]
 mod opa_tokens;
 #[cfg(test)]
+mod power_cut;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod sandbox;
@@ -36,6 +38,8 @@ mod sandbox;
 mod secrets;
 #[cfg(test)]
 mod store_opening;
+#[cfg(test)]
+mod store_surprises;
 #[cfg(test)]
 mod strace_kills;
 #[cfg(test)]
