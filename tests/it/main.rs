@@ -31,6 +31,8 @@ mod opa_tokens;
 #[cfg(test)]
 mod power_cut;
 #[cfg(test)]
+mod queue_machine;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod sandbox;
