@@ -65,13 +65,19 @@ mod oracle;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
+mod power_cut;
+#[cfg(test)]
 mod queue_commands;
+#[cfg(test)]
+mod queue_machine;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
 mod sandbox;
+#[cfg(test)]
+mod secrets;
 #[cfg(test)]
 mod shields;
 #[cfg(test)]
@@ -80,6 +86,8 @@ mod shipped_files;
 mod status;
 #[cfg(test)]
 mod store_opening;
+#[cfg(test)]
+mod store_surprises;
 #[cfg(test)]
 mod strace_kills;
 #[cfg(test)]
