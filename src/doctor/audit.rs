@@ -74,6 +74,13 @@ pub(super) async fn examine(
         }
     };
     let Some(store) = store else {
+        if !settings.store.path.exists() {
+            checkup.ok(
+                "audit.chain",
+                "there is no log yet; the first run begins it",
+            );
+            return;
+        }
         checkup.not_checked(
             "audit.chain",
             "not checked because there is no store that can be read",
