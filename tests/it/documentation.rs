@@ -235,6 +235,7 @@ fn every_command_in_the_documentation_is_one_that_exists() {
                 let line = line.split(" | ").next().unwrap_or_default();
                 let line = line.split(" > ").next().unwrap_or_default();
                 let line = line.split(" #").next().unwrap_or_default().trim();
+                let line = line.replace("cargo run --release --", "rolecall");
                 let Some(at) = line
                     .split(' ')
                     .position(|word| word == "rolecall" || word == "/usr/bin/rolecall")
@@ -245,7 +246,7 @@ fn every_command_in_the_documentation_is_one_that_exists() {
                 if before.iter().any(|word| !matches!(*word, "sudo" | "--")) {
                     continue;
                 }
-                let args = words(line).split_off(at);
+                let args = words(&line).split_off(at);
                 if let Err(error) = Cli::try_parse_from(&args) {
                     assert!(!error.use_stderr(), "{}: {line}\n{error}", name(&path));
                 }

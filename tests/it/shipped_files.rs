@@ -5,24 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rolecall::exit::ExitStatus;
-
-/// The metrics that `/metrics` has; docs and alerts may name no other.
-const METRICS: [&str; 13] = [
-    "rolecall_last_attempt_timestamp_seconds",
-    "rolecall_last_success_timestamp_seconds",
-    "rolecall_last_complete_read_timestamp_seconds",
-    "rolecall_runs_total",
-    "rolecall_actions_total",
-    "rolecall_findings",
-    "rolecall_held_plans",
-    "rolecall_queue_depth",
-    "rolecall_requests_total",
-    "rolecall_rate_limit_wait_seconds_total",
-    "rolecall_run_duration_seconds",
-    "rolecall_managed_accounts",
-    "rolecall_opa_users",
-];
+use rolecall::exit::ExitStatus::{self, AnotherRun, Differences, Held, Partial, Usage};
+use rolecall::metrics::{Exposition, Metrics};
 
 /// What `systemd-analyze security` may say at most (0 is nothing exposed, 10 everything).
 const MOST_EXPOSURE: f64 = 1.5;
@@ -152,7 +136,7 @@ fn a_held_plan_is_a_failed_unit_and_a_run_in_progress_is_not() {
         .lines()
         .find_map(|line| line.strip_prefix("SuccessExitStatus="))
         .unwrap();
-    assert_eq!(success, ExitStatus::AnotherRun.code().to_string());
+    assert_eq!(success, AnotherRun.code().to_string());
     assert!(unit.lines().any(|line| line == "Restart=no"));
 }
 
@@ -168,7 +152,6 @@ fn kubernetes_retries_only_what_another_try_can_mend() {
         .split(',')
         .map(|code| code.trim().parse().unwrap())
         .collect();
-    use ExitStatus::{AnotherRun, Differences, Held, Partial, Usage};
     let expected = [Usage, Held, Partial, AnotherRun, Differences].map(ExitStatus::code);
     assert_eq!(given_up, BTreeSet::from(expected));
 }
@@ -213,8 +196,30 @@ fn pods_are_restricted_wherever_they_are_described() {
     }
 }
 
+/// The names that `/metrics` has, without what a histogram adds to its own.
+fn metrics() -> BTreeSet<String> {
+    let names: BTreeSet<String> = Metrics::new()
+        .render(Exposition::Prometheus)
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .filter_map(|line| line.split(' ').next())
+        .map(str::to_owned)
+        .collect();
+    assert!(names.len() > 10, "{names:?}");
+    names
+}
+
+#[test]
+fn every_metric_is_documented() {
+    let documentation = read("docs/alerts.md");
+    for metric in metrics() {
+        assert!(documentation.contains(&metric), "{metric}");
+    }
+}
+
 #[test]
 fn alerts_and_their_documentation_name_metrics_that_exist() {
+    let metrics = metrics();
     for file in ["deploy/prometheus/alerts.yaml", "docs/alerts.md"] {
         let text = read(file);
         let mut named = 0;
@@ -227,7 +232,7 @@ fn alerts_and_their_documentation_name_metrics_that_exist() {
                 .iter()
                 .find_map(|suffix| word.strip_suffix(suffix))
                 .unwrap_or(word);
-            assert!(METRICS.contains(&base), "{file} names {word}");
+            assert!(metrics.contains(base), "{file} names {word}");
         }
         assert!(named > 5, "{file} names {named} metrics");
     }
@@ -268,4 +273,37 @@ fn the_package_names_only_files_that_exist_or_are_made_for_it() {
             });
         assert!(found, "{source} does not exist");
     }
+}
+
+#[test]
+fn the_image_is_built_with_a_compiler_that_is_new_enough_from_files_that_are_sent() {
+    let dockerfile = read("deploy/Dockerfile");
+    let manifest: toml::Table = read("Cargo.toml").parse().unwrap();
+    let version =
+        |text: &str| -> Vec<u32> { text.split('.').map(|part| part.parse().unwrap()).collect() };
+    let least = version(manifest["package"]["rust-version"].as_str().unwrap());
+    let image = dockerfile
+        .lines()
+        .find_map(|line| line.split_once("library/rust:"))
+        .and_then(|(_, tag)| tag.split('-').next())
+        .unwrap();
+    assert!(version(image) >= least, "{image} < {least:?}");
+
+    let sent = read(".dockerignore");
+    let mut copied = 0;
+    for line in dockerfile.lines().filter(|line| !line.contains("--from")) {
+        let Some(paths) = line.strip_prefix("COPY ") else {
+            continue;
+        };
+        let paths: Vec<&str> = paths.split_whitespace().collect();
+        for path in &paths[..paths.len() - 1] {
+            assert!(root().join(path).exists(), "{path}");
+            assert!(
+                sent.lines().any(|line| line == format!("!{path}")),
+                ".dockerignore keeps {path} back"
+            );
+            copied += 1;
+        }
+    }
+    assert!(copied > 3, "{copied}");
 }
