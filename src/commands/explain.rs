@@ -2,6 +2,7 @@
 
 use std::io::{IsTerminal as _, Write as _};
 
+use super::desk::Desk;
 use crate::cli::{ExplainArgs, GlobalArgs, TableFormat};
 use crate::clock::{SharedClock, SystemClock};
 use crate::directory::{Opa, OpseraReader, Transport};
@@ -9,19 +10,23 @@ use crate::exit::ExitStatus;
 use crate::explain::{Explanation, Question, explain, live, render};
 use crate::settings::{Policy, Settings};
 use crate::store::Store;
+use crate::store::audit::refuse_lost_store;
 use crate::ui;
 
 pub(super) async fn run(global: &GlobalArgs, args: &ExplainArgs) -> anyhow::Result<ExitStatus> {
     let clock = SystemClock::shared();
     let explanation = if args.live {
         let settings = super::load_settings(global)?.settings;
-        let path = &settings.store.path;
-        let mut explanation = from_store(path, &settings.policy, args, &clock).await?;
+        if let Some(checkpoints) = &settings.audit.checkpoint_file {
+            refuse_lost_store(&settings.store.path, checkpoints)?;
+        }
+        let store = Store::open_existing_read_only(&settings.store.path).await?;
+        let mut explanation = from_store(store, &settings.policy, args, &clock).await?;
         look_again(&mut explanation, &settings, clock).await?;
         explanation
     } else {
-        let settings = super::load_offline_settings(global)?.settings;
-        from_store(&settings.store.path, &settings.policy, args, &clock).await?
+        let desk = Desk::look_at_store(global).await?;
+        from_store(desk.store, &desk.settings.policy, args, &clock).await?
     };
     print(global, args, &explanation)?;
     let unanswered = explanation
@@ -36,12 +41,11 @@ pub(super) async fn run(global: &GlobalArgs, args: &ExplainArgs) -> anyhow::Resu
 }
 
 async fn from_store(
-    path: &std::path::Path,
+    store: Store,
     policy: &Policy,
     args: &ExplainArgs,
     clock: &SharedClock,
 ) -> anyhow::Result<Explanation> {
-    let store = Store::open_existing_read_only(path).await?;
     let question = Question {
         text: &args.email,
         policy,

@@ -1,7 +1,9 @@
 //! The audit log: its key, its checkpoints, and whether the store continues what they prove.
 
+use std::path::Path;
+
 use super::model::Checkup;
-use crate::audit::{Actor, AuditKey, Scribe, read_checkpoints};
+use crate::audit::{Actor, AuditKey, Checkpoint, Scribe, read_checkpoints};
 use crate::clock::SharedClock;
 use crate::run::chain;
 use crate::settings::OfflineSettings;
@@ -39,8 +41,54 @@ pub(super) async fn examine(
             return;
         }
     };
+    let last = examine_checkpoints(checkup, settings.audit.checkpoint_file.as_deref());
+    let Some(store) = store else {
+        if !settings.store.path.exists() {
+            checkup.ok(
+                "audit.chain",
+                "there is no log yet; the first run begins it",
+            );
+            return;
+        }
+        checkup.not_checked(
+            "audit.chain",
+            "not checked because there is no store that can be read",
+        );
+        return;
+    };
+    let is_keyed = key.is_some();
+    let scribe = Scribe {
+        clock: clock.clone(),
+        actor,
+        key,
+    };
     let checkpoints = settings.audit.checkpoint_file.as_deref();
-    let last = match checkpoints.map(read_checkpoints) {
+    match store.check_anchor(&scribe, checkpoints).await {
+        Ok(()) => match (last, is_keyed) {
+            (Some(last), _) => checkup.ok(
+                "audit.chain",
+                format!("anchored to entry {} of {}", last.head.entries, last.at),
+            ),
+            (None, true) => checkup.ok("audit.chain", "its last entry verifies under the key"),
+            (None, false) => checkup.warning(
+                "audit.chain",
+                "unanchored: its last entry is consistent, and nothing outside of the store proves \
+                 it",
+                "set audit.key_file and audit.checkpoint_file; `rolecall audit verify` goes \
+                 through the whole log",
+            ),
+        },
+        Err(error) => checkup.failure(
+            "audit.chain",
+            chain(&error),
+            "nothing is applied until this is settled; `rolecall audit verify` says more",
+        ),
+    }
+}
+
+/// The last line of the checkpoint file.
+fn examine_checkpoints(checkup: &mut Checkup, file: Option<&Path>) -> Option<Checkpoint> {
+    match file.map(read_checkpoints) {
         None => {
             checkup.warning(
                 "audit.checkpoint",
@@ -72,39 +120,5 @@ pub(super) async fn examine(
             );
             None
         }
-    };
-    let Some(store) = store else {
-        checkup.not_checked(
-            "audit.chain",
-            "not checked because there is no store that can be read",
-        );
-        return;
-    };
-    let is_keyed = key.is_some();
-    let scribe = Scribe {
-        clock: clock.clone(),
-        actor,
-        key,
-    };
-    match store.check_anchor(&scribe, checkpoints).await {
-        Ok(()) => match (last, is_keyed) {
-            (Some(last), _) => checkup.ok(
-                "audit.chain",
-                format!("anchored to entry {} of {}", last.head.entries, last.at),
-            ),
-            (None, true) => checkup.ok("audit.chain", "its last entry verifies under the key"),
-            (None, false) => checkup.warning(
-                "audit.chain",
-                "unanchored: its last entry is consistent, and nothing outside of the store proves \
-                 it",
-                "set audit.key_file and audit.checkpoint_file; `rolecall audit verify` goes \
-                 through the whole log",
-            ),
-        },
-        Err(error) => checkup.failure(
-            "audit.chain",
-            chain(&error),
-            "nothing is applied until this is settled; `rolecall audit verify` says more",
-        ),
     }
 }

@@ -130,19 +130,29 @@ async fn examine_rule(
     match counter.count(&matched).await {
         Ok(people) if counter.is_exhausted() => checkup.ok(
             name,
-            format!("{through}: at least {people} people (not all members were counted)"),
+            format!(
+                "{through}: at least {} (not all members were counted)",
+                counted(people)
+            ),
         ),
         Ok(0) => checkup.warning(
             name,
             format!("{through}: nobody, or only people whom an earlier rule decides"),
             "nothing to do if that is meant",
         ),
-        Ok(people) => checkup.ok(name, format!("{through}: {people} people")),
+        Ok(people) => checkup.ok(name, format!("{through}: {}", counted(people))),
         Err(error) => checkup.failure(
             name,
             format!("{through}: the members cannot be listed: {}", chain(&error)),
             "a run may need this listing; see roles.lookup",
         ),
+    }
+}
+
+fn counted(people: u64) -> String {
+    match people {
+        1 => "1 person".to_owned(),
+        many => format!("{many} people"),
     }
 }
 

@@ -24,7 +24,7 @@ use crate::clock::SharedClock;
 use crate::directory::{Opa, OpseraReader, Transport};
 use crate::domain::OpseraId;
 use crate::run::chain;
-use crate::settings::{ConfigSources, OfflineSettings, Settings};
+use crate::settings::{ConfigSources, OfflineSettings, RetrySettings, Settings};
 
 pub use model::{Checkup, Item, SCHEMA, Status};
 pub use render::render;
@@ -95,7 +95,6 @@ async fn directories(
     // A doctor's patience is shorter than a run's: one more try tells a hiccup from an outage.
     let mut retry = settings.retry.clone();
     retry.max_attempts = retry.max_attempts.min(2);
-    let policy = &settings.policy;
     let transport = match Transport::new(&settings.http, clock) {
         Ok(transport) => transport,
         Err(error) => {
@@ -107,31 +106,48 @@ async fn directories(
             return;
         }
     };
-    let groups_matter = match Opa::new(&transport, &settings.opa, &retry) {
+    // Side by side, because a directory that is down takes its whole time-out.
+    let (opa, opsera) = tokio::join!(
+        examine_opa(&transport, settings, &retry),
+        examine_opsera(&transport, settings, &retry, known_administrators),
+    );
+    checkup.append(opa);
+    checkup.append(opsera);
+}
+
+async fn examine_opa(transport: &Transport, settings: &Settings, retry: &RetrySettings) -> Checkup {
+    let mut checkup = Checkup::default();
+    match Opa::new(transport, &settings.opa, retry) {
         Ok(opa) => {
-            let listable = opa::examine(checkup, &opa, &settings.opa).await;
-            groups::examine(checkup, &opa, policy, listable).await;
-            true
+            let listable = opa::examine(&mut checkup, &opa, &settings.opa).await;
+            groups::examine(&mut checkup, &opa, &settings.policy, listable).await;
         }
         Err(error) => {
             checkup.failure("opa.reachable", chain(&error), "correct [opa] or [http]");
-            false
+            checkup.not_checked("roles.rules", "not checked because OPA cannot be asked");
         }
-    };
-    if !groups_matter {
-        checkup.not_checked("roles.rules", "not checked because OPA cannot be asked");
     }
-    match OpseraReader::new(&transport, &settings.opsera, &retry) {
+    checkup
+}
+
+async fn examine_opsera(
+    transport: &Transport,
+    settings: &Settings,
+    retry: &RetrySettings,
+    known_administrators: &[OpseraId],
+) -> Checkup {
+    let mut checkup = Checkup::default();
+    let policy = &settings.policy;
+    let seen = match OpseraReader::new(transport, &settings.opsera, retry) {
         Ok(opsera) => {
-            let seen = opsera::examine(
-                checkup,
+            opsera::examine(
+                &mut checkup,
                 &opsera,
                 &settings.opsera,
                 policy,
                 known_administrators,
             )
-            .await;
-            protection::examine(checkup, policy, seen.as_ref());
+            .await
         }
         Err(error) => {
             checkup.failure(
@@ -139,9 +155,11 @@ async fn directories(
                 chain(&error),
                 "correct [opsera] or [http]",
             );
-            protection::examine(checkup, policy, None);
+            None
         }
-    }
+    };
+    protection::examine(&mut checkup, policy, seen.as_ref());
+    checkup
 }
 
 fn offline_part(settings: &Settings) -> OfflineSettings {

@@ -67,6 +67,11 @@ impl Checkup {
             .count()
     }
 
+    /// Adds everything of another check-up.
+    pub fn append(&mut self, mut other: Self) {
+        self.items.append(&mut other.items);
+    }
+
     /// Notes that an item is fine.
     pub fn ok(&mut self, name: impl Into<String>, message: impl Into<String>) {
         self.add(name, Status::Ok, message, None);

@@ -9,7 +9,7 @@ use super::model::{
 };
 use super::{account, guards, identity, stranger, words};
 use crate::clock::Timestamp;
-use crate::domain::{Address, Key, OpseraId};
+use crate::domain::{Address, Key, OpseraId, PersonStatus, UserType};
 use crate::plan::{Plan, PlannedAction};
 use crate::rules::decide_joiner;
 use crate::run::RunError;
@@ -136,7 +136,13 @@ impl Gatherer<'_> {
             schema: SCHEMA,
             asked: text.to_owned(),
             found,
-            headline: headline(found, &accounts, without_account.as_ref(), &guards),
+            headline: headline(
+                found,
+                &accounts,
+                &subject.people,
+                without_account.as_ref(),
+                &guards,
+            ),
             snapshot: SnapshotView {
                 taken_at,
                 age: age(now, taken_at),
@@ -355,6 +361,7 @@ fn person(entry: &OpaEntry) -> PersonView {
 fn headline(
     found: Found,
     accounts: &[AccountView],
+    people: &[OpaEntry],
     without_account: Option<&DecisionView>,
     guards: &GuardsView,
 ) -> String {
@@ -362,7 +369,11 @@ fn headline(
         (Found::Account, [account]) => {
             let but = if let Some(back_off) = &account.back_off {
                 match back_off.until {
-                    Some(at) => format!(" — but not before {}, because it was {}", words::time(at), back_off.state),
+                    Some(at) => format!(
+                        " — but not before {}, because it was {}",
+                        words::time(at),
+                        back_off.state
+                    ),
                     None => " — but first finds out what came of an earlier request".to_owned(),
                 }
             } else if guards.held && guards.concerns_this_person {
@@ -376,13 +387,10 @@ fn headline(
             "{} Opsera accounts share this address, so none of them is touched.",
             many.len()
         ),
-        (Found::Person, _) => without_account.map_or_else(
-            || {
-                "There is an OPA record and no active Opsera account: the next run would do nothing."
-                    .to_owned()
-            },
-            |decision| format!("The next run would {}.", decision.words),
-        ),
+        (Found::Person, _) => match without_account {
+            Some(decision) => format!("The next run would {}.", decision.words),
+            None => no_account(people),
+        },
         (Found::Past, _) => "Neither directory has this address in the latest snapshot; it was \
                              known before."
             .to_owned(),
@@ -390,6 +398,26 @@ fn headline(
                                latest snapshot, and there is no record of it."
             .to_owned(),
     }
+}
+
+/// Why nothing would be done for people who have neither an account nor a claim to one.
+fn no_account(people: &[OpaEntry]) -> String {
+    let mut humans = people
+        .iter()
+        .filter(|person| person.user_type == UserType::Human)
+        .peekable();
+    if humans.peek().is_none() {
+        return "A service user of OPA, which never counts (I3): the next run would do nothing."
+            .to_owned();
+    }
+    if humans.any(|person| person.key.is_none() && person.status == PersonStatus::Active) {
+        return "ACTIVE in OPA without a usable address, so nobody knows which account is theirs: \
+                accounts with the same name are left alone (I7)."
+            .to_owned();
+    }
+    "There is an OPA record, which is not ACTIVE, and no active Opsera account: the next run would \
+     do nothing."
+        .to_owned()
 }
 
 fn age(now: Timestamp, taken_at: Timestamp) -> String {

@@ -15,6 +15,7 @@ use rolecall::report::{Mode, Report, TableStyle};
 use rolecall::run::{Context, Kinds, RunRequest, RunResult, run};
 use rolecall::sandbox::{
     AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
+    UserKind,
 };
 use rolecall::settings::{ConfigSources, Settings};
 use rolecall::store::Store;
@@ -398,6 +399,40 @@ async fn live_tells_what_has_changed_since_the_snapshot() {
 }
 
 #[tokio::test]
+async fn people_without_a_claim_are_told_why() {
+    let mut world = World::new(POLICY).await;
+    let opa = world.sandbox.opa();
+    let mut robot = PersonSeed::active("robot", "robot@example.com");
+    robot.kind = UserKind::Service;
+    opa.add_person(robot).unwrap();
+    let mut nameless = PersonSeed::active("nell", "");
+    nameless.email = None;
+    opa.add_person(nameless).unwrap();
+    let gone = PersonSeed::active("olaf", "olaf@example.com").status("DELETED");
+    opa.add_person(gone).unwrap();
+    world.account("nell@example.com", "Users");
+    world.run(Mode::DryRun).await;
+    for (text, words) in [
+        ("robot@example.com", "service user"),
+        ("nell", "without a usable address"),
+        ("olaf", "which is not ACTIVE"),
+    ] {
+        let explanation = world.explain(text).await;
+        assert_eq!(explanation.found, Found::Person, "{text}");
+        assert!(
+            explanation.headline.contains(words),
+            "{}",
+            explanation.headline
+        );
+    }
+    let shields = &world.explain("nell@example.com").await.accounts[0].shields;
+    assert_eq!(
+        (shields[0].rule, shields[0].people[0].name.as_str()),
+        ("I7", "nell")
+    );
+}
+
+#[tokio::test]
 async fn hostile_texts_do_not_reach_the_terminal() {
     let mut world = World::new(POLICY).await;
     let hostile = "\u{1b}]0;owned\u{7}\u{202e}";
@@ -416,6 +451,25 @@ async fn hostile_texts_do_not_reach_the_terminal() {
         let told = world.told(text).await;
         assert!(!told.contains(['\u{1b}', '\u{7}', '\u{202e}']), "{told:?}");
     }
+}
+
+// The child process asks the sandbox of this one.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_asks_both_directories_with_live_and_fails_if_one_does_not_answer() {
+    let mut world = World::new(POLICY).await;
+    world.person("pam", &[]);
+    world.account("pam@example.com", "Users");
+    world.run(Mode::DryRun).await;
+    world.sandbox.opa().disable("pam").unwrap();
+    let args = ["explain", "pam@example.com", "--live"];
+    let asked = world.rolecall(&args);
+    assert_eq!(asked.status.code(), Some(0));
+    let document: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
+    let difference = &document["live"]["differences"][0];
+    assert_eq!(difference, "OPA record pam was ACTIVE and is DISABLED now");
+    let forbidden = Misbehaviour::Answer(Answer::status(403));
+    world.sandbox.inject(Fault::opsera(forbidden).always());
+    assert_eq!(world.rolecall(&args).status.code(), Some(1));
 }
 
 #[tokio::test]

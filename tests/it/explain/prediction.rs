@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
+use rolecall::domain::FindingKind;
 use rolecall::report::{ActionReport, Mode};
 use rolecall::sandbox::{SandboxOptions, SiteRoleField};
 
@@ -40,8 +41,23 @@ fn check(seed: u64, users: u32, reported: bool) {
         let people = world.sandbox.opa().people();
         let people = people.into_iter().map(|person| person.name);
         let mut concerned = 0;
+        let mut creations: BTreeMap<String, Foretold> = BTreeMap::new();
         for text in addresses.chain(people) {
             let explanation = world.explain(&text).await;
+            if let Some(decision) = explanation.without_account
+                && decision.kind == "create"
+            {
+                let key = explanation.identity.key.unwrap();
+                creations.insert(
+                    key.as_str().to_owned(),
+                    (
+                        decision.kind.to_owned(),
+                        decision.from,
+                        decision.to,
+                        decision.reason,
+                    ),
+                );
+            }
             for account in explanation.accounts {
                 if ["set_role", "deactivate"].contains(&account.decision.kind) {
                     let decision = account.decision;
@@ -69,6 +85,23 @@ fn check(seed: u64, users: u32, reported: bool) {
             .collect();
         assert_eq!(foretold, done);
         assert!(done.is_empty() || concerned > 0);
+        // A run asks Opsera first, and leaves those out whose account turns out to exist.
+        for action in report
+            .actions
+            .iter()
+            .filter(|action| action.opsera_id.is_none())
+        {
+            assert!(
+                creations
+                    .values()
+                    .any(|foretold| *foretold == of_action(action)),
+                "{action:?} was not foretold"
+            );
+        }
+        let planned = report.actions.len() - done.len();
+        let existing = report.findings.iter();
+        let existing = existing.filter(|f| f.kind == FindingKind::InactiveOpseraAccount);
+        assert_eq!(creations.len(), planned + existing.count());
     });
 }
 
