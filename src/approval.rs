@@ -62,7 +62,7 @@ pub enum Refusal {
     /// It is approved, and the approval is good.
     #[error(
         "plan {id} is already approved, by {by} at {at}, and the approval is good until \
-         {until}: the next `rolecall sync` applies it"
+         {until}: the next `{command}` applies it"
     )]
     AlreadyApproved {
         /// The plan.
@@ -73,6 +73,8 @@ pub enum Refusal {
         at: String,
         /// Until when that is good.
         until: String,
+        /// The run that applies it.
+        command: String,
     },
     /// Everything in it is done.
     #[error(
@@ -151,6 +153,7 @@ pub fn may_approve(
                 by: decider(plan),
                 at: shown(decided_at),
                 until: shown(end_of(decided_at, at.ttl)),
+                command: run_that_applies(plan),
             }),
             // The approval lapsed, and with it what was looked at.
             _ => Err(expired(plan, at)),
@@ -184,12 +187,22 @@ pub fn good_until(plan: &HeldPlan, ttl: Duration) -> Option<Timestamp> {
 
 /// The dry run that shows what the runs that held `plan` want now.
 pub fn look_again(plan: &HeldPlan) -> String {
+    format!("rolecall sync --dry-run{}", limits(plan))
+}
+
+/// The run that applies `plan` once it is approved: one of the same kinds, because a plan with
+/// more in it would not be covered.
+pub fn run_that_applies(plan: &HeldPlan) -> String {
+    format!("rolecall sync{}", limits(plan))
+}
+
+fn limits(plan: &HeldPlan) -> String {
     let kinds: Vec<&str> = plan.kinds.split(',').collect();
     if ActionKind::ALL
         .iter()
         .all(|kind| kinds.contains(&kind.as_str()))
     {
-        return "rolecall sync --dry-run".to_owned();
+        return String::new();
     }
     let only: Vec<&str> = kinds
         .into_iter()
@@ -201,7 +214,7 @@ pub fn look_again(plan: &HeldPlan) -> String {
             }
         })
         .collect();
-    format!("rolecall sync --dry-run --only {}", only.join(","))
+    format!(" --only {}", only.join(","))
 }
 
 /// A time in a sentence: UTC, to the second.

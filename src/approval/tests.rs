@@ -145,6 +145,10 @@ fn looking_again_asks_for_the_kinds_that_were_held() {
         look_again(&plan),
         "rolecall sync --dry-run --only role,deactivate"
     );
+    assert_eq!(
+        run_that_applies(&plan),
+        "rolecall sync --only role,deactivate"
+    );
 }
 
 #[test]

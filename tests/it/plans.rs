@@ -150,6 +150,28 @@ async fn an_approval_covers_a_part_of_its_people_and_not_one_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plan_of_some_kinds_is_applied_by_a_run_of_the_same_kinds() {
+    let desk = Desk::with(&format!(
+        "{COUNTING}\n[[roles.rules]]\ngroup = \"admins\"\nrole = \"Administrators\"\n"
+    ))
+    .await;
+    desk.sandbox.opa().add_group("admins");
+    desk.sandbox.opa().join("p7", "admins").unwrap();
+    desk.leave(&["p1", "p2"]);
+    let only = ["sync", "--only", "deactivate"];
+    let held = desk.run(&only);
+    assert_eq!(held.status, 3);
+    let id = held.json()["plan_id"].as_str().unwrap().to_owned();
+    let told = desk.run(&["plan", "approve", &id, "--reason", "they left"]);
+    assert_eq!(told.json()["next"], "rolecall sync --only deactivate");
+    // Everything together is more than what was approved.
+    assert_ne!(desk.hold(), id);
+    assert!(desk.deactivated().is_empty());
+    assert_eq!(desk.run(&only).status, 0);
+    assert_eq!(desk.deactivated(), addresses(&["p1", "p2"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_hold_and_an_approval_expire() {
     let desk = Desk::with(COUNTING).await;
     desk.leave(&["p1", "p2"]);

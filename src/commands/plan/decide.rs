@@ -3,7 +3,8 @@
 use serde_json::json;
 
 use crate::approval::{
-    Circumstances, Refusal, Wanted, good_until, look_again, may_approve, may_reject, shown,
+    Circumstances, Refusal, Wanted, good_until, look_again, may_approve, may_reject,
+    run_that_applies, shown,
 };
 use crate::audit::Scribe;
 use crate::cli::{GlobalArgs, TableFormat};
@@ -49,6 +50,10 @@ pub(super) async fn run(
                 "decided_by": plan.decided_by,
                 "reason": plan.reason,
                 "good_until": good_until(&plan, ttl),
+                "next": match plan.state {
+                    PlanState::Approved => run_that_applies(&plan),
+                    _ => look_again(&plan),
+                },
                 "actions": plan.actions,
                 "done": plan.done,
             })
@@ -108,9 +113,10 @@ fn words(plan: &HeldPlan, ttl: std::time::Duration) -> String {
                 )
             };
             format!(
-                "Plan {} is approved by {by}. {covers}\nThe next `rolecall sync` applies it; the \
-                 approval is good until {until}.\n",
+                "Plan {} is approved by {by}. {covers}\nThe next `{}` applies it; the approval is \
+                 good until {until}.\n",
                 plan.id,
+                run_that_applies(plan),
             )
         }
         _ => format!(
