@@ -197,7 +197,8 @@ fn pods_are_restricted_wherever_they_are_described() {
 }
 
 /// Metrics whose series first appear with a run.
-const AFTER_A_RUN: [&str; 3] = [
+const AFTER_A_RUN: [&str; 4] = [
+    "rolecall_actions_total",
     "rolecall_opa_users",
     "rolecall_guard_actual",
     "rolecall_guard_limit",
