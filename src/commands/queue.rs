@@ -4,12 +4,14 @@ use serde_json::{Value, json};
 
 use super::desk::{Desk, Look, tell_no_run_yet};
 use crate::approval::shown;
+use crate::audit::Scribe;
 use crate::cli::{GlobalArgs, QueueArgs, QueueCommand, TableFormat};
+use crate::clock::Timestamp;
 use crate::exit::ExitStatus;
 use crate::plan::ActionKind;
 use crate::report::Listing;
 use crate::report::text::for_terminal;
-use crate::store::{QueueRow, QueueView, Ruling, retry_at};
+use crate::store::{QueueRow, QueueView, Ruling, RunLock, StoreError, retry_at};
 use crate::ui;
 
 pub(super) async fn run(global: &GlobalArgs, args: &QueueArgs) -> anyhow::Result<ExitStatus> {
@@ -150,7 +152,7 @@ async fn rule(global: &GlobalArgs, id: &str, wish: Wish) -> anyhow::Result<ExitS
         Err(_) => Ok(Ruling::Unknown),
         Ok(number) => match wish {
             Wish::Retry => desk.store.release_action(&scribe, number).await,
-            Wish::Cancel => desk.store.cancel_action(&scribe, number, until).await,
+            Wish::Cancel => cancel(&desk, &scribe, number, until).await,
         },
     };
     desk.store.close().await;
@@ -173,9 +175,42 @@ async fn rule(global: &GlobalArgs, id: &str, wish: Wish) -> anyhow::Result<ExitS
             for_terminal(id.trim())
         ),
         Ruling::Impossible(row) => anyhow::bail!(impossible(&row, wish)),
+        Ruling::InRun(row) => {
+            let words = format!(
+                "{} is in the hands of a run that is under way: wait for its end, or interrupt it, \
+                 before you cancel the action",
+                named(&row)
+            );
+            ui::note(&format!("rolecall: {words}\n"), global.colour());
+            return Ok(ExitStatus::AnotherRun);
+        }
     };
     ui::deliver(None, global.colour(), &text)?;
     Ok(ExitStatus::Done)
+}
+
+async fn cancel(
+    desk: &Desk,
+    scribe: &Scribe,
+    id: i64,
+    until: Timestamp,
+) -> Result<Ruling, StoreError> {
+    let ruling = desk.store.cancel_action(scribe, id, until, None).await?;
+    if !matches!(ruling, Ruling::InRun(_)) {
+        return Ok(ruling);
+    }
+    // The lock tells a run that is under way from one that was killed.
+    match RunLock::acquire(desk.store.path(), &*desk.clock) {
+        Ok(lock) => {
+            let ruling = desk
+                .store
+                .cancel_action(scribe, id, until, Some(&lock))
+                .await;
+            drop(lock);
+            ruling
+        }
+        Err(_) => Ok(ruling),
+    }
 }
 
 fn named(row: &QueueRow) -> String {

@@ -1,6 +1,7 @@
 //! `rolecall sync`: one reconciliation.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 
 use crate::audit::Actor;
 use crate::cli::{GlobalArgs, ReportFormat, SyncArgs};
@@ -13,7 +14,7 @@ use crate::notify;
 use crate::progress::{Progress, Visibility};
 use crate::report::{Format, Mode, Outcome, Report, render};
 use crate::run::{
-    Context, Finished, Kinds, RunRequest, RunResult, exit_status, failed_before_start,
+    Context, Finished, Kinds, RunRequest, RunResult, chain, exit_status, failed_before_start,
     run as reconcile,
 };
 use crate::store::Store;
@@ -57,7 +58,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
             if let Some(file) = &args.metrics_file {
                 let metrics = metrics_of(&context).await;
                 metrics.another_run();
-                write_file(file, &metrics.render(Exposition::Prometheus))?;
+                write_metrics(file, &metrics);
             }
             ui::note(
                 &format!("rolecall: {}\n", ui::terminal_safe(&words)),
@@ -67,7 +68,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
         }
         RunResult::Finished(finished) => {
             print(global, args, &finished.report)?;
-            after_run(&context, &request, args, &finished, started_at).await?;
+            after_run(&context, &request, args, &finished, started_at).await;
             if let Some(error) = &finished.report.error {
                 ui::note(
                     &format!("error: {}\n", ui::terminal_safe(error)),
@@ -86,7 +87,7 @@ async fn after_run(
     args: &SyncArgs,
     finished: &Finished,
     started_at: Timestamp,
-) -> anyhow::Result<()> {
+) {
     let report = &finished.report;
     // Whoever interrupted the run knows.
     if !(request.stop.is_cancelled() && report.outcome == Outcome::Failed) {
@@ -99,9 +100,15 @@ async fn after_run(
             .to_std()
             .unwrap_or_default();
         metrics.finished(finished, took);
-        write_file(file, &metrics.render(Exposition::Prometheus))?;
+        write_metrics(file, &metrics);
     }
-    Ok(())
+}
+
+/// The exit status tells of the run (§1), so a file that cannot be written only ends in the log.
+fn write_metrics(file: &Path, metrics: &Metrics) {
+    if let Err(error) = write_file(file, &metrics.render(Exposition::Prometheus)) {
+        tracing::error!("{}", chain(&error));
+    }
 }
 
 /// Metrics with what the store remembers; a store that cannot be read remembers nothing.

@@ -68,11 +68,26 @@ impl Secrets {
         for secret in minted.iter().chain([&self.fixed]) {
             let secret = secret.expose_secret();
             if !secret.is_empty() {
-                text = text.replace(secret, "[hidden]");
+                text = replace_in_any_case(&text, secret, "[hidden]");
             }
         }
         text
     }
+}
+
+/// A host name, for one, is told in small letters.
+fn replace_in_any_case(text: &str, secret: &str, by: &str) -> String {
+    // Only ASCII letters change, so places in both texts are the same.
+    let (folded, wanted) = (text.to_ascii_lowercase(), secret.to_ascii_lowercase());
+    let mut kept = String::new();
+    let mut from = 0;
+    for (at, found) in folded.match_indices(&wanted) {
+        kept.push_str(text.get(from..at).unwrap_or_default());
+        kept.push_str(by);
+        from = at.saturating_add(found.len());
+    }
+    kept.push_str(text.get(from..).unwrap_or_default());
+    kept
 }
 
 /// Whether a body is a page for people rather than an answer for programs.
@@ -168,6 +183,10 @@ mod tests {
     fn credentials_never_show_not_even_when_torn_apart() {
         let said = |text: &str| secrets().words(text).0;
         assert_eq!(said("got s3cret and t0ken"), "got [hidden] and [hidden]");
+        assert_eq!(
+            said("to https://S3CRET.example/é"),
+            "to https://[hidden].example/é"
+        );
         assert_eq!(said("got s3\u{200b}cret"), "got [hidden]");
         assert_eq!(said("got s3\u{7}cret"), "got [hidden]");
     }

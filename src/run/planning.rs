@@ -1,14 +1,17 @@
 //! Planning: every account and every joiner of a pull through the rules, into one plan.
 
+use std::collections::BTreeSet;
+
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 
 use super::Kinds;
 use super::error::RunError;
 use crate::clock::Timestamp;
 use crate::directory::{CallError, OpseraReader};
-use crate::domain::{Address, Finding, FindingKind, OpseraId, SiteRole};
+use crate::domain::{Address, Finding, FindingKind, Key, OpseraId, SiteRole};
 use crate::plan::{ActionKind, Change, Plan, PlannedAction};
 use crate::report::{Summary, WaitingReport};
+use crate::rules::facts::PersonFacts;
 use crate::rules::guards::Sums;
 use crate::rules::{AccountFacts, Decision, decide_account, decide_joiner};
 use crate::settings::Policy;
@@ -132,13 +135,13 @@ async fn add_joiners(
             .try_filter_map(|facts| {
                 let decided = decide_joiner(&facts, policy);
                 std::future::ready(Ok(match decided.decision {
-                    Decision::Act(action) => Some((*action, decided.findings)),
+                    Decision::Act(action) => Some((*action, decided.findings, facts.people)),
                     _ => None,
                 }))
             })
             .map(|joiner| async {
-                let (action, findings) = joiner?;
-                let existing = find_account_of(opsera, policy, &action)
+                let (action, findings, people) = joiner?;
+                let existing = find_account_of(opsera, policy, &action.key, &people)
                     .await
                     .map_err(RunError::LookUp)?;
                 Ok::<_, RunError>((action, findings, existing))
@@ -160,13 +163,19 @@ async fn add_joiners(
 async fn find_account_of(
     opsera: &OpseraReader,
     policy: &Policy,
-    action: &PlannedAction,
+    key: &Key,
+    people: &[PersonFacts],
 ) -> Result<Option<Finding>, CallError> {
-    let Ok(address) = Address::parse(&action.address) else {
-        return Ok(None);
-    };
-    let others = policy.matching.other_addresses(&address);
-    for candidate in std::iter::once(&address).chain(&others) {
+    // Several records of one person may differ in what the key leaves out, a plus tag for example.
+    let candidates: BTreeSet<Address> = people
+        .iter()
+        .flat_map(|person| {
+            let mut addresses = policy.matching.other_addresses(&person.address);
+            addresses.push(person.address.clone());
+            addresses
+        })
+        .collect();
+    for candidate in &candidates {
         let detail = match opsera.find_user(candidate.as_str()).await {
             Ok(None) => continue,
             Ok(Some(account)) => {
@@ -192,7 +201,7 @@ async fn find_account_of(
         };
         return Ok(Some(Finding {
             kind: FindingKind::InactiveOpseraAccount,
-            email: action.key.as_str().to_owned(),
+            email: key.as_str().to_owned(),
             detail,
         }));
     }

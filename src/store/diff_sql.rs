@@ -40,7 +40,7 @@ SELECT a.id, a.email, a.address, a.key, a.active, a.managed, a.site_role,
                UNION
                SELECT u.id, u.name, u.email FROM opa_users u INDEXED BY opa_users_unidentified_key
                WHERE u.pull = ?1 AND u.key IS NULL AND u.service = 0 AND u.status_rank = 0
-                 AND u.name_key IN (a.key, a.address)
+                 AND u.name_key IN (a.key, a.own_key)
                UNION
                SELECT u.id, u.name, u.email FROM opa_users u INDEXED BY opa_users_unidentified_full
                WHERE u.pull = ?1 AND u.key IS NULL AND u.service = 0 AND u.status_rank = 0

@@ -15,7 +15,7 @@ use crate::clock::{Clock, Timestamp};
 /// Held while a run works on a store; released when it is dropped or its process ends.
 #[derive(Debug)]
 pub struct RunLock {
-    _file: File,
+    file: File,
 }
 
 /// Who holds the lock, as far as the lock's file tells.
@@ -86,7 +86,17 @@ impl RunLock {
         if let Err(error) = write_holder(&mut file, clock.now()) {
             tracing::debug!(file = %path.display(), %error, "cannot note who holds the lock");
         }
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+impl Drop for RunLock {
+    /// Unlocks in so many words: closing the file would not be enough while a child process that
+    /// is just being started still has a copy of it.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            tracing::debug!(%error, "cannot unlock; the lock ends with the process");
+        }
     }
 }
 

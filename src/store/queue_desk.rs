@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteRow;
 use sqlx::{Row as _, SqliteConnection};
 
 use super::audit::append;
-use super::{Store, StoreError};
+use super::{RunLock, Store, StoreError};
 use crate::audit::{Event, NewEntry, Scribe, format_time};
 use crate::clock::Timestamp;
 use crate::ids::RunId;
@@ -53,6 +53,8 @@ pub enum Ruling {
     Unknown,
     /// In this action's state the decision makes no sense.
     Impossible(Box<QueueRow>),
+    /// The run that planned the action has not ended: it is under way, or was killed.
+    InRun(Box<QueueRow>),
 }
 
 macro_rules! select {
@@ -137,12 +139,15 @@ impl Store {
         Ok(released)
     }
 
-    /// Takes a planned action out of the queue until `until`, and says so in the audit log.
+    /// Takes a planned action out of the queue until `until`, and says so in the audit log. An
+    /// action of a run that has not ended is not touched, unless `lock` shows that no run is
+    /// under way: the worker must find the row as it left it.
     pub async fn cancel_action(
         &self,
         scribe: &Scribe,
         id: i64,
         until: Timestamp,
+        lock: Option<&RunLock>,
     ) -> Result<Ruling, StoreError> {
         let mut tx = self.begin().await?;
         let Some(row) = find(&mut tx, id).await? else {
@@ -150,6 +155,15 @@ impl Store {
         };
         if row.state != "planned" {
             return Ok(Ruling::Impossible(Box::new(row)));
+        }
+        let is_open: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?1 AND finished_at IS NULL)",
+        )
+        .bind(row.run_id.as_str())
+        .fetch_one(&mut *tx)
+        .await?;
+        if is_open && lock.is_none() {
+            return Ok(Ruling::InRun(Box::new(row)));
         }
         let words = format!("cancelled by {}", scribe.actor);
         sqlx::query(

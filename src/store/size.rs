@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use super::Store;
 
 impl Store {
-    /// Bytes of the store and its side files.
+    /// Bytes of the store and of what is not folded into it yet. The `-shm` file is left out: it
+    /// is shared memory that whoever looks makes anew.
     pub fn size_on_disk(&self) -> u64 {
-        ["", "-wal", "-shm"]
+        ["", "-wal"]
             .into_iter()
             .map(|suffix| {
                 let mut name = self.path.as_os_str().to_owned();

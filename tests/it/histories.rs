@@ -5,6 +5,7 @@
 //! `ROLECALL_HISTORY_SEED` where to start.
 
 mod approvals;
+mod checks;
 mod events;
 mod witness;
 
@@ -13,15 +14,13 @@ use std::time::Duration;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rolecall::audit::Event;
 use rolecall::clock::Timestamp;
-use rolecall::report::{ActionStatus, Mode, Outcome, Report};
-use rolecall::store::audit::AuditFilter;
+use rolecall::report::{Mode, Outcome, Report};
 
 use self::approvals::Approvals;
 use self::events::{Happening, Life};
 use self::witness::Witness;
-use crate::model::decide::{Plan, Pulled, plan};
+use crate::model::decide::plan;
 use crate::model::memory::Memory;
 use crate::model::wild::Dice;
 use crate::model::{Limits, Org, Rules};
@@ -78,10 +77,10 @@ fn rules(dice: &mut Dice) -> Rules {
     }
     if dice.one_in(2) {
         rules
-            .role_rules
+            .patterns
             .push(("admins".to_owned(), "Administrators".to_owned()));
         rules
-            .role_rules
+            .patterns
             .push(("dev-*".to_owned(), "PowerUsers".to_owned()));
         rules.default = dice.pick(&["", "Users"]).to_owned();
     }
@@ -120,7 +119,7 @@ fn beginning(dice: &mut Dice) -> Org {
 async fn live(
     seed: u64,
     story: &mut Vec<String>,
-    seen: &mut BTreeMap<&'static str, u64>,
+    tally: &mut BTreeMap<&'static str, u64>,
 ) -> Result<(), String> {
     let mut dice = Dice(StdRng::seed_from_u64(seed));
     let rules = rules(&mut dice);
@@ -143,7 +142,8 @@ async fn live(
                 .something(&mut dice, &history.world, &history.memory);
             happenings.extend(happening);
         }
-        let pause = dice.pick(&[601, 3607, 9_011, 90_017, 400_009]) + dice.below(50) as u64;
+        let pause =
+            dice.pick(&[601, 3607, 9_011, 90_017, 400_009]) + crate::model::whole(dice.below(50));
         history.world.pass(Duration::from_secs(pause));
         let fault = dice
             .one_in(4)
@@ -158,14 +158,14 @@ async fn live(
             Mode::Apply
         };
         let calm = fault.is_none() && !twist;
-        *seen.entry("fault").or_default() += u64::from(fault.is_some());
-        *seen.entry("twist").or_default() += u64::from(twist);
+        *tally.entry("fault").or_default() += u64::from(fault.is_some());
+        *tally.entry("twist").or_default() += u64::from(twist);
         let report = history
             .run(
                 mode,
                 calm,
-                twist.then(|| dice.below(1000) as u64),
-                seen,
+                twist.then(|| crate::model::whole(dice.below(1000))),
+                tally,
                 story,
             )
             .await?;
@@ -173,7 +173,7 @@ async fn live(
         if report.outcome == Outcome::Held && dice.one_in(2) {
             history.world.approve(&report).await;
             history.approvals.approve(&report, history.world.now());
-            *seen.entry("approved").or_default() += 1;
+            *tally.entry("approved").or_default() += 1;
             story.push("  approved".to_owned());
         }
         history.life.forget_masks(&mut dice, &history.world);
@@ -200,7 +200,7 @@ impl History {
         mode: Mode,
         calm: bool,
         twist: Option<u64>,
-        seen: &mut BTreeMap<&'static str, u64>,
+        tally: &mut BTreeMap<&'static str, u64>,
         story: &mut Vec<String>,
     ) -> Result<Report, String> {
         let org = self.world.truth();
@@ -234,7 +234,7 @@ impl History {
         ));
         self.check_audit(&report).await?;
         let Some(pulled_at) = self.pulled_at(&report).await else {
-            *seen.entry("failed pull").or_default() += 1;
+            *tally.entry("failed pull").or_default() += 1;
             if calm && !due.incomplete {
                 return Err(format!("failed without a reason: {:?}", report.error));
             }
@@ -252,11 +252,11 @@ impl History {
             return Err(format!("no plan: {:?}", report.error));
         }
         for (kind, _) in &expected.findings {
-            *seen.entry(kind).or_default() += 1;
+            *tally.entry(kind).or_default() += 1;
         }
-        *seen.entry("waiting").or_default() += expected.waiting.len() as u64;
+        *tally.entry("waiting").or_default() += crate::model::whole(expected.waiting.len());
         if expected.held() {
-            *seen.entry("held").or_default() += 1;
+            *tally.entry("held").or_default() += 1;
             self.approvals.held_again(&expected);
             return self.no_writes("a held plan").map(|()| report);
         }
@@ -270,7 +270,7 @@ impl History {
                 .map(|(id, role)| (id.clone(), Some(role.clone()))),
         );
         self.witness.remember_writes(&self.world, &mut self.memory);
-        self.after_apply(&org, &expected, &report, calm, seen)?;
+        self.after_apply(&org, &expected, &report, calm, tally)?;
         for write in self.world.sandbox.journal().writes() {
             if write.received.method == "DELETE" && matches!(write.status, Some(400 | 403 | 422)) {
                 let id = write.received.path.trim_start_matches("/user/").to_owned();
@@ -296,230 +296,6 @@ impl History {
             self.memory.deactivated.push(at);
             self.approvals.done(&format!("deactivate {id} "));
         }
-    }
-
-    fn compare(&self, expected: &Plan, report: &Report) -> Result<(), String> {
-        let model: Vec<String> = expected
-            .actions
-            .iter()
-            .map(|a| {
-                let subject = a.id.clone().unwrap_or_else(|| a.email.clone());
-                format!("{} {subject} {:?}→{:?}", a.kind, a.from, a.to)
-            })
-            .collect();
-        let program: Vec<String> = report
-            .actions
-            .iter()
-            .map(|a| {
-                let subject = a
-                    .opsera_id
-                    .as_ref()
-                    .map_or(a.email.clone(), ToString::to_string);
-                format!("{} {subject} {:?}→{:?}", a.kind, a.from, a.to)
-            })
-            .collect();
-        if model != program {
-            return Err(format!(
-                "model {model:#?}\nprogram {program:#?}\n{:#?}",
-                self.memory
-            ));
-        }
-        let guards: Vec<_> = report
-            .guards
-            .iter()
-            .map(|g| (g.guard.as_str(), g.actual, g.held))
-            .collect();
-        if expected.guards != guards {
-            return Err(format!("model {:?}\nprogram {guards:?}", expected.guards));
-        }
-        let mut findings: Vec<(&str, String)> = report
-            .findings
-            .iter()
-            .map(|f| (f.kind.as_str(), f.email.clone()))
-            .filter(|(kind, _)| *kind != "inconsistent_listing")
-            .collect();
-        findings.sort();
-        findings.dedup();
-        if expected.findings != findings {
-            return Err(format!(
-                "model {:?}\nprogram {findings:?}",
-                expected.findings
-            ));
-        }
-        let waiting = report.waiting.len();
-        if expected.waiting.len() != waiting {
-            return Err(format!(
-                "model {:?}\nprogram {:?}",
-                expected.waiting, report.waiting
-            ));
-        }
-        Ok(())
-    }
-
-    /// Everybody who is due is gone, but for those the last look speaks for.
-    fn after_apply(
-        &mut self,
-        org: &Org,
-        expected: &Plan,
-        report: &Report,
-        calm: bool,
-        seen: &mut BTreeMap<&'static str, u64>,
-    ) -> Result<(), String> {
-        let truth = self.world.truth();
-        let pulled = Pulled::of(org, &self.rules);
-        let memory = self.memory.clone();
-        let rules = self.rules.clone();
-        let spoken_for = |key: &str, evidence: &str| {
-            let last = memory.last_carriers(key);
-            truth.people.iter().find(|human| {
-                let own = human
-                    .email
-                    .as_deref()
-                    .and_then(crate::model::address::canonical);
-                let own_key = own.map(|a| crate::model::address::opa_key(&rules, &a));
-                let ever = memory
-                    .carriers
-                    .get(key)
-                    .is_some_and(|c| c.contains_key(&human.id));
-                let concerned =
-                    last.contains(&human.id) || ever && own_key.as_deref().is_none_or(|k| k == key);
-                let strange = !["ACTIVE", "DISABLED", "DELETED"].contains(&human.status.as_str());
-                let back = human.status == "ACTIVE"
-                    && (evidence != "not_in_required_group"
-                        || human.groups.iter().any(|g| rules.required.contains(g)));
-                concerned && !human.service && (back || strange)
-            })
-        };
-        let leavers: Vec<_> = expected
-            .actions
-            .iter()
-            .filter(|a| a.kind == "deactivate")
-            .collect();
-        let distrusted = leavers.iter().any(|a| {
-            spoken_for(&a.key, &a.reason).is_some_and(|human| {
-                human.status == "ACTIVE" && !pulled.people.iter().any(|p| p.human.id == human.id)
-            })
-        });
-        *seen.entry("inconsistent").or_default() += u64::from(distrusted);
-        for action in &report.actions {
-            let subject = action
-                .opsera_id
-                .as_ref()
-                .map_or(action.email.clone(), ToString::to_string);
-            let role = action.to.clone().unwrap_or_default();
-            match action.status {
-                ActionStatus::Succeeded | ActionStatus::Already => {
-                    self.approvals
-                        .done(&format!("{} {subject} {role}", action.kind));
-                }
-                ActionStatus::Skipped => *seen.entry("skipped").or_default() += 1,
-                _ => {}
-            }
-        }
-        for leaver in leavers {
-            let id = leaver.id.clone().unwrap();
-            let gone = truth
-                .accounts
-                .iter()
-                .any(|a| a.id == id && a.life == crate::model::Life::Inactive);
-            let refused = self
-                .refused
-                .get(&id)
-                .is_some_and(|until| report.started_at < *until);
-            let wanted = !refused
-                && spoken_for(&leaver.key, &leaver.reason).is_none()
-                && !(distrusted && leaver.reason == "absent");
-            if calm && gone != wanted {
-                return Err(format!(
-                    "{} gone: {gone}, and should be: {wanted}",
-                    leaver.email
-                ));
-            }
-            let told = report
-                .actions
-                .iter()
-                .find(|a| a.opsera_id.as_ref().is_some_and(|o| o.as_str() == id))
-                .map(|a| a.status);
-            let sent_here = self.witness.effective(&id);
-            match told {
-                Some(ActionStatus::Succeeded) => {
-                    if !gone {
-                        return Err(format!("{} is said to be gone", leaver.email));
-                    }
-                    self.memory.deactivated.push(report.finished_at);
-                    *seen.entry("deactivated").or_default() += 1;
-                }
-                _ if sent_here => self.unsettled.push(id),
-                _ => {}
-            }
-        }
-        if calm
-            && distrusted
-                != report
-                    .findings
-                    .iter()
-                    .any(|f| f.kind.as_str() == "inconsistent_listing")
-        {
-            return Err(format!(
-                "inconsistent_listing should be {distrusted}: {:?}",
-                report.findings
-            ));
-        }
-        Ok(())
-    }
-
-    /// When the pull was complete; `None`: it never was.
-    async fn pulled_at(&self, report: &Report) -> Option<Timestamp> {
-        let store = self.world.store().await;
-        let filter = AuditFilter {
-            run: Some(report.run_id.clone()),
-            event: Some(Event::PullCompleted),
-            ..AuditFilter::default()
-        };
-        let entries = store.list_audit(&filter).await.unwrap();
-        store.close().await;
-        entries.first().map(|entry| entry.at.parse().unwrap())
-    }
-
-    /// The chain holds, and every write was announced before it was sent.
-    async fn check_audit(&self, report: &Report) -> Result<(), String> {
-        if !self.world.audit_holds().await {
-            return Err("the audit chain is broken".to_owned());
-        }
-        let store = self.world.store().await;
-        let filter = AuditFilter {
-            run: Some(report.run_id.clone()),
-            event: Some(Event::ActionStarted),
-            ..AuditFilter::default()
-        };
-        let announced = store.list_audit(&filter).await.unwrap();
-        store.close().await;
-        let writes = self.world.sandbox.journal().writes();
-        if announced.len() < writes.len() {
-            return Err(format!(
-                "{} writes, {} announced",
-                writes.len(),
-                announced.len()
-            ));
-        }
-        // A request may be announced and never arrive; the order is the same.
-        let mut entries = announced.iter();
-        for write in &writes {
-            let announces = |entry: &&rolecall::audit::HashedEntry| {
-                let at: Timestamp = entry.at.parse().unwrap();
-                let subject = write.received.path.split('/').nth(2).unwrap_or_default();
-                at <= write.received.at
-                    && (entry.opsera_id.as_deref() == Some(subject)
-                        || write.received.body.as_ref().is_some_and(|body| {
-                            body["email"].is_string()
-                                && body["email"].as_str() == entry.email.as_deref()
-                        }))
-            };
-            if !entries.by_ref().any(|entry| announces(&entry)) {
-                return Err(format!("not announced: {:?}", write.received));
-            }
-        }
-        Ok(())
     }
 }
 

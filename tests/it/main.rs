@@ -1,6 +1,8 @@
 //! Everything that crosses HTTP, disk or a process boundary, one file per behaviour.
 
 #[cfg(test)]
+mod audit_commands;
+#[cfg(test)]
 mod audit_forgeries;
 #[cfg(test)]
 mod audit_format;
@@ -33,9 +35,13 @@ mod fault_world;
 #[cfg(test)]
 mod first_run;
 #[cfg(test)]
+mod guards_end_to_end;
+#[cfg(test)]
 mod histories;
 #[cfg(test)]
 mod interrupts;
+#[cfg(test)]
+mod joiners;
 #[cfg(test)]
 mod leavers;
 #[cfg(test)]
@@ -44,6 +50,8 @@ mod metrics;
 mod model;
 #[cfg(test)]
 mod mounts;
+#[cfg(test)]
+mod movers;
 #[cfg(test)]
 mod notify;
 #[cfg(test)]
@@ -57,13 +65,29 @@ mod oracle;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]
+mod power_cut;
+#[cfg(test)]
+mod queue_commands;
+#[cfg(test)]
+mod queue_machine;
+#[cfg(test)]
 mod reports;
+#[cfg(test)]
+mod retention;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
+mod secrets;
+#[cfg(test)]
+mod shields;
+#[cfg(test)]
 mod shipped_files;
 #[cfg(test)]
+mod status;
+#[cfg(test)]
 mod store_opening;
+#[cfg(test)]
+mod store_surprises;
 #[cfg(test)]
 mod strace_kills;
 #[cfg(test)]

@@ -6,8 +6,14 @@
 pub(crate) mod address;
 pub(crate) mod decide;
 pub(crate) mod guards;
+pub(crate) mod joiners;
 pub(crate) mod memory;
 pub(crate) mod wild;
+
+/// A count as the reports write it.
+pub(crate) fn whole(count: usize) -> u64 {
+    u64::try_from(count).unwrap()
+}
 
 /// One OPA record, as it truly is.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,6 +67,10 @@ pub(crate) struct Org {
 }
 
 /// The settings that matter to the rules.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "it is the settings file, key by key"
+)]
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Rules {
     pub(crate) plus: bool,
@@ -77,7 +87,8 @@ pub(crate) struct Rules {
     pub(crate) roles: bool,
     pub(crate) default: String,
     pub(crate) adopt: bool,
-    pub(crate) role_rules: Vec<(String, String)>,
+    /// `roles.rules`
+    pub(crate) patterns: Vec<(String, String)>,
     pub(crate) provision: bool,
     pub(crate) limits: Limits,
     /// `--only`; empty: all.
@@ -154,7 +165,7 @@ impl Default for Rules {
             roles: true,
             default: String::new(),
             adopt: false,
-            role_rules: Vec::new(),
+            patterns: Vec::new(),
             provision: false,
             limits: Limits::wide(),
             only: Vec::new(),
@@ -190,7 +201,7 @@ impl Rules {
             q(&self.default),
         )
         .unwrap();
-        for (group, role) in &self.role_rules {
+        for (group, role) in &self.patterns {
             write!(
                 text,
                 "[[roles.rules]]\ngroup = {}\nrole = {}\n",
@@ -232,7 +243,7 @@ impl Rules {
 
     /// Whether roles are managed at all (§5).
     pub(crate) fn manages_roles(&self) -> bool {
-        self.roles && (!self.role_rules.is_empty() || !self.default.is_empty())
+        self.roles && (!self.patterns.is_empty() || !self.default.is_empty())
     }
 
     /// Whether `--only` lets this kind through.

@@ -2,7 +2,7 @@
 //! process, with a store and settings in a directory of their own.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use rolecall::clock::SystemClock;
@@ -89,10 +89,6 @@ impl Desk {
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
-    }
-
-    pub(crate) fn directory(&self) -> &Path {
-        self.directory.path()
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {

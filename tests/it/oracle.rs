@@ -7,14 +7,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use rolecall::report::{ActionStatus, Outcome, Report};
-use rolecall::sandbox::Entry;
+use rolecall::sandbox::{DefaultListing, Entry};
 use rolecall::settings::Lookup;
 
 use crate::model::address::{canonical, opa_key};
 use crate::model::decide::{Plan, plan};
 use crate::model::memory::Memory;
 use crate::model::wild::organisation;
-use crate::model::{Org, Rules};
+use crate::model::{Org, Rules, whole};
 use crate::world::World;
 
 fn number(variable: &str, default: u64) -> u64 {
@@ -74,10 +74,10 @@ fn tally(plan: &Plan, seen: &mut BTreeMap<&'static str, u64>) {
     for (kind, _) in &plan.findings {
         add(kind, 1);
     }
-    add("waiting", plan.waiting.len() as u64);
+    add("waiting", whole(plan.waiting.len()));
     add("protected", plan.protected);
     add("unmanaged", plan.unmanaged);
-    add("adopted", plan.adopted.len() as u64);
+    add("adopted", whole(plan.adopted.len()));
     add("held", u64::from(plan.held()));
     add("incomplete", u64::from(plan.incomplete));
 }
@@ -105,7 +105,7 @@ async fn shrink(mut org: Org, mut rules: Rules, mut words: String) -> (Org, Rule
             |r: &mut Rules| r.only.clear(),
             |r: &mut Rules| r.domains.clear(),
             |r: &mut Rules| r.required.clear(),
-            |r: &mut Rules| r.role_rules.clear(),
+            |r: &mut Rules| r.patterns.clear(),
             |r: &mut Rules| r.default.clear(),
             |r: &mut Rules| r.token_owner.clear(),
             |r: &mut Rules| r.provision = false,
@@ -134,11 +134,12 @@ async fn check(org: &Org, rules: &Rules) -> Result<Plan, String> {
     let mut memory = Memory::default();
     let mut first: Option<Report> = None;
     let mut expected = Plan::default();
-    for (lookup, page_size, cap) in [
-        (Lookup::Auto, 1000, None),
-        (Lookup::User, 3, Some(2)),
-        (Lookup::Group, 2, Some(1)),
+    for (lookup, page_size, cap, listing) in [
+        (Lookup::Auto, 1000, None, DefaultListing::WithoutDeleted),
+        (Lookup::User, 3, Some(2), DefaultListing::Everything),
+        (Lookup::Group, 2, Some(1), DefaultListing::OnlyActive),
     ] {
+        world.sandbox.opa().default_listing(listing);
         world.context.settings.policy.roles.lookup = lookup;
         world.context.settings.opa.page_size = page_size;
         world.sandbox.opa().page_cap(cap);
@@ -166,6 +167,10 @@ async fn check(org: &Org, rules: &Rules) -> Result<Plan, String> {
     Ok(expected)
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "the report's fields, one after the other"
+)]
 fn compare(expected: &Plan, report: &Report, rules: &Rules) -> Result<(), String> {
     let mut words = String::new();
     let mut differ = |what: &str, model: String, program: String| {
@@ -264,7 +269,7 @@ fn compare(expected: &Plan, report: &Report, rules: &Rules) -> Result<(), String
         format!("{:?}", expected.waiting),
         format!("{waiting:?}"),
     );
-    let count = |kind: &str| expected.actions.iter().filter(|a| a.kind == kind).count() as u64;
+    let count = |kind: &str| whole(expected.actions.iter().filter(|a| a.kind == kind).count());
     let s = &report.summary;
     differ(
         "summary (unchanged, deactivate, set_role, create, waiting, protected, unmanaged)",
@@ -275,7 +280,7 @@ fn compare(expected: &Plan, report: &Report, rules: &Rules) -> Result<(), String
                 count("deactivate"),
                 count("set_role"),
                 count("create"),
-                expected.waiting.len() as u64,
+                whole(expected.waiting.len()),
                 expected.protected,
                 expected.unmanaged
             ]

@@ -20,6 +20,7 @@ pub(crate) struct Life {
 
 impl Life {
     /// One thing happens, if it can.
+    #[expect(clippy::too_many_lines, reason = "a list of what can happen")]
     pub(crate) fn something(
         &mut self,
         dice: &mut Dice,

@@ -17,7 +17,7 @@ use crate::world::World;
 #[derive(Default)]
 struct Seen {
     wrong: Vec<String>,
-    /// Accounts that may be deactivated in this run.
+    /// The writes that may be sent in this run.
     due: BTreeSet<String>,
     twist: Option<u64>,
 }
@@ -49,10 +49,14 @@ impl Witness {
         self.effective.lock().unwrap().clear();
     }
 
-    /// What the rules say is due may be deactivated, and nothing else.
+    /// What the rules say is due may be written, and nothing else.
     pub(crate) fn allow(&self, due: &Plan) {
-        let leavers = due.actions.iter().filter(|a| a.kind == "deactivate");
-        self.seen.lock().unwrap().due = leavers.filter_map(|a| a.id.clone()).collect();
+        let writes = due.actions.iter().map(|a| {
+            let subject = a.id.as_ref().unwrap_or(&a.email);
+            let role = a.to.clone().unwrap_or_default();
+            format!("{} {subject} {role}", a.kind)
+        });
+        self.seen.lock().unwrap().due = writes.collect();
     }
 
     /// Lets things change between the plan and the first last look.
@@ -113,14 +117,25 @@ fn look(sandbox: &Sandbox, rules: &Rules, received: &Received, seen: &mut Seen) 
     {
         turn(sandbox, &mut Dice(StdRng::seed_from_u64(seed)));
     }
-    if received.method != "DELETE" {
+    if !received.is_write() {
         return;
     }
-    let id = received.path.trim_start_matches("/user/");
-    if !seen.due.contains(id) {
-        seen.wrong.push(format!(
-            "{id} is deactivated, and nothing says that it is due"
-        ));
+    let id = received.path.split('/').nth(2).unwrap_or_default();
+    let field = |name: &str| match &received.body {
+        Some(body) => body[name].as_str().unwrap_or_default().to_owned(),
+        None => String::new(),
+    };
+    let write = match received.method.as_str() {
+        "DELETE" => format!("deactivate {id} "),
+        "PUT" => format!("set_role {id} {}", field("siteRole")),
+        _ => format!("create {} {}", field("email"), field("siteRole")),
+    };
+    if !seen.due.contains(&write) {
+        seen.wrong
+            .push(format!("{write}: nothing says that it is due"));
+    }
+    if received.method != "DELETE" {
+        return;
     }
     let account = sandbox.opsera().get(id).unwrap();
     let Some(address) = account.email.as_deref().and_then(canonical) else {

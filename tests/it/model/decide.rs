@@ -2,12 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::address::{
-    bare, canonical, host, in_scope, local, opa_key, opsera_key, protects, skeleton,
-};
+use super::address::{bare, canonical, in_scope, local, opa_key, opsera_key, protects, skeleton};
 use super::guards::{Guard, guards};
 use super::memory::Memory;
-use super::{Acct, Human, Life, Org, Rules};
+use super::{Acct, Human, Life, Org, Rules, whole};
 use rolecall::clock::Timestamp;
 use unicode_normalization::UnicodeNormalization as _;
 
@@ -129,20 +127,20 @@ impl Pulled {
         Self { people, accounts }
     }
 
-    fn with_key(&self, key: &str) -> Vec<&Listed> {
+    pub(super) fn with_key(&self, key: &str) -> Vec<&Listed> {
         let has = |p: &&Listed| p.key.as_deref() == Some(key);
         self.people.iter().filter(has).collect()
     }
 }
 
 /// Where a person stands (I3, I4, §4).
-enum Standing {
+pub(super) enum Standing {
     Entitled,
     Doubt,
     Gone(&'static str),
 }
 
-fn standing(people: &[&Listed], org: &Org, rules: &Rules) -> Standing {
+pub(super) fn standing(people: &[&Listed], org: &Org, rules: &Rules) -> Standing {
     let has = |status: &str| people.iter().any(|p| p.human.status == status);
     let known = ["ACTIVE", "DISABLED", "DELETED"];
     let strange = people
@@ -167,7 +165,7 @@ fn standing(people: &[&Listed], org: &Org, rules: &Rules) -> Standing {
 }
 
 /// The union of the live groups of the ACTIVE records.
-fn groups_of(people: &[&Listed], org: &Org) -> Vec<String> {
+pub(super) fn groups_of(people: &[&Listed], org: &Org) -> Vec<String> {
     let mut groups = Vec::new();
     for person in people.iter().filter(|p| p.human.status == "ACTIVE") {
         for group in &person.human.groups {
@@ -180,11 +178,11 @@ fn groups_of(people: &[&Listed], org: &Org) -> Vec<String> {
 }
 
 /// Role and the pattern that gives it.
-fn desired(groups: &[String], rules: &Rules) -> Option<(String, String)> {
+pub(super) fn desired(groups: &[String], rules: &Rules) -> Option<(String, String)> {
     if !rules.manages_roles() {
         return None;
     }
-    for (pattern, role) in &rules.role_rules {
+    for (pattern, role) in &rules.patterns {
         let glob = wildmatch::WildMatch::new(pattern);
         let is_glob = pattern.contains(['*', '?']);
         if groups
@@ -238,12 +236,14 @@ fn may_be(rules: &Rules, person: &Human, shown: &Shown) -> bool {
 pub(crate) fn plan(org: &Org, rules: &Rules, memory: &Memory, now: Timestamp) -> Plan {
     let pulled = Pulled::of(org, rules);
     let mut plan = Plan {
-        active: pulled
-            .people
-            .iter()
-            .filter(|p| p.human.status == "ACTIVE")
-            .count() as u64,
-        managed: pulled.accounts.iter().filter(|a| a.managed).count() as u64,
+        active: whole(
+            pulled
+                .people
+                .iter()
+                .filter(|p| p.human.status == "ACTIVE")
+                .count(),
+        ),
+        managed: whole(pulled.accounts.iter().filter(|a| a.managed).count()),
         ..Plan::default()
     };
     if rules.required.iter().any(|r| !org.groups.contains(r)) {
@@ -251,7 +251,7 @@ pub(crate) fn plan(org: &Org, rules: &Rules, memory: &Memory, now: Timestamp) ->
         return plan;
     }
     if rules.manages_roles() {
-        for (pattern, _) in &rules.role_rules {
+        for (pattern, _) in &rules.patterns {
             if !pattern.contains(['*', '?']) && !org.groups.contains(pattern) {
                 plan.findings.push(("unknown_group", pattern.clone()));
             }
@@ -271,7 +271,7 @@ pub(crate) fn plan(org: &Org, rules: &Rules, memory: &Memory, now: Timestamp) ->
         decide(shown, &pulled, org, rules, memory, now, &mut plan);
     }
     if rules.provision && rules.plans("create") {
-        join(&pulled, org, rules, &mut plan);
+        super::joiners::join(&pulled, org, rules, &mut plan);
     }
     let order = |kind: &str| {
         ["set_role", "create", "deactivate"]
@@ -288,11 +288,24 @@ pub(crate) fn plan(org: &Org, rules: &Rules, memory: &Memory, now: Timestamp) ->
     plan
 }
 
-fn current_role(shown: &Shown, org: &Org, memory: &Memory) -> Option<Option<String>> {
+/// What is known of an account's present role.
+#[derive(PartialEq)]
+enum Current {
+    Known(String),
+    /// A request to change it had no answer.
+    Uncertain,
+    Unknown,
+}
+
+fn current_role(shown: &Shown, org: &Org, memory: &Memory) -> Current {
     if org.roles_reported {
-        return Some(Some(shown.acct.role.clone()));
+        return Current::Known(shown.acct.role.clone());
     }
-    memory.roles.get(&shown.acct.id).cloned()
+    match memory.roles.get(&shown.acct.id) {
+        Some(Some(role)) => Current::Known(role.clone()),
+        Some(None) => Current::Uncertain,
+        None => Current::Unknown,
+    }
 }
 
 #[expect(clippy::too_many_lines, reason = "§4 in one piece, in its own order")]
@@ -306,7 +319,7 @@ fn decide(
     plan: &mut Plan,
 ) {
     let current = current_role(shown, org, memory);
-    let administrator = current == Some(Some("Administrators".to_owned()));
+    let administrator = current == Current::Known("Administrators".to_owned());
     plan.known_administrators += u64::from(administrator);
     let email = shown.acct.email.clone();
     let (Some(address), Some(key)) = (&shown.address, &shown.key) else {
@@ -350,9 +363,9 @@ fn decide(
                 plan.unchanged += 1;
                 return;
             };
-            if current == Some(Some(role.clone())) || renamed {
+            if current == Current::Known(role.clone()) || renamed {
                 plan.unchanged += 1;
-            } else if current.is_none() && rules.adopt {
+            } else if current == Current::Unknown && rules.adopt {
                 plan.unchanged += 1;
                 if !is_protected(rules, address) && rules.plans("set_role") {
                     plan.adopted.push((shown.acct.id.clone(), role));
@@ -373,7 +386,10 @@ fn decide(
                     id: Some(shown.acct.id.clone()),
                     key: key.clone(),
                     email,
-                    from: current.flatten(),
+                    from: match current {
+                        Current::Known(role) => Some(role),
+                        Current::Uncertain | Current::Unknown => None,
+                    },
                     to: Some(role),
                     reason: pattern,
                 });
@@ -439,75 +455,4 @@ fn decide(
         to: None,
         reason: evidence.to_owned(),
     });
-}
-
-/// §5: creations.
-fn join(pulled: &Pulled, org: &Org, rules: &Rules, plan: &mut Plan) {
-    let mut done: Vec<&String> = Vec::new();
-    for person in pulled.people.iter().filter(|p| p.human.status == "ACTIVE") {
-        let (Some(address), Some(key)) = (&person.address, &person.key) else {
-            continue;
-        };
-        if done.contains(&key) || pulled.accounts.iter().any(|a| a.key.as_ref() == Some(key)) {
-            continue;
-        }
-        done.push(key);
-        let people = pulled.with_key(key);
-        let in_scope = rules.domains.is_empty()
-            || rules
-                .domains
-                .iter()
-                .any(|d| super::address::domain(d).unwrap() == host(key));
-        if !in_scope || !matches!(standing(&people, org, rules), Standing::Entitled) {
-            continue;
-        }
-        let asked = addresses_of(&people, key, rules);
-        let exists = org.accounts.iter().any(|a| {
-            a.email
-                .as_ref()
-                .is_some_and(|e| asked.contains(&e.to_lowercase()))
-        });
-        if exists {
-            plan.findings.push(("inactive_opsera_account", key.clone()));
-            continue;
-        }
-        if people.iter().filter(|p| p.human.status == "ACTIVE").count() > 1 {
-            plan.findings.push(("duplicate_opa_email", key.clone()));
-        }
-        let wanted = desired(&groups_of(&people, org), rules);
-        let (role, pattern) = wanted.unwrap_or(("Users".to_owned(), String::new()));
-        plan.actions.push(Action {
-            kind: "create",
-            address: address.clone(),
-            id: None,
-            key: key.clone(),
-            email: address.clone(),
-            from: None,
-            to: Some(role),
-            reason: pattern,
-        });
-    }
-}
-
-/// Every address under which Opsera may hold the account of the people with a key.
-fn addresses_of(people: &[&Listed], key: &str, rules: &Rules) -> Vec<String> {
-    let active = people.iter().filter(|p| p.human.status == "ACTIVE");
-    let mut all: Vec<String> = active.filter_map(|p| p.address.clone()).collect();
-    all.push(key.to_owned());
-    for (from, to) in &rules.domain_aliases {
-        let (from, to) = (
-            super::address::domain(from).unwrap(),
-            super::address::domain(to).unwrap(),
-        );
-        if host(key) == to {
-            all.push(format!("{}@{from}", local(key)));
-        }
-    }
-    for (opsera, opa) in &rules.aliases {
-        if opa_key(rules, &canonical(opa).unwrap()) == key {
-            all.push(canonical(opsera).unwrap());
-            all.push(opa_key(rules, &canonical(opsera).unwrap()));
-        }
-    }
-    all
 }

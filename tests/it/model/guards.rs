@@ -1,8 +1,8 @@
 //! G1 to G6 (§6).
 
-use super::Rules;
 use super::decide::Plan;
 use super::memory::Memory;
+use super::{Rules, whole};
 use rolecall::clock::Timestamp;
 
 /// One guard: name, actual value, whether it holds.
@@ -11,19 +11,16 @@ pub(crate) type Guard = (&'static str, u64, bool);
 pub(crate) fn guards(plan: &Plan, rules: &Rules, memory: &Memory, now: Timestamp) -> Vec<Guard> {
     let limits = &rules.limits;
     let count = |wanted: &dyn Fn(&super::decide::Action) -> bool| {
-        plan.actions.iter().filter(|a| wanted(a)).count() as u64
+        whole(plan.actions.iter().filter(|a| wanted(a)).count())
     };
     let leavers = count(&|a| a.kind == "deactivate");
-    let changes = count(&|a| a.kind == "set_role");
+    let changed = count(&|a| a.kind == "set_role");
     let creations = count(&|a| a.kind == "create");
     let grants = count(&|a| a.to.as_deref() == Some("Administrators"));
     let share = |percent: u64| (plan.managed * percent).div_ceil(100);
     let week = chrono::TimeDelta::days(7);
-    let recent = memory
-        .deactivated
-        .iter()
-        .filter(|at| **at >= now - week)
-        .count() as u64;
+    let in_the_week = |at: &&Timestamp| **at >= now - week;
+    let recent = whole(memory.deactivated.iter().filter(in_the_week).count());
     let before = memory.accepted.unwrap_or(plan.active);
     let fallen = before.saturating_sub(plan.active);
     let known_after =
@@ -57,13 +54,13 @@ pub(crate) fn guards(plan: &Plan, rules: &Rules, memory: &Memory, now: Timestamp
         ),
         (
             "max_role_changes",
-            changes,
-            changes > limits.max_role_changes,
+            changed,
+            changed > limits.max_role_changes,
         ),
         (
             "max_role_changes_percent",
-            changes,
-            changes > share(limits.max_role_changes_percent),
+            changed,
+            changed > share(limits.max_role_changes_percent),
         ),
         ("max_creations", creations, creations > limits.max_creations),
         (

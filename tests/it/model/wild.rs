@@ -102,7 +102,7 @@ impl Dice {
                 rules.aliases.push((opsera, opa));
             }
         }
-        if self.one_in(3) {
+        if self.one_in(5) {
             rules.domains = self.some(&["example.com", "Bücher.example", "partner.example"], 2);
         }
         if self.one_in(3) {
@@ -126,10 +126,10 @@ impl Dice {
             let all = ["disabled", "deleted", "absent", "not_in_required_group"];
             rules.on = self.some(&all, 2);
         }
-        if self.one_in(2) {
+        if !self.one_in(3) {
             rules.default = self.pick(&ROLES).to_owned();
         }
-        for _ in 0..self.below(4) {
+        for _ in 0..self.below(5) {
             let patterns = ["opsera-*", "*", "ops?ra-dev", "nobody", "*dev", "gone"];
             let pattern = if self.one_in(2) {
                 self.pick(&patterns)
@@ -137,10 +137,10 @@ impl Dice {
                 self.pick(&GROUPS)
             };
             rules
-                .role_rules
+                .patterns
                 .push((pattern.to_owned(), self.pick(&ROLES).to_owned()));
         }
-        if self.one_in(4) {
+        if self.one_in(6) {
             rules.only = self.some(&["deactivate", "set_role", "create"], 2);
         }
         if self.one_in(2) {
@@ -151,8 +151,8 @@ impl Dice {
 
     fn limits(&mut self) -> Limits {
         let mut limits = Limits::wide();
-        for _ in 0..2 {
-            let small = self.below(6) as u64;
+        for _ in 0..4 {
+            let small = super::whole(self.below(4));
             let percent = self.pick(&[0, 10, 25, 33, 50, 100]);
             match self.below(10) {
                 0 => limits.min_opa_users = small,
@@ -223,7 +223,7 @@ impl Dice {
             listed: !self.one_in(15),
             twice: self.one_in(10),
         };
-        match self.below(8) {
+        match self.below(14) {
             // Names that say who it is: the local part, the whole address, spelt otherwise.
             0 => human.name = format!("{}.{}", base.to_uppercase(), "_-"),
             1 => human.name = format!("{base}@{}", self.pick(&HOSTS)),
@@ -265,7 +265,7 @@ impl Dice {
     fn acct(&mut self, number: usize, org: &Org) -> Acct {
         let base = self.pick(&NAMES).to_owned();
         let mut email = self.address(&base);
-        if !self.one_in(3)
+        if !self.one_in(6)
             && let Some(human) = org.people.get(number)
         {
             email.clone_from(&human.email);
@@ -279,6 +279,10 @@ impl Dice {
             first: self.pick(&["", "Jane", "JOSE\u{301}"]).to_owned(),
             last: self.pick(&["", "doe", "Ng"]).to_owned(),
             life: self.pick(&[
+                Life::Active,
+                Life::Active,
+                Life::Active,
+                Life::Active,
                 Life::Active,
                 Life::Active,
                 Life::Active,

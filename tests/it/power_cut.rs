@@ -1,0 +1,99 @@
+//! The power goes at the moment Opsera receives a write: what is on the disk then, and only that,
+//! holds the intent of every request received so far (A1).
+//!
+//! The store is on a file system in a file. When a write arrives, the file is copied as it is:
+//! what the program wrote without flushing is in the machine's memory alone, and not in the copy.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+
+use rolecall::audit::{Proof, Verdict};
+use rolecall::sandbox::{Entry, Fault, Misbehaviour};
+use rolecall::store::Store;
+use rolecall::store::audit::AuditFilter;
+
+use crate::child::OF_EACH;
+use crate::fault_world::{World, check_announcements};
+use crate::mounts::{Mount, quietly};
+
+fn make_image(at: &Path) -> bool {
+    std::fs::File::create(at)
+        .unwrap()
+        .set_len(16 * 1024 * 1024)
+        .unwrap();
+    let made = quietly(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(at));
+    if !made {
+        eprintln!("skipped: there is no mkfs.ext4");
+    }
+    made
+}
+
+/// What the copied disk holds of the requests received by then.
+async fn check_copy(image: &Path, at: &Path, received: &[Entry]) {
+    let mounted = Mount::image(at, image).expect("the first one could be mounted");
+    let path = at.join("rolecall.db");
+    let store = Store::open_existing(&path, &*rolecall::clock::SystemClock::shared())
+        .await
+        .unwrap();
+    let verdict = store.verify_audit(&Proof::default()).await.unwrap();
+    assert!(!matches!(verdict, Verdict::Broken(_)), "{verdict:?}");
+    let found: String = sqlx::query_scalar("PRAGMA integrity_check")
+        .fetch_one(store.reader())
+        .await
+        .unwrap();
+    assert_eq!(found, "ok");
+    let in_flight: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM actions WHERE state = 'in_flight'")
+            .fetch_one(store.reader())
+            .await
+            .unwrap();
+    assert_eq!(in_flight, 1, "the request that was just received");
+    let entries = store.list_audit(&AuditFilter::default()).await.unwrap();
+    check_announcements(received, &entries);
+    store.close().await;
+    drop(mounted);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_disk_holds_the_intent_of_every_request_before_it_is_received() {
+    let world = World::staffed().await;
+    let image = world.dir.path().join("image");
+    if !make_image(&image) {
+        return;
+    }
+    let Some(disk) = Mount::image(&world.disk(), &image) else {
+        return;
+    };
+    world.settings("");
+    // One answer is lost, so that a repeated request is among them.
+    let lost = Fault::opsera(Misbehaviour::CutBeforeEffect).on("DELETE", "/user");
+    world.sandbox.inject(lost);
+    let copies: Arc<Mutex<Vec<(u64, PathBuf)>>> = Arc::default();
+    world.sandbox.journal().on_receive({
+        let (copies, image, dir) = (
+            Arc::clone(&copies),
+            image.clone(),
+            world.dir.path().to_owned(),
+        );
+        move |request| {
+            if request.is_write() {
+                let copy = dir.join(format!("copy{}", request.number));
+                std::fs::copy(&image, &copy).unwrap();
+                copies.lock().unwrap().push((request.number, copy));
+            }
+        }
+    });
+    world.sync_child().await.assert_code(0);
+    assert!(world.is_settled());
+    let copies = copies.lock().unwrap().clone();
+    assert_eq!(copies.len(), 3 * OF_EACH + 1);
+    for (number, copy) in copies {
+        let mut received = world.writes();
+        received.retain(|entry| entry.received.number <= number);
+        let at = world.dir.path().join("restored");
+        check_copy(&copy, &at, &received).await;
+    }
+    world.recover().await;
+    drop(disk);
+}
