@@ -225,7 +225,8 @@ impl Store {
     }
 
     /// Removes runs, finished actions and decided plans older than `store.retain`. The audit log
-    /// is kept for ever, as are the snapshot, the baseline of G2 and every open action.
+    /// is kept for ever, as are the snapshot, the baseline of G2 and every open action; and the
+    /// deactivations that G3 counts are kept for its seven days, however short `store.retain` is.
     pub async fn prune(&self, retain: Duration, now: Timestamp) -> Result<u64, StoreError> {
         let Some(oldest) = TimeDelta::from_std(retain)
             .ok()
@@ -233,19 +234,23 @@ impl Store {
         else {
             return Ok(0);
         };
+        let counted = now - TimeDelta::days(7);
         let mut tx = self.begin().await?;
         let latest = latest_complete(&mut tx).await?;
         let mut removed = 0;
+        // Each statement names all three parameters, so that all are bound alike.
         for statement in [
             "DELETE FROM actions WHERE updated_at < ?1 AND state NOT IN ('planned', 'in_flight') AND ?2 >= 0
-                 AND (next_attempt_at IS NULL OR next_attempt_at < ?1)",
-            "DELETE FROM plans WHERE last_held_at < ?1 AND coalesce(decided_at, '') < ?1 AND ?2 >= 0",
+                 AND (next_attempt_at IS NULL OR next_attempt_at < ?1)
+                 AND NOT (kind = 'deactivate' AND state = 'succeeded' AND updated_at >= ?3)",
+            "DELETE FROM plans WHERE last_held_at < ?1 AND coalesce(decided_at, '') < ?1 AND ?2 >= 0 AND ?3 <> ''",
             "DELETE FROM runs WHERE started_at < ?1 AND finished_at IS NOT NULL AND seq <> ?2
-                 AND seq <> coalesce((SELECT max(seq) FROM runs WHERE opa_accepted = 1), 0)",
+                 AND seq <> coalesce((SELECT max(seq) FROM runs WHERE opa_accepted = 1), 0) AND ?3 <> ''",
         ] {
             removed += sqlx::query(statement)
                 .bind(format_time(oldest))
                 .bind(latest)
+                .bind(format_time(counted))
                 .execute(&mut *tx)
                 .await?
                 .rows_affected();

@@ -39,6 +39,8 @@ mod sandbox;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod store_opening;
 #[cfg(test)]
 mod store_surprises;

@@ -125,7 +125,7 @@ impl Model {
         })
     }
 
-    fn plan(&mut self, wanted: &[bool; WORK], now: Timestamp) -> Vec<usize> {
+    fn plan(&mut self, wanted: [bool; WORK], now: Timestamp) -> Vec<usize> {
         self.runs += 1;
         let run = self.runs;
         for row in &mut self.rows {
@@ -206,8 +206,8 @@ impl Bench {
         let now = self.clock.now();
         match what {
             Happening::Plan(wanted) => {
-                let refused = self.model.plan(wanted, now);
-                self.plan(wanted, refused).await;
+                let refused = self.model.plan(*wanted, now);
+                self.plan(*wanted, refused).await;
             }
             Happening::Reserve(work) => {
                 let Some(queued) = self.queued(*work) else {
@@ -286,7 +286,7 @@ impl Bench {
         }
     }
 
-    async fn plan(&mut self, wanted: &[bool; WORK], refused: Vec<usize>) {
+    async fn plan(&mut self, wanted: [bool; WORK], refused: Vec<usize>) {
         let actions: Vec<_> = (0..WORK).filter(|&n| wanted[n]).map(work).collect();
         let plan = Plan::new(actions);
         let now = self.clock.now();
@@ -381,9 +381,9 @@ impl Bench {
             }
         }
         self.happen(&Happening::Release).await;
-        let refused = self.model.plan(&[true; WORK], self.clock.now());
+        let refused = self.model.plan([true; WORK], self.clock.now());
         assert_eq!(refused, Vec::<usize>::new());
-        self.plan(&[true; WORK], refused).await;
+        self.plan([true; WORK], refused).await;
         for work in 0..WORK {
             self.happen(&Happening::Reserve(work)).await;
             self.happen(&Happening::Close(work, ActionState::Succeeded))
