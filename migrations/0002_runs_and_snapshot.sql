@@ -82,6 +82,8 @@ CREATE TABLE opsera_accounts (
     address      TEXT,
     -- The OPA key the account is matched with (I2); null where the address is invalid (I6).
     key          TEXT,
+    -- The same without matching.aliases, for the names that are whole addresses (I7).
+    own_key      TEXT,
     skeleton     TEXT,
     first_name   TEXT,
     last_name    TEXT,

@@ -13,12 +13,15 @@
 //! | [`store`] | the SQLite file: the only SQL |
 //! | [`rules`] | who keeps which account, in which role: pure |
 //! | [`plan`] | what is to be done, as a value |
+//! | [`approval`] | whether an operator may decide about a held plan: pure |
 //! | [`queue`] | carries a plan out: durable, audited, paced |
 //! | [`audit`] | the log of everything that was done, and how it is proven |
 //! | [`run`] | one reconciliation from pull to report |
 //! | [`report`] | what a run says, in five formats |
 //! | [`sandbox`] | both directories, simulated |
-//! | [`daemon`] | runs on a schedule, with health and metrics |
+//! | [`daemon`] | runs on a schedule, with health over HTTP |
+//! | [`metrics`] | what Prometheus is told |
+//! | [`notify`] | what the webhook is told |
 //! | [`commands`] | one file per command; [`cli`] has their arguments |
 //!
 //! # What always holds
@@ -27,16 +30,22 @@
 //! 2. No request that writes goes out before its intent is durable in queue and audit log (A1).
 //! 3. Every doubt ends in doing nothing and saying so.
 
+pub mod approval;
 pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod commands;
+pub mod daemon;
 pub mod directory;
+pub mod doctor;
 pub mod domain;
 pub mod exit;
+pub mod explain;
 pub mod ids;
 pub mod lifecycle;
 pub mod logging;
+pub mod metrics;
+pub mod notify;
 pub mod plan;
 pub mod progress;
 pub mod queue;

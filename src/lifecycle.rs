@@ -1,6 +1,7 @@
-//! Signals: the first asks the program to stop, the second ends it at once (A10).
+//! Signals: the first asks the program to stop, the second ends it at once (A10); SIGHUP asks a
+//! daemon to read its settings again.
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::exit::ExitStatus;
@@ -37,6 +38,14 @@ pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
         }
     });
     Ok(stop)
+}
+
+/// Each SIGHUP from here on; several that nobody has looked at yet are one.
+///
+/// # Errors
+/// The system does not let the program listen for signals.
+pub fn hangups() -> std::io::Result<Signal> {
+    signal(SignalKind::hangup())
 }
 
 #[expect(

@@ -101,8 +101,13 @@ pub enum Change {
         opsera_id: OpseraId,
         /// Why.
         evidence: Evidence,
-        /// OPA records that carry the key or ever did: read once more before the request (A2).
+        /// OPA records that carry the key or carried it last: read once more before the request
+        /// (A2).
         known_names: Vec<OpaName>,
+        /// OPA records that carried the key before those: read as well, because the listing may
+        /// have lost one of them while somebody else had the key.
+        #[serde(default)]
+        earlier_names: Vec<OpaName>,
     },
 }
 
@@ -219,6 +224,7 @@ mod tests {
                 opsera_id: OpseraId::new(id),
                 evidence: Evidence::Absent,
                 known_names: Vec::new(),
+                earlier_names: Vec::new(),
             },
             email: address.to_owned(),
             address: address.to_owned(),

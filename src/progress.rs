@@ -3,7 +3,11 @@
 //! One line on standard error that is redrawn and that goes away at the end; standard output is
 //! never touched, and where standard error is no terminal, or quiet was asked for, nothing is
 //! written at all. Handles are cheap to clone and all move the same line.
+//!
+//! Every movement is also a beat of the run's [`Pulse`], by which the daemon sees that a run gets on.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -20,10 +24,27 @@ pub enum Visibility {
     Silent,
 }
 
+/// Signs that a run gets on: a record read, a request answered, a stage begun.
+#[derive(Clone, Debug, Default)]
+pub struct Pulse(Arc<AtomicU64>);
+
+impl Pulse {
+    /// One more sign of life.
+    pub fn beat(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there were so far.
+    pub fn beats(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// The progress line of one run.
 #[derive(Clone, Debug)]
 pub struct Progress {
     line: ProgressBar,
+    pulse: Pulse,
 }
 
 impl Progress {
@@ -46,11 +67,20 @@ impl Progress {
         if let Ok(style) = ProgressStyle::with_template("{spinner} {msg} {human_pos} ({elapsed})") {
             line.set_style(style);
         }
-        Self { line }
+        Self {
+            line,
+            pulse: Pulse::default(),
+        }
+    }
+
+    /// What beats with every movement of this line.
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
     }
 
     /// A new stage begins, and its count starts at nought.
     pub fn stage(&self, words: impl Into<String>) {
+        self.pulse.beat();
         self.line.set_message(words.into());
         self.line.reset();
         if !self.line.is_hidden() {
@@ -60,6 +90,7 @@ impl Progress {
 
     /// `more` records or actions of this stage are done.
     pub fn count(&self, more: u64) {
+        self.pulse.beat();
         self.line.inc(more);
     }
 

@@ -1,5 +1,6 @@
 //! Who wrote an entry.
 
+use std::fmt;
 use std::os::unix::fs::MetadataExt as _;
 
 /// The machine, the user and the program that write to the log.
@@ -22,6 +23,13 @@ impl Actor {
             user: user_name(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
+    }
+}
+
+/// `user@host`: who decided, in a plan or an action.
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.user, self.host)
     }
 }
 

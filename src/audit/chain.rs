@@ -180,8 +180,20 @@ impl HashedEntry {
         Ok(canonical_json(&Value::Object(self.members()?)))
     }
 
+    /// All of it as JSON, as an export has it.
+    ///
+    /// # Errors
+    /// As [`HashedEntry::canonical`].
+    pub fn to_json(&self) -> Result<Value, NotCanonical> {
+        let mut members = self.members()?;
+        for (name, hash) in [("prev_hash", &self.prev_hash), ("hash", &self.hash)] {
+            members.insert(name.to_owned(), Value::from(hash.as_str()));
+        }
+        Ok(Value::Object(members))
+    }
+
     /// The members of the canonical JSON, to which an export adds the two hashes.
-    pub(super) fn members(&self) -> Result<serde_json::Map<String, Value>, NotCanonical> {
+    fn members(&self) -> Result<serde_json::Map<String, Value>, NotCanonical> {
         let number = |value: Option<u16>| value.map_or(Value::Null, Value::from);
         let text = |value: &Option<String>| value.clone().map_or(Value::Null, Value::String);
         let members = [

@@ -5,9 +5,8 @@
 
 use std::io::{self, Write};
 
-use serde_json::Value;
-
 use super::{HashedEntry, canonical_json};
+use crate::report::text::for_csv;
 
 /// `audit export --format`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,19 +70,15 @@ impl<W: Write> Exporter<W> {
     pub fn write(&mut self, entry: &HashedEntry) -> io::Result<()> {
         match self {
             Self::Jsonl(out) => {
-                let mut members = entry
-                    .members()
+                let json = entry
+                    .to_json()
                     .map_err(|fault| io::Error::new(io::ErrorKind::InvalidData, fault))?;
-                members.insert(
-                    "prev_hash".to_owned(),
-                    Value::from(entry.prev_hash.as_str()),
-                );
-                members.insert("hash".to_owned(), Value::from(entry.hash.as_str()));
-                writeln!(out, "{}", canonical_json(&Value::Object(members)))
+                writeln!(out, "{}", canonical_json(&json))
             }
             Self::Csv(writer) => {
                 let seq = entry.seq.to_string();
                 let status = entry.http_status.map(|status| status.to_string());
+                let defused = |text: &str| for_csv(text).into_owned();
                 let text = |value: &Option<String>| defused(value.as_deref().unwrap_or_default());
                 writer.write_record([
                     seq,
@@ -119,14 +114,5 @@ impl<W: Write> Exporter<W> {
             Self::Jsonl(out) => out.flush(),
             Self::Csv(writer) => writer.flush(),
         }
-    }
-}
-
-/// A text that no spreadsheet takes for a formula (§10).
-fn defused(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
     }
 }

@@ -46,22 +46,34 @@ pub struct QueueArgs {
     pub command: QueueCommand,
 }
 
+/// `--help` of the command below, which clap takes from the variant.
+const QUEUE_CANCEL_LONG: &str = "Takes a planned action out of the queue. It is not tried again before retry.rejected_retry \
+        has passed, or until `rolecall queue retry`; then a sync that still wants it plans it again. To \
+        stop it for good, protect the address (protect.emails).";
+
 /// What `rolecall queue` can do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum QueueCommand {
-    /// List actions that are waiting, failed or refused
+    /// List actions that are waiting, failed, refused or cancelled
     List {
+        /// Also those that are over, as long as they are kept (store.retain)
+        #[arg(long)]
+        all: bool,
+        /// At most the latest N actions
+        #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+        limit: u32,
         /// Shape of the result.
         #[command(flatten)]
         format: FormatArgs,
     },
-    /// Let the next sync try a refused action again
+    /// Let the next sync try a refused or cancelled action again
     Retry {
         /// The action's id, as `queue list` shows it
         #[arg(value_name = "ID")]
         id: String,
     },
-    /// Take an action out of the queue; the next sync plans it again if it is still due
+    /// Take a planned action out of the queue
+    #[command(long_about = QUEUE_CANCEL_LONG)]
     Cancel {
         /// The action's id, as `queue list` shows it
         #[arg(value_name = "ID")]

@@ -36,7 +36,7 @@ pub struct SyncArgs {
     /// Only these kinds of action, separated by commas [default: all]
     #[arg(long, value_name = "KINDS", value_delimiter = ',', num_args = 1)]
     pub only: Vec<OnlyKind>,
-    /// Write metrics to FILE, for the textfile collector of a Prometheus node exporter
+    /// Write metrics to FILE (mode 0644), for the textfile collector of a Prometheus node exporter
     #[arg(long, value_name = "FILE")]
     pub metrics_file: Option<PathBuf>,
 }
@@ -85,7 +85,7 @@ pub(super) const DAEMON_LONG: &str = "Runs `sync` on the schedule of [schedule] 
 /// `rolecall daemon`
 #[derive(Clone, Debug, Args)]
 pub struct DaemonArgs {
-    /// Also write metrics to FILE after each run
+    /// Also write metrics to FILE (mode 0644) after each run
     #[arg(long, value_name = "FILE")]
     pub metrics_file: Option<PathBuf>,
 }

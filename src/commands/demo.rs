@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::audit::Actor;
+use crate::audit::{Actor, AuditKey, Scribe};
 use crate::cli::{DemoArgs, GlobalArgs};
 use crate::clock::{SharedClock, SystemClock};
 use crate::exit::ExitStatus;
@@ -214,9 +214,7 @@ impl Stage<'_> {
         }
         let store =
             Store::open_existing(&self.context.settings.store.path, &*self.context.clock).await?;
-        let released = store
-            .release_refused(&self.context.actor, self.context.clock.now(), None)
-            .await;
+        let released = store.release_refused(&self.scribe()?).await;
         store.close().await;
         let released = released?;
         self.say(&format!(
@@ -225,6 +223,15 @@ impl Stage<'_> {
              `rolecall queue retry` ({released} action).\n",
             refused.join(", ")
         ))
+    }
+
+    fn scribe(&self) -> anyhow::Result<Scribe> {
+        let key = self.context.settings.audit.key_file.as_deref();
+        Ok(Scribe {
+            clock: self.context.clock.clone(),
+            actor: self.context.actor.clone(),
+            key: key.map(AuditKey::read).transpose()?,
+        })
     }
 
     async fn show_audit_log(&self) -> anyhow::Result<()> {

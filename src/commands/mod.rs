@@ -3,17 +3,28 @@
 //! A command gets its arguments and gives back how it ended; errors travel up to `main`, which
 //! tells them once. To add a command: its file here, and its arm in [`run`].
 
+mod audit;
+mod check;
 mod completions;
 mod config_show;
+mod daemon;
 mod demo;
+mod desk;
+mod explain;
 mod man;
+mod plan;
+mod queue;
 mod sandbox;
+mod status;
 mod sync;
+
+use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 
-use crate::cli::{Cli, Command, ConfigCommand, GlobalArgs};
+use crate::cli::{Cli, Command, ConfigCommand, GlobalArgs, TableFormat};
 use crate::exit::ExitStatus;
+use crate::report::{Listing, TableStyle};
 use crate::settings::{
     ConfigSources, Loaded, LogSettings, OfflineSettings, Settings, SettingsErrors, Warning,
 };
@@ -29,20 +40,15 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Completions(args) => completions::run(global, *args),
         Command::Man(args) => man::run(args),
         Command::Demo(args) => demo::run(global, args).await,
+        Command::Check(args) => check::run(global, *args).await,
+        Command::Explain(args) => explain::run(global, args).await,
         Command::Sync(args) => sync::run(global, args).await,
+        Command::Daemon(args) => daemon::run(global, args).await,
         Command::Sandbox(args) => sandbox::run(global, args).await,
-        Command::Check(_)
-        | Command::Daemon(_)
-        | Command::Plan(_)
-        | Command::Explain(_)
-        | Command::Status(_)
-        | Command::Queue(_)
-        | Command::Audit(_) => {
-            std::future::ready(Err(anyhow::anyhow!(
-                "this build was made without that command"
-            )))
-            .await
-        }
+        Command::Plan(args) => plan::run(global, args).await,
+        Command::Status(args) => status::run(global, args).await,
+        Command::Queue(args) => queue::run(global, args).await,
+        Command::Audit(args) => audit::run(global, args).await,
     }
 }
 
@@ -78,6 +84,25 @@ fn start_logging(
         );
     }
     Ok(())
+}
+
+/// How tables on standard output are drawn.
+fn style(global: &GlobalArgs) -> TableStyle {
+    ui::table_style(global.colour(), std::io::stdout().is_terminal())
+}
+
+/// Prints a listing in the format asked for.
+fn print_listing(
+    global: &GlobalArgs,
+    listing: &Listing,
+    format: TableFormat,
+) -> anyhow::Result<()> {
+    let mut sink = ui::Sink::stdout(global.colour());
+    match format {
+        TableFormat::Table => listing.write_table(style(global), &mut sink)?,
+        TableFormat::Json => listing.write_json(&mut sink)?,
+    }
+    Ok(sink.finish()?)
 }
 
 /// What the reader of `error` can do next.

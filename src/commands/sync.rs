@@ -1,18 +1,23 @@
 //! `rolecall sync`: one reconciliation.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
 
 use crate::audit::Actor;
 use crate::cli::{GlobalArgs, ReportFormat, SyncArgs};
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, Timestamp};
 use crate::exit::ExitStatus;
 use crate::ids::RunId;
 use crate::lifecycle::stop_on_signals;
+use crate::metrics::{Exposition, Metrics, write_file};
+use crate::notify;
 use crate::progress::{Progress, Visibility};
-use crate::report::{Format, Mode, Report, render};
+use crate::report::{Format, Mode, Outcome, Report, render};
 use crate::run::{
-    Context, Kinds, RunRequest, RunResult, exit_status, failed_before_start, run as reconcile,
+    Context, Finished, Kinds, RunRequest, RunResult, chain, exit_status, failed_before_start,
+    run as reconcile,
 };
+use crate::store::Store;
 use crate::ui;
 
 pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<ExitStatus> {
@@ -50,6 +55,11 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
     };
     match reconcile(&context, &request).await {
         RunResult::AnotherRun(words) => {
+            if let Some(file) = &args.metrics_file {
+                let metrics = metrics_of(&context).await;
+                metrics.another_run();
+                write_metrics(file, &metrics);
+            }
             ui::note(
                 &format!("rolecall: {}\n", ui::terminal_safe(&words)),
                 global.colour(),
@@ -58,6 +68,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
         }
         RunResult::Finished(finished) => {
             print(global, args, &finished.report)?;
+            after_run(&context, &request, args, &finished, started_at).await;
             if let Some(error) = &finished.report.error {
                 ui::note(
                     &format!("error: {}\n", ui::terminal_safe(error)),
@@ -67,6 +78,49 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
             Ok(exit_status(&finished.report, args.exit_code))
         }
     }
+}
+
+/// What others are told of the run: the webhook and the textfile collector.
+async fn after_run(
+    context: &Context,
+    request: &RunRequest,
+    args: &SyncArgs,
+    finished: &Finished,
+    started_at: Timestamp,
+) {
+    let report = &finished.report;
+    // Whoever interrupted the run knows.
+    if !(request.stop.is_cancelled() && report.outcome == Outcome::Failed) {
+        notify::tell(context, report).await;
+    }
+    if let Some(file) = &args.metrics_file {
+        let metrics = metrics_of(context).await;
+        metrics.attempt(started_at);
+        let took = (report.finished_at - started_at)
+            .to_std()
+            .unwrap_or_default();
+        metrics.finished(finished, took);
+        write_metrics(file, &metrics);
+    }
+}
+
+/// The exit status tells of the run (§1), so a file that cannot be written only ends in the log.
+fn write_metrics(file: &Path, metrics: &Metrics) {
+    if let Err(error) = write_file(file, &metrics.render(Exposition::Prometheus)) {
+        tracing::error!("{}", chain(&error));
+    }
+}
+
+/// Metrics with what the store remembers; a store that cannot be read remembers nothing.
+async fn metrics_of(context: &Context) -> Metrics {
+    let metrics = Metrics::new();
+    if let Ok(store) = Store::open_existing_read_only(&context.settings.store.path).await {
+        if let Ok(vitals) = store.read_vitals().await {
+            metrics.restore(&vitals);
+        }
+        store.close().await;
+    }
+    metrics
 }
 
 fn print(global: &GlobalArgs, args: &SyncArgs, report: &Report) -> anyhow::Result<()> {

@@ -1,12 +1,14 @@
 //! How many requests went out, how they were answered and how long the rate limits made us wait:
 //! what the daemon's metrics show of both directories.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::StatusCode;
 
 use super::error::Api;
+use crate::progress::Pulse;
 
 /// How a request was answered, coarsely enough for a metric's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -65,6 +67,7 @@ impl AnswerClass {
 pub struct Traffic {
     opa: Counters,
     opsera: Counters,
+    pulse: OnceLock<Pulse>,
 }
 
 #[derive(Debug, Default)]
@@ -101,6 +104,12 @@ pub struct TrafficSnapshot {
 }
 
 impl Traffic {
+    /// Lets every answered or lost request beat `pulse`. The first call counts.
+    pub fn beat_with(&self, pulse: Pulse) {
+        // A second pulse for the same run has nobody who listens to it.
+        let _ = self.pulse.set(pulse);
+    }
+
     /// Reads every counter.
     pub fn snapshot(&self) -> TrafficSnapshot {
         let apis = [Api::Opa, Api::Opsera];
@@ -124,6 +133,9 @@ impl Traffic {
 
     pub(super) fn count(&self, api: Api, class: AnswerClass) {
         self.counters(api).of(class).fetch_add(1, Ordering::Relaxed);
+        if let Some(pulse) = self.pulse.get() {
+            pulse.beat();
+        }
     }
 
     pub(super) fn waited(&self, api: Api, duration: Duration) {

@@ -133,6 +133,31 @@ impl Transport {
         timeout: Duration,
     ) -> Result<reqwest::Client, ClientError> {
         self.check_url(base_url, setting)?;
+        self.build(base_url, setting, timeout)
+    }
+
+    /// A client for the webhook at `url`, which carries no credential of a directory. It follows no
+    /// redirect, `timeout` bounds each of its requests as a whole, and a bad URL is never quoted,
+    /// because its path is often a secret.
+    ///
+    /// # Errors
+    /// Plain `http` to another machine without `http.allow_insecure`, or TLS cannot be set up.
+    pub fn webhook_client(
+        &self,
+        url: &Url,
+        setting: &'static str,
+        timeout: Duration,
+    ) -> Result<reqwest::Client, ClientError> {
+        self.check_scheme(url, setting)?;
+        self.build(url, setting, timeout)
+    }
+
+    fn build(
+        &self,
+        base_url: &Url,
+        setting: &'static str,
+        timeout: Duration,
+    ) -> Result<reqwest::Client, ClientError> {
         // Only the first installation in a process can succeed, and any provider will do.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let mut builder = reqwest::Client::builder()
@@ -159,15 +184,20 @@ impl Transport {
 
     fn check_url(&self, url: &Url, setting: &'static str) -> Result<(), ClientError> {
         let refuse = |detail| Err(ClientError::BaseUrl { setting, detail });
-        let Some(host) = url.host_str() else {
-            return refuse("it has no host");
-        };
         if !url.username().is_empty() || url.password().is_some() {
             return refuse("it carries a user name or password");
         }
         if url.query().is_some() || url.fragment().is_some() {
             return refuse("it has a query or a fragment");
         }
+        self.check_scheme(url, setting)
+    }
+
+    fn check_scheme(&self, url: &Url, setting: &'static str) -> Result<(), ClientError> {
+        let refuse = |detail| Err(ClientError::BaseUrl { setting, detail });
+        let Some(host) = url.host_str() else {
+            return refuse("it has no host");
+        };
         match url.scheme() {
             "https" => Ok(()),
             "http" if is_loopback(url) || self.plain_http == PlainHttp::Anywhere => Ok(()),

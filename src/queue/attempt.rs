@@ -5,7 +5,7 @@ use super::settle::read_outcome;
 use super::state::{ActionState, Closing, Effect};
 use super::worker::{Applied, CONSECUTIVE_FAILURES, Memory, StopReason, Worker, leave_open};
 use crate::directory::{Answer, CallError, Turn};
-use crate::domain::{Evidence, NewAccount, OpaName};
+use crate::domain::{Evidence, NewAccount};
 use crate::plan::{Change, PlannedAction};
 use crate::store::{QueuedAction, StoreError, retry_at};
 
@@ -71,7 +71,7 @@ impl Worker<'_> {
             Change::Deactivate {
                 opsera_id,
                 evidence,
-                known_names,
+                ..
             } => {
                 let matching = &self.policy.matching;
                 let key = &queued.action.key;
@@ -100,7 +100,7 @@ impl Worker<'_> {
                         )))));
                     }
                 }
-                self.look_once_more(queued, *evidence, known_names, memory, applied)
+                self.look_once_more(queued, *evidence, memory, applied)
                     .await
             }
         }
@@ -110,12 +110,11 @@ impl Worker<'_> {
         &self,
         queued: &QueuedAction,
         evidence: Evidence,
-        names: &[OpaName],
         memory: &mut Memory,
         applied: &mut Applied,
     ) -> Result<Option<Ready>, StoreError> {
         Ok(
-            match look_at_person(self.opa, evidence, names, &self.policy.required_groups).await {
+            match look_at_person(self.opa, self.policy, &queued.action).await {
                 PersonLook::Gone => match &memory.distrusted {
                     Some(words) if evidence == Evidence::Absent => {
                         Some(Ready::Close(in_doubt(words.clone())))

@@ -10,8 +10,10 @@ use super::state::{ActionState, Closing, Effect};
 use crate::directory::{CallError, Opa, OpseraReader};
 use crate::domain::{
     AccountRecord, Address, Evidence, GroupName, Key, Matching, OpaId, OpaName, OpseraId,
-    PersonStatus,
+    PersonRecord, PersonStatus,
 };
+use crate::plan::{Change, PlannedAction};
+use crate::settings::Policy;
 
 /// What the last look at an Opsera account showed.
 #[derive(Debug)]
@@ -76,58 +78,79 @@ fn key_of(matching: &Matching, account: &AccountRecord) -> Option<Key> {
     Some(matching.opsera_key(&address))
 }
 
-/// Looks at every OPA record that carries the key or carried it last.
+/// Looks at every OPA record that carries the key, carried it last, or ever did.
 pub(super) async fn look_at_person(
     opa: &Opa,
-    evidence: Evidence,
-    names: &[OpaName],
-    required_groups: &BTreeSet<GroupName>,
+    policy: &Policy,
+    action: &PlannedAction,
 ) -> PersonLook {
-    for name in names {
+    let Change::Deactivate {
+        evidence,
+        known_names,
+        earlier_names,
+        ..
+    } = &action.change
+    else {
+        return PersonLook::Gone;
+    };
+    let mut doubt = None;
+    // A record in doubt does not end the look: the next one may show that the listing lost it.
+    for name in known_names.iter().chain(earlier_names) {
         let person = match opa.find_user(name).await {
             Ok(None) => continue,
             Ok(Some(person)) => person,
             Err(error @ CallError::Unauthorized { .. }) => return PersonLook::Unauthorized(error),
             Err(error) => {
-                return PersonLook::Doubt(format!("the OPA record {name} cannot be read: {error}"));
+                doubt.get_or_insert(format!("the OPA record {name} cannot be read: {error}"));
+                continue;
             }
         };
+        // Whoever had the key before somebody else did and has another one now is another person.
+        if earlier_names.contains(name) && moved_on(&policy.matching, &person, &action.key) {
+            continue;
+        }
         match &person.status {
             PersonStatus::Disabled | PersonStatus::Deleted => {}
             PersonStatus::Unrecognised(status) => {
-                return PersonLook::Doubt(format!(
+                doubt.get_or_insert(format!(
                     "the OPA record {name} has the unknown status {status:?}"
                 ));
             }
-            PersonStatus::Active if evidence == Evidence::NotInRequiredGroup => {
+            PersonStatus::Active if *evidence == Evidence::NotInRequiredGroup => {
                 // Being ACTIVE is what this evidence says; the membership is what may be back.
-                match is_member(opa, name, required_groups).await {
+                match is_member(opa, name, &policy.required_groups).await {
                     Ok(false) => {}
-                    Ok(true) => {
-                        return PersonLook::Entitled {
-                            id: person.id,
-                            name: person.name,
-                        };
-                    }
+                    Ok(true) => return entitled(person),
                     Err(error @ CallError::Unauthorized { .. }) => {
                         return PersonLook::Unauthorized(error);
                     }
                     Err(error) => {
-                        return PersonLook::Doubt(format!(
+                        doubt.get_or_insert(format!(
                             "the groups of the OPA record {name} cannot be read: {error}"
                         ));
                     }
                 }
             }
-            PersonStatus::Active => {
-                return PersonLook::Entitled {
-                    id: person.id,
-                    name: person.name,
-                };
-            }
+            PersonStatus::Active => return entitled(person),
         }
     }
-    PersonLook::Gone
+    doubt.map_or(PersonLook::Gone, PersonLook::Doubt)
+}
+
+fn entitled(person: PersonRecord) -> PersonLook {
+    PersonLook::Entitled {
+        id: person.id,
+        name: person.name,
+    }
+}
+
+/// Whether the record has an address of its own that is not this key's.
+fn moved_on(matching: &Matching, person: &PersonRecord, key: &Key) -> bool {
+    person
+        .email
+        .as_deref()
+        .and_then(|email| Address::parse(email).ok())
+        .is_some_and(|address| matching.opa_key(&address) != *key)
 }
 
 async fn is_member(

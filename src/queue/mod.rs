@@ -1,6 +1,6 @@
 //! The durable action queue: carries a plan out.
 //!
-//! Planning writes actions; only the [`worker`] calls the API for them.
+//! Planning writes actions; only the [`Worker`] calls the API for them.
 //!
 //! # Guarantees
 //! 1. An action's row and the audit entry that announces its request are one transaction, durable

@@ -14,7 +14,7 @@ use crate::audit::Scribe;
 use crate::directory::{Backoff, Opa, OpseraWriter};
 use crate::domain::{Finding, FindingKind, OpaId, OpaName};
 use crate::ids::RunId;
-use crate::plan::{ActionKind, Change, Plan};
+use crate::plan::{ActionKind, Plan};
 use crate::report::ActionStatus;
 use crate::settings::{Policy, RetrySettings};
 use crate::store::{Pull, QueuedAction, Refusal, Store, StoreError};
@@ -115,7 +115,8 @@ pub(super) enum Next {
 }
 
 impl Worker<'_> {
-    /// Carries out what [`Store::enqueue`] put into the queue for this run.
+    /// Carries out what [`Store::enqueue`] put into the queue for this run. `applied` tells how
+    /// far it came, also when it fails.
     ///
     /// # Errors
     /// The store. What was sent by then is in the audit log, and the next run settles the rest.
@@ -123,8 +124,8 @@ impl Worker<'_> {
         &self,
         plan: &Plan,
         refused: &BTreeMap<usize, Refusal>,
-    ) -> Result<Applied, StoreError> {
-        let mut applied = Applied::default();
+        applied: &mut Applied,
+    ) -> Result<(), StoreError> {
         for (position, refusal) in refused {
             applied
                 .progress
@@ -144,12 +145,12 @@ impl Worker<'_> {
             after = Some(queued.position);
             if queued.action.kind() == ActionKind::Deactivate && !memory.looked_ahead {
                 memory.looked_ahead = true;
-                if let Next::Stop(reason) = self.look_ahead(&mut memory, &mut applied).await? {
+                if let Next::Stop(reason) = self.look_ahead(&mut memory, applied).await? {
                     applied.stopped = Some(reason);
                     break;
                 }
             }
-            if let Next::Stop(reason) = self.carry_out(queued, &mut memory, &mut applied).await? {
+            if let Next::Stop(reason) = self.carry_out(queued, &mut memory, applied).await? {
                 applied.stopped = Some(reason);
                 break;
             }
@@ -163,7 +164,7 @@ impl Worker<'_> {
                 .entry(position)
                 .or_insert_with(|| not_tried(format!("not tried: {words}")));
         }
-        Ok(applied)
+        Ok(())
     }
 
     /// Looks at every person an `absent` deactivation is about before the first of them goes out:
@@ -174,21 +175,10 @@ impl Worker<'_> {
         applied: &mut Applied,
     ) -> Result<Next, StoreError> {
         for queued in self.store.list_planned_deactivations(self.run).await? {
-            let Change::Deactivate {
-                evidence,
-                known_names,
-                ..
-            } = &queued.action.change
-            else {
-                continue;
-            };
-            if known_names.is_empty() {
-                continue;
-            }
             let look = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ok(Next::Stop(StopReason::Interrupted)),
-                look = look_at_person(self.opa, *evidence, known_names, &self.policy.required_groups) => look,
+                look = look_at_person(self.opa, self.policy, &queued.action) => look,
             };
             match look {
                 PersonLook::Gone | PersonLook::Doubt(_) => {}

@@ -14,7 +14,7 @@ use crate::domain::{
 };
 use crate::plan::{Change, PlannedAction};
 use crate::report::WaitingReport;
-use crate::settings::{Policy, Protection};
+use crate::settings::{AddressPattern, Policy, Protection};
 
 /// What is to happen to one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,8 @@ impl From<Decision> for Decided {
 }
 
 /// Whether a person is entitled to an account.
-enum Entitlement {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entitlement {
     /// Exactly who it is does not matter beyond this: ACTIVE, and in a required group if there
     /// are any.
     Entitled,
@@ -101,7 +102,9 @@ pub fn decide_account(facts: &AccountFacts, policy: &Policy, now: Timestamp) -> 
     Decided { decision, findings }
 }
 
-fn entitlement(
+/// Whether the people with one key are entitled to an account (§4), by their records and the live
+/// groups of the ACTIVE ones among them.
+pub fn entitlement(
     people: &[PersonFacts],
     groups: &[GroupName],
     required: &BTreeSet<GroupName>,
@@ -204,6 +207,7 @@ fn decide_leaver(
             opsera_id: facts.id.clone(),
             evidence,
             known_names: facts.known_names.clone(),
+            earlier_names: facts.earlier_names.clone(),
         },
         email,
         address: address.as_str().to_owned(),
@@ -285,14 +289,39 @@ pub fn is_protected(
     key: &Key,
     policy: &Policy,
 ) -> bool {
-    protection
+    protected_by(protection, address, key, policy).is_some()
+}
+
+/// What protects an account.
+#[derive(Clone, Copy, Debug)]
+pub enum ProtectedBy<'p> {
+    /// This glob of `protect.emails`.
+    Pattern(&'p AddressPattern),
+    /// It owns the token (`opsera.token_owner`).
+    TokenOwner,
+}
+
+/// What protects the account, the first glob that does before the token's ownership.
+pub fn protected_by<'p>(
+    protection: &'p Protection,
+    address: &Address,
+    key: &Key,
+    policy: &Policy,
+) -> Option<ProtectedBy<'p>> {
+    let pattern = protection
         .patterns
         .iter()
-        .any(|pattern| pattern.glob.matches(address.as_str()))
-        || protection
+        .find(|pattern| pattern.glob.matches(address.as_str()));
+    let owns_the_token = || {
+        protection
             .token_owner
             .as_ref()
             .is_some_and(|owner| owner == address || policy.matching.opsera_key(owner) == *key)
+    };
+    match pattern {
+        Some(pattern) => Some(ProtectedBy::Pattern(pattern)),
+        None => owns_the_token().then_some(ProtectedBy::TokenOwner),
+    }
 }
 
 fn conflict(facts: &AccountFacts, key: &Key) -> Decided {
@@ -375,3 +404,7 @@ fn records(people: &[PersonFacts]) -> serde_json::Value {
         })
         .collect()
 }
+
+#[cfg(test)]
+#[path = "decision_tests.rs"]
+mod tests;

@@ -76,8 +76,10 @@ pub struct AccountFacts {
     pub look_alikes: Vec<Carrier>,
     /// Since when complete pulls have missed the person.
     pub absent_since: Option<Timestamp>,
-    /// Names under which an OPA record ever carried the key, for the last look (A2).
+    /// Names of the OPA records that carry the key or carried it last, for the last look (A2).
     pub known_names: Vec<OpaName>,
+    /// Names of OPA records that carried the key before those.
+    pub earlier_names: Vec<OpaName>,
 }
 
 /// An ACTIVE person whose key no Opsera account of the listing has.

@@ -232,6 +232,7 @@ mod tests {
             opsera_id,
             evidence: Evidence::Disabled,
             known_names: Vec::new(),
+            earlier_names: Vec::new(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Which site role a person is to have, and whether the account's role must change (§5).
 
 use crate::domain::{CurrentRole, GroupName, SiteRole};
-use crate::settings::{RolePolicy, UnknownRole};
+use crate::settings::{RolePolicy, RoleRule, UnknownRole};
 
 /// The role that the rules give, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -10,6 +10,32 @@ pub struct Desired {
     pub role: SiteRole,
     /// In words: which group and rule, or that it is the default.
     pub because: String,
+}
+
+/// A rule that is about one of a person's groups.
+#[derive(Clone, Copy, Debug)]
+pub struct RuleMatch<'r> {
+    /// The rule's place in `roles.rules`, from 1.
+    pub number: usize,
+    /// The rule.
+    pub rule: &'r RoleRule,
+    /// The first group it is about.
+    pub group: &'r GroupName,
+}
+
+/// Every rule that is about one of `groups`, in order: the first one wins (§5).
+pub fn matching_rules<'r>(
+    policy: &'r RolePolicy,
+    groups: &'r [GroupName],
+) -> impl Iterator<Item = RuleMatch<'r>> {
+    (1..).zip(&policy.rules).filter_map(|(number, rule)| {
+        let group = groups.iter().find(|group| rule.group.matches(group))?;
+        Some(RuleMatch {
+            number,
+            rule,
+            group,
+        })
+    })
 }
 
 /// What is to happen to an account's role.
@@ -28,13 +54,12 @@ pub fn desired_role(policy: &RolePolicy, groups: &[GroupName]) -> Option<Desired
     if !policy.managed {
         return None;
     }
-    for (index, rule) in policy.rules.iter().enumerate() {
-        if let Some(group) = groups.iter().find(|group| rule.group.matches(group)) {
-            return Some(Desired {
-                role: rule.role,
-                because: format!("in group {group} (rule {}: {})", index + 1, rule.group),
-            });
-        }
+    if let Some(first) = matching_rules(policy, groups).next() {
+        let (number, pattern) = (first.number, &first.rule.group);
+        return Some(Desired {
+            role: first.rule.role,
+            because: format!("in group {} (rule {number}: {pattern})", first.group),
+        });
     }
     policy.default.map(|role| Desired {
         role,
@@ -66,7 +91,7 @@ pub fn decide_role(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{GroupPattern, Lookup, RoleRule};
+    use crate::settings::{GroupPattern, Lookup};
 
     fn policy(rules: &[(&str, SiteRole)], default: Option<SiteRole>) -> RolePolicy {
         RolePolicy {

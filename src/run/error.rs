@@ -3,8 +3,10 @@
 use std::error::Error;
 use std::fmt::Write as _;
 
+use super::FailedOn;
 use crate::audit::AuditError;
 use crate::directory::{Api, CallError, ClientError};
+use crate::settings::Settings;
 use crate::store::{LockError, StoreError};
 
 /// Why a run could not be done (exit 1).
@@ -20,10 +22,12 @@ pub enum RunError {
         source: ClientError,
     },
     /// A directory could not be read to its end: nothing is planned (G0).
-    #[error("the pull from {api} is incomplete, so nothing is planned")]
+    #[error("the pull from {api} at {at} is incomplete, so nothing is planned")]
     Pull {
         /// The directory.
         api: Api,
+        /// Where it is, and which setting says so.
+        at: String,
         /// Why.
         #[source]
         source: CallError,
@@ -55,6 +59,34 @@ pub enum RunError {
     /// The lock file could not be used.
     #[error(transparent)]
     Lock(#[from] LockError),
+}
+
+impl RunError {
+    /// What the run failed on.
+    pub fn failed_on(&self) -> FailedOn {
+        match self {
+            Self::Pull { source, .. } | Self::LookUp(source) | Self::Settle(source) => match source
+            {
+                CallError::Unauthorized { .. } => FailedOn::Credential,
+                _ => FailedOn::Other,
+            },
+            Self::Unauthorized(_) => FailedOn::Credential,
+            Self::Store(_) | Self::Audit(_) | Self::Lock(_) => FailedOn::Store,
+            Self::Client { .. } | Self::NoRequiredGroup(_) | Self::Interrupted => FailedOn::Other,
+        }
+    }
+
+    /// Says where the directory of a failed pull is, for the reader to look there.
+    pub(super) fn located(mut self, settings: &Settings) -> Self {
+        if let Self::Pull { api, at, .. } = &mut self {
+            let (url, setting) = match api {
+                Api::Opa => (&settings.opa.base_url, "opa.base_url"),
+                Api::Opsera => (&settings.opsera.base_url, "opsera.base_url"),
+            };
+            *at = format!("{} ({setting})", url.origin().ascii_serialization());
+        }
+        self
+    }
 }
 
 /// An error and its causes in one line, none of them twice.

@@ -19,7 +19,7 @@ use crate::store::{Snapshot, Store};
 const LOOKUPS_IN_FLIGHT: usize = 4;
 
 /// Whether any membership decides anything.
-pub(super) fn matter(policy: &Policy) -> bool {
+pub(crate) fn matter(policy: &Policy) -> bool {
     policy.roles.managed || !policy.required_groups.is_empty()
 }
 
@@ -86,7 +86,8 @@ async fn list_relevant_groups(opa: &Opa, policy: &Policy) -> Result<BTreeSet<Gro
     Ok(relevant)
 }
 
-fn is_relevant(policy: &Policy, group: &GroupName) -> bool {
+/// Whether the settings name or match `group`.
+pub(crate) fn is_relevant(policy: &Policy, group: &GroupName) -> bool {
     policy.required_groups.contains(group)
         || (policy.roles.managed
             && policy

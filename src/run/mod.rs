@@ -31,9 +31,11 @@ use crate::report::{Mode, Report};
 use crate::settings::Settings;
 
 pub use error::{RunError, chain};
+pub(crate) use memberships::{is_relevant, matter as memberships_matter};
 pub use outcome::{exit_status, failed_before_start};
 pub use planning::{Planned, plan_from_store};
-pub use reconcile::run;
+pub(crate) use reconcile::SEVEN_DAYS;
+pub use reconcile::{check_start, run};
 
 /// The kinds of action a run is limited to (`--only`).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +105,17 @@ pub enum RunResult {
     AnotherRun(String),
 }
 
+/// What a run failed on, where a later run will not do better by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedOn {
+    /// A directory does not accept its credential (401).
+    Credential,
+    /// The store, its lock or its audit log.
+    Store,
+    /// Anything else: a directory that cannot be reached, an incomplete pull, a signal.
+    Other,
+}
+
 /// A run that has ended.
 #[derive(Debug)]
 pub struct Finished {
@@ -110,4 +123,6 @@ pub struct Finished {
     pub report: Report,
     /// What went over the wire.
     pub traffic: Option<crate::directory::TrafficSnapshot>,
+    /// What it failed on, if it failed.
+    pub failed_on: Option<FailedOn>,
 }

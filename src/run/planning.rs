@@ -1,14 +1,17 @@
 //! Planning: every account and every joiner of a pull through the rules, into one plan.
 
+use std::collections::BTreeSet;
+
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 
 use super::Kinds;
 use super::error::RunError;
 use crate::clock::Timestamp;
 use crate::directory::{CallError, OpseraReader};
-use crate::domain::{Address, Finding, FindingKind, OpseraId, SiteRole};
+use crate::domain::{Address, Finding, FindingKind, Key, OpseraId, SiteRole};
 use crate::plan::{ActionKind, Change, Plan, PlannedAction};
 use crate::report::{Summary, WaitingReport};
+use crate::rules::facts::PersonFacts;
 use crate::rules::guards::Sums;
 use crate::rules::{AccountFacts, Decision, decide_account, decide_joiner};
 use crate::settings::Policy;
@@ -132,13 +135,13 @@ async fn add_joiners(
             .try_filter_map(|facts| {
                 let decided = decide_joiner(&facts, policy);
                 std::future::ready(Ok(match decided.decision {
-                    Decision::Act(action) => Some((*action, decided.findings)),
+                    Decision::Act(action) => Some((*action, decided.findings, facts.people)),
                     _ => None,
                 }))
             })
             .map(|joiner| async {
-                let (action, findings) = joiner?;
-                let existing = find_account_of(opsera, policy, &action)
+                let (action, findings, people) = joiner?;
+                let existing = find_account_of(opsera, policy, &action.key, &people)
                     .await
                     .map_err(RunError::LookUp)?;
                 Ok::<_, RunError>((action, findings, existing))
@@ -160,29 +163,47 @@ async fn add_joiners(
 async fn find_account_of(
     opsera: &OpseraReader,
     policy: &Policy,
-    action: &PlannedAction,
+    key: &Key,
+    people: &[PersonFacts],
 ) -> Result<Option<Finding>, CallError> {
-    let Ok(address) = Address::parse(&action.address) else {
-        return Ok(None);
-    };
-    let others = policy.matching.other_addresses(&address);
-    for candidate in std::iter::once(&address).chain(&others) {
-        if let Some(account) = opsera.find_user(candidate.as_str()).await? {
-            let state = if account.active {
-                "it is not in the list of active accounts (a pending account waits for its first sign-in)"
-            } else {
-                "it is inactive"
-            };
-            return Ok(Some(Finding {
-                kind: FindingKind::InactiveOpseraAccount,
-                email: action.key.as_str().to_owned(),
-                detail: format!(
+    // Several records of one person may differ in what the key leaves out, a plus tag for example.
+    let candidates: BTreeSet<Address> = people
+        .iter()
+        .flat_map(|person| {
+            let mut addresses = policy.matching.other_addresses(&person.address);
+            addresses.push(person.address.clone());
+            addresses
+        })
+        .collect();
+    for candidate in &candidates {
+        let detail = match opsera.find_user(candidate.as_str()).await {
+            Ok(None) => continue,
+            Ok(Some(account)) => {
+                let state = if account.active {
+                    "it is not in the list of active accounts under this person's address (a \
+                     pending account waits for its first sign-in)"
+                } else {
+                    "it is inactive"
+                };
+                format!(
                     "the person is entitled, and Opsera account {candidate} (id {}) exists, but {state}: \
                      nothing is written; reactivate it in Opsera if it should be in use",
                     account.id
-                ),
-            }));
-        }
+                )
+            }
+            // Several accounts, or an address Opsera cannot look up: doubt about this one person,
+            // which must not keep everybody else waiting.
+            Err(CallError::Refused { status, words, .. }) if status.as_u16() == 400 => format!(
+                "the person is entitled, but Opsera does not say which account {candidate} is \
+                 (400 {words}): nothing is written; look for the address in Opsera"
+            ),
+            Err(error) => return Err(error),
+        };
+        return Ok(Some(Finding {
+            kind: FindingKind::InactiveOpseraAccount,
+            email: key.as_str().to_owned(),
+            detail,
+        }));
     }
     Ok(None)
 }

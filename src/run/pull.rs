@@ -103,6 +103,7 @@ async fn pull_accounts(
 pub(super) fn opa_error(source: crate::directory::CallError) -> RunError {
     RunError::Pull {
         api: Api::Opa,
+        at: String::new(),
         source,
     }
 }
@@ -110,6 +111,7 @@ pub(super) fn opa_error(source: crate::directory::CallError) -> RunError {
 fn opsera_error(source: crate::directory::CallError) -> RunError {
     RunError::Pull {
         api: Api::Opsera,
+        at: String::new(),
         source,
     }
 }

@@ -1,7 +1,5 @@
 //! The run itself: the steps in their order, each handing its value to the next.
 
-use std::collections::BTreeMap;
-
 use chrono::TimeDelta;
 
 use super::error::{RunError, chain};
@@ -22,7 +20,7 @@ use crate::store::{
 };
 
 /// The window of `guards.max_deactivations_7d`.
-const SEVEN_DAYS: TimeDelta = TimeDelta::days(7);
+pub(crate) const SEVEN_DAYS: TimeDelta = TimeDelta::days(7);
 
 /// Everything that is known about a run so far; what it never came to stays empty.
 #[derive(Debug, Default)]
@@ -40,9 +38,11 @@ pub async fn run(context: &Context, request: &RunRequest) -> RunResult {
     let started_at = context.clock.now();
     let settings = &context.settings;
     let fail = |error: RunError| {
+        let failed_on = Some(error.failed_on());
         RunResult::Finished(Box::new(Finished {
             report: failed_before_start(request, started_at, context.clock.now(), chain(&error)),
             traffic: None,
+            failed_on,
         }))
     };
     let store_path = &settings.store.path;
@@ -64,6 +64,30 @@ pub async fn run(context: &Context, request: &RunRequest) -> RunResult {
     let finished = run_on(context, request, &store, &scribe, started_at).await;
     store.close().await;
     RunResult::Finished(Box::new(finished))
+}
+
+/// Makes the clients, opens the store as a run does and writes to it, so that a daemon finds out at
+/// its start and not at its first run: certificates, the lock's file, the schema, the installation,
+/// the audit key and the last checkpoint. A lock that another run holds is no objection.
+///
+/// # Errors
+/// What a run would fail with.
+pub async fn check_start(context: &Context) -> Result<(), RunError> {
+    Clients::new(context)?;
+    let settings = &context.settings;
+    let store_path = &settings.store.path;
+    if let Some(checkpoints) = &settings.audit.checkpoint_file {
+        refuse_lost_store(store_path, checkpoints)?;
+    }
+    let _lock = match RunLock::acquire(store_path, &*context.clock) {
+        Ok(lock) => Some(lock),
+        Err(LockError::Held { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let (store, _) = open(context).await?;
+    let written = store.probe(context.clock.now()).await;
+    store.close().await;
+    Ok(written?)
 }
 
 async fn open(context: &Context) -> Result<(Store, Scribe), RunError> {
@@ -116,6 +140,10 @@ async fn run_on(
         Ok(()) => match Clients::new(context) {
             Err(error) => Err(error),
             Ok(clients) => {
+                clients
+                    .transport
+                    .traffic()
+                    .beat_with(request.progress.pulse());
                 let run = Run {
                     context,
                     request,
@@ -132,6 +160,7 @@ async fn run_on(
         },
     };
     request.progress.done();
+    let mut failed_on = result.as_ref().err().map(RunError::failed_on);
     let ended = Ended {
         started_at,
         finished_at: context.clock.now(),
@@ -148,13 +177,18 @@ async fn run_on(
             );
             tracing::error!("{words}");
             report.outcome = crate::report::Outcome::Failed;
+            failed_on = Some(error.failed_on());
             report.error = Some(match report.error.take() {
                 Some(earlier) => format!("{earlier}; {words}"),
                 None => words,
             });
         }
     }
-    Finished { report, traffic }
+    Finished {
+        report,
+        traffic,
+        failed_on,
+    }
 }
 
 /// Closes the run's row, prunes, and leaves the checkpoint (§8).
@@ -228,7 +262,8 @@ impl Run<'_> {
         if progressed.held {
             self.hold(planned, &progressed.guards).await
         } else {
-            progressed.applied = self.carry_out(pull, planned, approval.as_ref()).await?;
+            self.carry_out(pull, planned, approval.as_ref(), &mut progressed.applied)
+                .await?;
             match &progressed.applied.stopped {
                 Some(StopReason::Unauthorized(words)) => Err(RunError::Unauthorized(words.clone())),
                 Some(StopReason::Interrupted) => Err(RunError::Interrupted),
@@ -252,6 +287,7 @@ impl Run<'_> {
         let group_findings = match self.read(&snapshot, progressed).await {
             Ok(findings) => findings,
             Err(error) => {
+                let error = error.located(&self.context.settings);
                 let entry = self.entry(Event::PullFailed).because(chain(&error));
                 if let Err(second) = self.store.note(self.scribe, entry).await {
                     // What went wrong first is what has to be put right.
@@ -263,8 +299,7 @@ impl Run<'_> {
                 return Err(error);
             }
         };
-        let now = self.context.clock.now();
-        snapshot.complete(now).await?;
+        snapshot.complete(self.context.clock.now()).await?;
         let entry = self
             .entry(Event::PullCompleted)
             .evidence(serde_json::json!({
@@ -272,6 +307,9 @@ impl Run<'_> {
                 "opsera": progressed.opsera,
             }));
         self.store.note(self.scribe, entry).await?;
+        // Read after the entry above: no clock of §4 starts before the end of the audit log, and
+        // without a grace an absent person is due in the very run that misses them.
+        let now = self.context.clock.now();
         self.store.move_absence_clocks(snapshot.pull(), now).await?;
         self.request.progress.stage("planning");
         let in_flight = usize::try_from(self.context.settings.opsera.max_in_flight).unwrap_or(1);
@@ -376,8 +414,13 @@ impl Run<'_> {
             self.store.accept_source(&self.request.id).await?;
         }
         self.store.remember_carriers(pull).await?;
+        // A plan that is not held (any more) needs nobody's decision either.
+        let held = guards.iter().any(|guard| guard.held);
         self.store
-            .supersede_plans(&self.request.kinds.to_string(), Some(planned.plan.id()))
+            .supersede_plans(
+                &self.request.kinds.to_string(),
+                held.then(|| planned.plan.id()),
+            )
             .await?;
         Ok(())
     }
@@ -402,19 +445,18 @@ impl Run<'_> {
         pull: Pull,
         planned: &Planned,
         approval: Option<&HeldPlan>,
-    ) -> Result<Applied, RunError> {
+        applied: &mut Applied,
+    ) -> Result<(), RunError> {
         let now = self.context.clock.now();
         let plan = &planned.plan;
         match self.request.mode {
             Mode::DryRun => {
                 let refused = self.store.list_refusals(plan, now).await?;
-                Ok(Applied {
-                    progress: refused
-                        .iter()
-                        .map(|(position, refusal)| (*position, refusal_progress(refusal)))
-                        .collect::<BTreeMap<_, _>>(),
-                    ..Applied::default()
-                })
+                applied.progress = refused
+                    .iter()
+                    .map(|(position, refusal)| (*position, refusal_progress(refusal)))
+                    .collect();
+                Ok(())
             }
             Mode::Apply => {
                 self.store.adopt_roles(&planned.adopted, now).await?;
@@ -437,7 +479,7 @@ impl Run<'_> {
                     backoff: &Backoff::new(&settings.retry),
                     stop: &self.request.stop,
                 };
-                Ok(worker.apply(plan, &refused).await?)
+                Ok(worker.apply(plan, &refused, applied).await?)
             }
         }
     }

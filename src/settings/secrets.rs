@@ -3,8 +3,9 @@
 //! A file is read once, when settings are loaded. Whatever goes wrong is said with the key and the
 //! file, never with any of the file's bytes.
 
+use std::fs::Metadata;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
 use secrecy::SecretString;
 
@@ -46,8 +47,8 @@ pub(super) fn read(reader: &mut Reader<'_>, key: &'static str, file_key: &'stati
             }
         },
         (true, false) => match read_file(&file) {
-            Ok((secret, mode)) => {
-                reader.warnings.extend(exposure(file_key, &file, mode));
+            Ok((secret, metadata)) => {
+                reader.warnings.extend(exposure(file_key, &file, &metadata));
                 Found::Secret(secret, file_key)
             }
             Err(message) => {
@@ -58,7 +59,7 @@ pub(super) fn read(reader: &mut Reader<'_>, key: &'static str, file_key: &'stati
     }
 }
 
-fn read_file(path: &str) -> Result<(SecretString, u32), String> {
+fn read_file(path: &str) -> Result<(SecretString, Metadata), String> {
     let unreadable = |error: std::io::Error| format!("the file cannot be read: {error}");
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
@@ -75,7 +76,7 @@ fn read_file(path: &str) -> Result<(SecretString, u32), String> {
         return Err("the file is empty".to_owned());
     }
     check(secret).map_err(|what| format!("in the file, {what}"))?;
-    Ok((SecretString::from(secret), metadata.permissions().mode()))
+    Ok((SecretString::from(secret), metadata))
 }
 
 /// A secret travels in an HTTP header or a JSON text; a line break in it is always a mistake.
@@ -89,13 +90,17 @@ fn check(secret: &str) -> Result<(), &'static str> {
     }
 }
 
-fn exposure(key: &str, file: &str, mode: u32) -> Option<Warning> {
+fn exposure(key: &str, file: &str, metadata: &Metadata) -> Option<Warning> {
+    let mode = metadata.permissions().mode();
+    // Kubernetes and systemd hand secrets over as root's files that are read through the group or
+    // an access list, which the group's bits then show. Only an owner can do better.
+    let is_ours = std::fs::metadata("/proc/self").map_or(true, |own| own.uid() == metadata.uid());
     let (kind, who) = if mode & 0o004 != 0 {
         (
             WarningKind::SecretReadableByAll,
             "every user of this machine",
         )
-    } else if mode & 0o040 != 0 {
+    } else if mode & 0o040 != 0 && is_ours {
         (WarningKind::SecretReadableByGroup, "the file's group")
     } else {
         return None;
@@ -105,4 +110,43 @@ fn exposure(key: &str, file: &str, mode: u32) -> Option<Warning> {
         key: key.to_owned(),
         message: format!("{who} can read the secret in {file}; run: chmod 600 {file}"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn warning(mode: u32, owner: Option<u32>) -> Option<WarningKind> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
+        if owner.is_some() {
+            std::os::unix::fs::chown(file.path(), owner, None).unwrap();
+        }
+        let metadata = file.as_file().metadata().unwrap();
+        exposure("opsera.token_file", "token", &metadata).map(|warning| warning.kind)
+    }
+
+    #[test]
+    fn an_owner_is_told_who_else_can_read_a_secret() {
+        assert_eq!(warning(0o600, None), None);
+        assert_eq!(
+            warning(0o640, None),
+            Some(WarningKind::SecretReadableByGroup)
+        );
+        assert_eq!(warning(0o644, None), Some(WarningKind::SecretReadableByAll));
+    }
+
+    #[test]
+    fn a_mounted_secret_that_is_read_through_its_group_is_as_it_should_be() {
+        let own = std::fs::metadata("/proc/self").unwrap().uid();
+        if own != 0 {
+            eprintln!("skipped: giving a file away needs root");
+            return;
+        }
+        assert_eq!(warning(0o440, Some(65532)), None);
+        assert_eq!(
+            warning(0o444, Some(65532)),
+            Some(WarningKind::SecretReadableByAll)
+        );
+    }
 }

@@ -17,7 +17,7 @@ pub(super) const NOT_SET: &str = "(not set)";
 pub struct Effective {
     /// `section.name`
     pub key: &'static str,
-    /// The value as JSON; a secret is only [`HIDDEN`] or [`NOT_SET`].
+    /// The value as JSON; of a secret only whether it is set.
     pub value: serde_json::Value,
     /// The file, the environment variable, or the built-in default.
     pub origin: String,

@@ -61,6 +61,17 @@ pub async fn append(
     })
 }
 
+impl super::Store {
+    /// The end of the log.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn audit_head(&self) -> Result<Head, StoreError> {
+        let mut conn = self.reader().acquire().await?;
+        head(&mut conn).await
+    }
+}
+
 /// The end of the log.
 ///
 /// # Errors

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use super::diff_sql::{ACCOUNTS, COUNT_TO_LOOK_UP, JOINERS, PEOPLE_TO_LOOK_UP};
 use super::snapshot::Pull;
 use super::{Store, StoreError};
 use crate::clock::Timestamp;
@@ -39,6 +40,7 @@ impl Store {
             .bind(pull.0)
             .bind(None::<String>)
             .bind(actives_can_leave)
+            .bind(None::<String>)
             .fetch(self.reader())
             .map(|row| account_facts(&row?))
     }
@@ -54,11 +56,30 @@ impl Store {
             .bind(pull.0)
             .bind(key.as_str())
             .bind(actives_can_leave)
+            .bind(None::<String>)
             .fetch_all(self.reader())
             .await?
             .iter()
             .map(account_facts)
             .collect()
+    }
+
+    /// One account of `pull` with its facts.
+    pub async fn find_account(
+        &self,
+        pull: Pull,
+        id: &OpseraId,
+        actives_can_leave: bool,
+    ) -> Result<Option<AccountFacts>, StoreError> {
+        sqlx::query(ACCOUNTS)
+            .bind(pull.0)
+            .bind(None::<String>)
+            .bind(actives_can_leave)
+            .bind(id.as_str())
+            .fetch_optional(self.reader())
+            .await?
+            .map(|row| account_facts(&row))
+            .transpose()
     }
 
     /// Every key of an ACTIVE person that no account of `pull` has, by key.
@@ -126,20 +147,12 @@ impl Store {
         joiners: bool,
         after: Option<&OpaId>,
     ) -> Result<Vec<(OpaId, OpaName)>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT u.id, u.name FROM opa_users u
-             WHERE u.pull = ?1 AND u.id > ?3 AND u.key IS NOT NULL AND u.service = 0 AND u.status_rank = 0
-               AND CASE WHEN EXISTS (SELECT 1 FROM opsera_accounts a WHERE a.pull = ?1 AND a.key = u.key)
-                        THEN EXISTS (SELECT 1 FROM opsera_accounts a
-                                     WHERE a.pull = ?1 AND a.key = u.key AND a.managed = 1)
-                        ELSE ?2 END
-             ORDER BY u.id LIMIT 500",
-        )
-        .bind(pull.0)
-        .bind(joiners)
-        .bind(after.map_or("", OpaId::as_str))
-        .fetch_all(self.reader())
-        .await?;
+        let rows = sqlx::query(PEOPLE_TO_LOOK_UP)
+            .bind(pull.0)
+            .bind(joiners)
+            .bind(after.map_or("", OpaId::as_str))
+            .fetch_all(self.reader())
+            .await?;
         Ok(rows
             .iter()
             .map(|row| {
@@ -157,18 +170,11 @@ impl Store {
         pull: Pull,
         joiners: bool,
     ) -> Result<u64, StoreError> {
-        let row = sqlx::query(
-            "SELECT count(*) FROM opa_users u
-             WHERE u.pull = ?1 AND u.key IS NOT NULL AND u.service = 0 AND u.status_rank = 0
-               AND CASE WHEN EXISTS (SELECT 1 FROM opsera_accounts a WHERE a.pull = ?1 AND a.key = u.key)
-                        THEN EXISTS (SELECT 1 FROM opsera_accounts a
-                                     WHERE a.pull = ?1 AND a.key = u.key AND a.managed = 1)
-                        ELSE ?2 END",
-        )
-        .bind(pull.0)
-        .bind(joiners)
-        .fetch_one(self.reader())
-        .await?;
+        let row = sqlx::query(COUNT_TO_LOOK_UP)
+            .bind(pull.0)
+            .bind(joiners)
+            .fetch_one(self.reader())
+            .await?;
         Ok(super::snapshot::count(&row, 0))
     }
 
@@ -225,6 +231,7 @@ fn account_facts(row: &SqliteRow) -> Result<AccountFacts, StoreError> {
         look_alikes: json(row, "look_alikes")?,
         absent_since: since,
         known_names: json(row, "known_names")?,
+        earlier_names: json(row, "earlier_names")?,
     })
 }
 
@@ -305,71 +312,3 @@ fn current_role(row: &SqliteRow) -> CurrentRole {
     row.get::<Option<String>, _>("created_role")
         .map_or(CurrentRole::Unknown, parse)
 }
-
-/// `?1` the pull, `?2` one key or null for all, `?3` whether an ACTIVE person can be a leaver too
-/// (`scope.required_groups`): only leavers need their shields looked up.
-const ACCOUNTS: &str = "
-WITH account AS (
-    SELECT a.*,
-           a.managed AND (?3 OR NOT EXISTS (
-               SELECT 1 FROM opa_users u
-               WHERE u.pull = ?1 AND u.key = a.key AND u.service = 0 AND u.status_rank <= 1)) AS leaver
-    FROM opsera_accounts a
-    WHERE a.pull = ?1 AND (?2 IS NULL OR a.key = ?2)
-)
-SELECT a.id, a.email, a.address, a.key, a.active, a.managed, a.site_role,
-    (SELECT json_group_array(json_object('id', b.id, 'email', coalesce(b.email, ''),
-                'managed', json(iif(b.managed, 'true', 'false'))) ORDER BY b.id)
-     FROM opsera_accounts b WHERE b.pull = ?1 AND b.key = a.key) AS sharing,
-    k.opsera_id IS NOT NULL AS remembered, k.role AS known_role, c.role AS created_role,
-    n.since AS since,
-    CASE WHEN a.managed THEN
-        (SELECT json_group_array(json_object('id', u.id, 'name', u.name, 'status', u.status,
-                    'email', u.email, 'address', u.address, 'first', u.first_name,
-                    'last', u.last_name) ORDER BY u.id)
-         FROM opa_users u WHERE u.pull = ?1 AND u.key = a.key AND u.service = 0) END AS people,
-    CASE WHEN a.managed THEN
-        (SELECT json_group_array(DISTINCT m.group_name)
-         FROM opa_users u JOIN memberships m ON m.pull = u.pull AND m.opa_id = u.id
-         WHERE u.pull = ?1 AND u.key = a.key AND u.service = 0 AND u.status_rank = 0) END AS groups,
-    CASE WHEN a.leaver THEN
-        (SELECT json_group_array(json_object('id', u.id, 'name', u.name, 'email', u.email) ORDER BY u.id)
-         FROM opa_users u
-         WHERE u.pull = ?1 AND u.key IS NULL AND u.service = 0 AND u.status_rank = 0
-           AND (u.name_folded IN (a.local_folded, a.own_local_folded)
-                OR u.name_key IN (a.key, a.address)
-                OR u.full_folded = a.full_folded)) END AS unidentified,
-    CASE WHEN a.managed THEN
-        (SELECT json_group_array(json_object('id', u.id, 'name', u.name, 'email', u.email) ORDER BY u.id)
-         FROM last_carriers l JOIN opa_users u ON u.pull = ?1 AND u.id = l.opa_id
-         WHERE l.key = a.key AND u.service = 0 AND u.status_rank = 0 AND u.key IS NOT a.key) END AS renamed,
-    CASE WHEN a.leaver THEN
-        (SELECT json_group_array(json_object('id', u.id, 'name', u.name, 'email', u.email) ORDER BY u.id)
-         FROM opa_users u
-         WHERE u.pull = ?1 AND u.skeleton = a.skeleton AND u.key <> a.key AND u.service = 0
-           AND u.status_rank = 0
-           AND NOT EXISTS (SELECT 1 FROM opsera_accounts b WHERE b.pull = ?1 AND b.key = u.key)) END AS look_alikes,
-    CASE WHEN a.leaver THEN
-        (SELECT json_group_array(known.name)
-         FROM (SELECT u.name FROM opa_users u WHERE u.pull = ?1 AND u.key = a.key AND u.service = 0
-               UNION SELECT l.name FROM last_carriers l WHERE l.key = a.key) known) END AS known_names
-FROM account a
-LEFT JOIN known_roles k ON k.opsera_id = a.id
-LEFT JOIN created_roles c ON c.key = a.key
-LEFT JOIN absences n ON n.key = a.key
-ORDER BY a.key, a.id";
-
-const JOINERS: &str = "
-SELECT p.key,
-    (SELECT json_group_array(json_object('id', u.id, 'name', u.name, 'status', u.status,
-                'email', u.email, 'address', u.address, 'first', u.first_name,
-                'last', u.last_name) ORDER BY u.id)
-     FROM opa_users u WHERE u.pull = ?1 AND u.key = p.key AND u.service = 0) AS people,
-    (SELECT json_group_array(DISTINCT m.group_name)
-     FROM opa_users u JOIN memberships m ON m.pull = u.pull AND m.opa_id = u.id
-     WHERE u.pull = ?1 AND u.key = p.key AND u.service = 0 AND u.status_rank = 0) AS groups
-FROM (SELECT DISTINCT key FROM opa_users
-      WHERE pull = ?1 AND service = 0 AND status_rank = 0 AND key IS NOT NULL
-        AND (?2 IS NULL OR key = ?2)) p
-WHERE NOT EXISTS (SELECT 1 FROM opsera_accounts b WHERE b.pull = ?1 AND b.key = p.key)
-ORDER BY p.key";

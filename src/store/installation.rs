@@ -74,6 +74,25 @@ fn is_loopback(origin: &str) -> bool {
 }
 
 impl Store {
+    /// Compares the installation with what is written down, and writes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError::OtherInstallation`] for another Team or another origin.
+    pub async fn check_installation(&self, installation: &Installation) -> Result<(), StoreError> {
+        for fact in installation.facts() {
+            let recorded: Option<String> =
+                sqlx::query_scalar("SELECT value FROM meta WHERE key = ?")
+                    .bind(fact.key)
+                    .fetch_optional(self.reader())
+                    .await
+                    .map_err(|error| self.explain(error))?;
+            if let Some(recorded) = recorded {
+                self.compare_fact(&fact, recorded)?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the installation down when the store is new, and compares it ever after.
     ///
     /// # Errors
@@ -96,17 +115,21 @@ impl Store {
                         .await
                         .map_err(|error| self.explain(error))?;
                 }
-                Some(recorded) if (fact.same)(&recorded, fact.value) => {}
-                Some(recorded) => {
-                    return Err(StoreError::OtherInstallation {
-                        place: Place::from(self.path()),
-                        what: fact.what,
-                        recorded,
-                        configured: fact.value.to_owned(),
-                    });
-                }
+                Some(recorded) => self.compare_fact(&fact, recorded)?,
             }
         }
         self.commit(transaction).await
+    }
+
+    fn compare_fact(&self, fact: &Fact<'_>, recorded: String) -> Result<(), StoreError> {
+        if (fact.same)(&recorded, fact.value) {
+            return Ok(());
+        }
+        Err(StoreError::OtherInstallation {
+            place: Place::from(self.path()),
+            what: fact.what,
+            recorded,
+            configured: fact.value.to_owned(),
+        })
     }
 }

@@ -8,16 +8,21 @@
 
 pub mod audit;
 mod diff;
+mod diff_sql;
 mod error;
 mod installation;
 mod lock;
 mod memory;
+mod notices;
 mod open;
+mod person;
 mod plans;
 mod queue;
 mod queue_desk;
 mod runs;
+mod size;
 mod snapshot;
+mod vitals;
 
 use std::path::{Path, PathBuf};
 
@@ -29,11 +34,14 @@ use crate::clock::Timestamp;
 pub use error::{Place, StoreError};
 pub use installation::Installation;
 pub use lock::{Holder, LockError, RunLock};
+pub use notices::{Told, Trouble};
+pub use person::{AccountEntry, KeyMemory, Likeness, NearMiss, OpaEntry, RoleMemory};
 pub use plans::{Decider, HeldPlan, PlanState};
 pub use queue::{QueuedAction, Refusal, retry_at};
-pub use queue_desk::{QueueRow, Ruling};
+pub use queue_desk::{QueueRow, QueueView, Ruling};
 pub use runs::{FinishedRun, RunRow};
 pub use snapshot::{Pull, Snapshot};
+pub use vitals::Vitals;
 
 /// Takes the right to write at once rather than with the first write.
 const BEGIN: &str = "BEGIN IMMEDIATE";

@@ -6,6 +6,7 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use sqlx::ConnectOptions as _;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
@@ -185,6 +186,9 @@ fn settings(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
         .create_if_missing(false)
+        // The diff streams for as long as the rules need, which is no slow statement; and
+        // statements do not belong into the log.
+        .disable_statement_logging()
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
         // A failing disk under a memory map ends the process with SIGBUS instead of an error.

@@ -81,6 +81,8 @@ pub struct HeldPlan {
     pub state: PlanState,
     /// The run that held it last.
     pub run_id: RunId,
+    /// The kinds of action that run was limited to, in their fixed order (`--only`).
+    pub kinds: String,
     /// The guards as that run saw them.
     pub guards: Vec<GuardReport>,
     /// When it was first held.
@@ -112,7 +114,8 @@ pub struct Decider {
 
 impl Store {
     /// Stores a plan that a guard holds, so that somebody can look at it and decide, and notes it
-    /// in the audit log. A rejection younger than `ttl` stands.
+    /// in the audit log. A rejection younger than `ttl` stands, and so does an approval that was
+    /// given while this run was looking at its guards.
     pub async fn hold_plan(
         &self,
         scribe: &Scribe,
@@ -127,10 +130,17 @@ impl Store {
             .map_err(|error| StoreError::corrupt("plans", "guards", plan.id(), error))?;
         let mut tx = self.begin().await?;
         let former = find(&mut tx, plan.id()).await?;
-        let rejected = former.as_ref().is_some_and(|former| {
-            former.state == PlanState::Rejected && is_fresh(former.decided_at, ttl, now)
+        let standing = former.as_ref().filter(|former| {
+            let stands = match former.state {
+                PlanState::Rejected => true,
+                // One that is used in part did not cover this run's plan, or it were not held.
+                PlanState::Approved => former.done == 0,
+                PlanState::Held | PlanState::Used | PlanState::Superseded => false,
+            };
+            stands && is_fresh(former.decided_at, ttl, now)
         });
-        if rejected {
+        let state = standing.map_or(PlanState::Held, |standing| standing.state);
+        if standing.is_some() {
             sqlx::query(
                 "UPDATE plans SET run_id = ?2, guards = ?3, last_held_at = ?4 WHERE id = ?1",
             )
@@ -163,11 +173,7 @@ impl Store {
             }));
         append(&mut tx, scribe, entry).await?;
         self.commit(tx).await?;
-        Ok(if rejected {
-            PlanState::Rejected
-        } else {
-            PlanState::Held
-        })
+        Ok(state)
     }
 
     /// Held plans that a later run of the same kinds does not want any more.
@@ -405,7 +411,7 @@ async fn write_held(
 
 async fn find(conn: &mut SqliteConnection, id: &PlanId) -> Result<Option<HeldPlan>, StoreError> {
     let row = sqlx::query(
-        "SELECT state, run_id, guards, held_at, last_held_at, decided_at, decided_by, reason,
+        "SELECT state, run_id, kinds, guards, held_at, last_held_at, decided_at, decided_by, reason,
                 (SELECT count(*) FROM plan_actions a WHERE a.plan_id = p.id),
                 (SELECT count(*) FROM plan_actions a WHERE a.plan_id = p.id AND a.done_at IS NOT NULL)
          FROM plans p WHERE id = ?1",
@@ -427,6 +433,7 @@ async fn find(conn: &mut SqliteConnection, id: &PlanId) -> Result<Option<HeldPla
                 .parse()
                 .map_err(|detail| corrupt("state", detail))?,
             run_id: RunId::new(row.get::<String, _>("run_id")),
+            kinds: row.get("kinds"),
             guards: serde_json::from_str(&row.get::<String, _>("guards"))
                 .map_err(|error| corrupt("guards", error.to_string()))?,
             held_at: time("held_at")?
@@ -436,8 +443,8 @@ async fn find(conn: &mut SqliteConnection, id: &PlanId) -> Result<Option<HeldPla
             decided_at: time("decided_at")?,
             decided_by: row.get("decided_by"),
             reason: row.get("reason"),
-            actions: super::snapshot::count(&row, 8),
-            done: super::snapshot::count(&row, 9),
+            actions: super::snapshot::count(&row, 9),
+            done: super::snapshot::count(&row, 10),
         })
     })
     .transpose()

@@ -1,9 +1,12 @@
 //! The queue as an operator sees it: what is in it, and the two decisions about single actions.
 
-use sqlx::Row as _;
+use serde_json::json;
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Row as _, SqliteConnection};
 
-use super::{Store, StoreError};
-use crate::audit::{Actor, format_time};
+use super::audit::append;
+use super::{RunLock, Store, StoreError};
+use crate::audit::{Event, NewEntry, Scribe, format_time};
 use crate::clock::Timestamp;
 use crate::ids::RunId;
 use crate::plan::PlannedAction;
@@ -23,130 +26,232 @@ pub struct QueueRow {
     pub attempts: u32,
     /// When it may be tried again, for refused and cancelled ones.
     pub next_attempt_at: Option<Timestamp>,
+    /// The status Opsera answered with last.
+    pub http_status: Option<u16>,
     /// Why, or the server's words.
     pub message: Option<String>,
     /// When it last moved.
     pub updated_at: Timestamp,
 }
 
+/// Which rows of the queue are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum QueueView {
+    /// What is open, and what did not come to an end that anybody wanted: failed in the latest
+    /// run, refused, cancelled.
+    Unsettled,
+    /// Every action that is not pruned.
+    All,
+}
+
 /// What an operator's decision about one action came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Ruling {
-    /// It was carried out.
-    Done,
+    /// It was carried out on this action, which is shown as it was before.
+    Done(Box<QueueRow>),
     /// There is no such action.
     Unknown,
-    /// The action is in this state, in which the decision makes no sense.
-    Impossible(String),
+    /// In this action's state the decision makes no sense.
+    Impossible(Box<QueueRow>),
+    /// The run that planned the action has not ended: it is under way, or was killed.
+    InRun(Box<QueueRow>),
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT a.id, a.run_id, a.action, a.state, a.attempts, a.next_attempt_at, ",
+            "a.http_status, a.message, a.updated_at FROM actions a ",
+            $rest
+        )
+    };
 }
 
 impl Store {
-    /// The actions of the queue, the latest first; without `finished`, only those that are open
-    /// or were refused.
+    /// The actions of the queue, the latest first, at most `limit`.
     pub async fn list_queue(
         &self,
-        finished: bool,
+        view: QueueView,
         limit: u32,
     ) -> Result<Vec<QueueRow>, StoreError> {
-        sqlx::query(
-            "SELECT id, run_id, action, state, attempts, next_attempt_at, message, updated_at
-             FROM actions
-             WHERE ?1 OR state IN ('planned', 'in_flight', 'rejected', 'cancelled')
-             ORDER BY id DESC LIMIT ?2",
-        )
-        .bind(finished)
+        // A refusal or failure is over once a later run had its say about the same kind: it
+        // either has a newer row for the same work, or did not want it any more.
+        sqlx::query(select!(
+            "WHERE ?1 OR a.state IN ('planned', 'in_flight')
+                OR (a.state IN ('failed', 'rejected', 'cancelled')
+                    AND NOT EXISTS (SELECT 1 FROM actions n WHERE n.identity = a.identity AND n.id > a.id)
+                    AND coalesce(a.next_attempt_at, a.updated_at) >= coalesce(
+                        (SELECT r.started_at FROM runs r
+                         WHERE r.mode = 'apply' AND r.plan_id IS NOT NULL AND r.outcome <> 'held'
+                           AND instr(r.kinds, a.kind) > 0
+                         ORDER BY r.seq DESC LIMIT 1), ''))
+             ORDER BY a.id DESC LIMIT ?2"
+        ))
+        .bind(view == QueueView::All)
         .bind(limit)
         .fetch_all(self.reader())
         .await?
         .iter()
-        .map(|row| {
-            let id: i64 = row.get(0);
-            let action: String = row.get(2);
-            let updated: String = row.get(7);
-            Ok(QueueRow {
-                id,
-                run_id: RunId::new(row.get::<String, _>(1)),
-                action: serde_json::from_str(&action)
-                    .map_err(|error| StoreError::corrupt("actions", "action", id, error))?,
-                state: row.get(3),
-                attempts: row.get(4),
-                next_attempt_at: row
-                    .get::<Option<String>, _>(5)
-                    .map(|text| super::time("actions", "next_attempt_at", &text))
-                    .transpose()?,
-                message: row.get(6),
-                updated_at: super::time("actions", "updated_at", &updated)?,
-            })
-        })
+        .map(queue_row)
         .collect()
     }
 
-    /// Lets the next run try a refused or cancelled action again: one, or all of them. Gives how
-    /// many that are.
-    pub async fn release_refused(
-        &self,
-        actor: &Actor,
-        now: Timestamp,
-        id: Option<i64>,
-    ) -> Result<u64, StoreError> {
-        let mut tx = self.begin().await?;
-        let released = sqlx::query(
-            "UPDATE actions SET state = 'released', next_attempt_at = NULL, updated_at = ?1,
-                 message = coalesce(message, '') || ' — released by ' || ?2
-             WHERE state IN ('rejected', 'cancelled') AND (?3 IS NULL OR id = ?3)",
+    /// How many actions are in each state, finished ones that are not pruned included.
+    pub async fn count_queue(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        Ok(
+            sqlx::query("SELECT state, count(*) FROM actions GROUP BY state ORDER BY state")
+                .fetch_all(self.reader())
+                .await?
+                .iter()
+                .map(|row| (row.get(0), super::snapshot::count(row, 1)))
+                .collect(),
         )
-        .bind(format_time(now))
-        .bind(format!("{}@{}", actor.user, actor.host))
-        .bind(id)
-        .execute(&mut *tx)
-        .await?
-        .rows_affected();
+    }
+
+    /// Lets the next run try one refused or cancelled action again, and says so in the audit log.
+    pub async fn release_action(&self, scribe: &Scribe, id: i64) -> Result<Ruling, StoreError> {
+        let mut tx = self.begin().await?;
+        let Some(row) = find(&mut tx, id).await? else {
+            return Ok(Ruling::Unknown);
+        };
+        if !matches!(row.state.as_str(), "rejected" | "cancelled") {
+            return Ok(Ruling::Impossible(Box::new(row)));
+        }
+        release(&mut tx, scribe, &row).await?;
+        self.commit(tx).await?;
+        Ok(Ruling::Done(Box::new(row)))
+    }
+
+    /// Lets the next run try every refused or cancelled action again. Gives how many that are.
+    pub async fn release_refused(&self, scribe: &Scribe) -> Result<u64, StoreError> {
+        let mut tx = self.begin().await?;
+        let rows = sqlx::query(select!(
+            "WHERE a.state IN ('rejected', 'cancelled') ORDER BY a.id"
+        ))
+        .fetch_all(&mut *tx)
+        .await?;
+        let mut released = 0;
+        for row in &rows {
+            release(&mut tx, scribe, &queue_row(row)?).await?;
+            released += 1;
+        }
         self.commit(tx).await?;
         Ok(released)
     }
 
-    /// Takes a planned or refused action out of the queue until `until`.
+    /// Takes a planned action out of the queue until `until`, and says so in the audit log. An
+    /// action of a run that has not ended is not touched, unless `lock` shows that no run is
+    /// under way: the worker must find the row as it left it.
     pub async fn cancel_action(
         &self,
-        actor: &Actor,
-        now: Timestamp,
+        scribe: &Scribe,
         id: i64,
         until: Timestamp,
+        lock: Option<&RunLock>,
     ) -> Result<Ruling, StoreError> {
         let mut tx = self.begin().await?;
-        let state: Option<String> = sqlx::query_scalar("SELECT state FROM actions WHERE id = ?1")
-            .bind(id)
-            .fetch_optional(&mut *tx)
-            .await?;
-        let ruling = match state.as_deref() {
-            None => Ruling::Unknown,
-            Some("planned") => {
-                sqlx::query(
-                    "UPDATE actions SET state = 'cancelled', next_attempt_at = ?2, updated_at = ?3,
-                         message = 'cancelled by ' || ?4
-                     WHERE id = ?1",
-                )
-                .bind(id)
-                .bind(format_time(until))
-                .bind(format_time(now))
-                .bind(format!("{}@{}", actor.user, actor.host))
-                .execute(&mut *tx)
-                .await?;
-                Ruling::Done
-            }
-            Some(other) => Ruling::Impossible(other.to_owned()),
+        let Some(row) = find(&mut tx, id).await? else {
+            return Ok(Ruling::Unknown);
         };
-        self.commit(tx).await?;
-        Ok(ruling)
-    }
-
-    /// Where one action stands.
-    pub async fn find_action_state(&self, id: i64) -> Result<Option<String>, StoreError> {
-        Ok(
-            sqlx::query_scalar("SELECT state FROM actions WHERE id = ?1")
-                .bind(id)
-                .fetch_optional(self.reader())
-                .await?,
+        if row.state != "planned" {
+            return Ok(Ruling::Impossible(Box::new(row)));
+        }
+        let is_open: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM runs WHERE id = ?1 AND finished_at IS NULL)",
         )
+        .bind(row.run_id.as_str())
+        .fetch_one(&mut *tx)
+        .await?;
+        if is_open && lock.is_none() {
+            return Ok(Ruling::InRun(Box::new(row)));
+        }
+        let words = format!("cancelled by {}", scribe.actor);
+        sqlx::query(
+            "UPDATE actions SET state = 'cancelled', next_attempt_at = ?2, updated_at = ?3, message = ?4
+             WHERE id = ?1",
+        )
+        .bind(id)
+        .bind(format_time(until))
+        .bind(format_time(scribe.clock.now()))
+        .bind(&words)
+        .execute(&mut *tx)
+        .await?;
+        let entry = ruling_entry(&row, words).evidence(json!({
+            "action": id,
+            "kind": row.action.kind(),
+            "was": row.state,
+            "until": format_time(until),
+        }));
+        append(&mut tx, scribe, entry).await?;
+        self.commit(tx).await?;
+        Ok(Ruling::Done(Box::new(row)))
     }
+}
+
+async fn release(
+    conn: &mut SqliteConnection,
+    scribe: &Scribe,
+    row: &QueueRow,
+) -> Result<(), StoreError> {
+    let words = format!("released for another try by {}", scribe.actor);
+    let message = match &row.message {
+        Some(earlier) => format!("{earlier} — {words}"),
+        None => words.clone(),
+    };
+    sqlx::query(
+        "UPDATE actions SET state = 'released', next_attempt_at = NULL, updated_at = ?2, message = ?3
+         WHERE id = ?1",
+    )
+    .bind(row.id)
+    .bind(format_time(scribe.clock.now()))
+    .bind(message)
+    .execute(&mut *conn)
+    .await?;
+    let entry = ruling_entry(row, words).evidence(json!({
+        "action": row.id,
+        "kind": row.action.kind(),
+        "was": row.state,
+        "until": row.next_attempt_at.map(format_time),
+    }));
+    append(conn, scribe, entry).await?;
+    Ok(())
+}
+
+/// Both rulings keep an action from being tried, or stop keeping it: the one of the log's events
+/// that speaks of an action without a request.
+fn ruling_entry(row: &QueueRow, words: String) -> NewEntry {
+    NewEntry::new(Event::ActionSkipped)
+        .about(Some(&row.action.email), row.action.opsera_id())
+        .because(words)
+}
+
+async fn find(conn: &mut SqliteConnection, id: i64) -> Result<Option<QueueRow>, StoreError> {
+    sqlx::query(select!("WHERE a.id = ?1"))
+        .bind(id)
+        .fetch_optional(conn)
+        .await?
+        .as_ref()
+        .map(queue_row)
+        .transpose()
+}
+
+fn queue_row(row: &SqliteRow) -> Result<QueueRow, StoreError> {
+    let id: i64 = row.get("id");
+    let action: String = row.get("action");
+    let updated: String = row.get("updated_at");
+    Ok(QueueRow {
+        id,
+        run_id: RunId::new(row.get::<String, _>("run_id")),
+        action: serde_json::from_str(&action)
+            .map_err(|error| StoreError::corrupt("actions", "action", id, error))?,
+        state: row.get("state"),
+        attempts: row.get("attempts"),
+        next_attempt_at: row
+            .get::<Option<String>, _>("next_attempt_at")
+            .map(|text| super::time("actions", "next_attempt_at", &text))
+            .transpose()?,
+        http_status: row.get("http_status"),
+        message: row.get("message"),
+        updated_at: super::time("actions", "updated_at", &updated)?,
+    })
 }

@@ -10,8 +10,11 @@ use super::snapshot::{Pull, latest_complete};
 use super::{Place, Store, StoreError};
 use crate::audit::{Event, Head, NewEntry, Scribe, format_time};
 use crate::clock::Timestamp;
-use crate::ids::RunId;
+use crate::ids::{PlanId, RunId};
 use crate::report::{Mode, Outcome, Report};
+
+/// The window of `guards.max_deactivations_7d`, with a day to spare.
+const COUNTED_BY_G3: TimeDelta = TimeDelta::days(8);
 
 /// A run as `status` shows it.
 #[derive(Clone, Debug)]
@@ -117,7 +120,7 @@ impl Store {
         .bind(report.run_id.as_str())
         .bind(format_time(report.finished_at))
         .bind(report.outcome.as_str())
-        .bind(report.plan_id.as_ref().map(crate::ids::PlanId::as_str))
+        .bind(report.plan_id.as_ref().map(PlanId::as_str))
         .bind(json)
         .bind(report.error.as_deref())
         .execute(&mut *tx)
@@ -207,6 +210,18 @@ impl Store {
         .collect()
     }
 
+    /// The plan of the latest run of these kinds that came as far as a plan.
+    pub async fn latest_plan(&self, kinds: &str) -> Result<Option<PlanId>, StoreError> {
+        let id: Option<String> = sqlx::query_scalar(
+            "SELECT plan_id FROM runs WHERE kinds = ?1 AND plan_id IS NOT NULL
+             ORDER BY seq DESC LIMIT 1",
+        )
+        .bind(kinds)
+        .fetch_optional(self.reader())
+        .await?;
+        Ok(id.map(PlanId::new))
+    }
+
     /// When a run last ended with one of `outcomes`.
     pub async fn last_finished(
         &self,
@@ -225,8 +240,7 @@ impl Store {
     }
 
     /// Removes runs, finished actions and decided plans older than `store.retain`. The audit log
-    /// is kept for ever, as are the snapshot, the baseline of G2 and every open action; and the
-    /// deactivations that G3 counts are kept for its seven days, however short `store.retain` is.
+    /// is kept for ever, as are the snapshot, the baseline of G2 and every open action.
     pub async fn prune(&self, retain: Duration, now: Timestamp) -> Result<u64, StoreError> {
         let Some(oldest) = TimeDelta::from_std(retain)
             .ok()
@@ -234,27 +248,36 @@ impl Store {
         else {
             return Ok(0);
         };
-        let counted = now - TimeDelta::days(7);
         let mut tx = self.begin().await?;
         let latest = latest_complete(&mut tx).await?;
-        let mut removed = 0;
-        // Each statement names all three parameters, so that all are bound alike.
-        for statement in [
-            "DELETE FROM actions WHERE updated_at < ?1 AND state NOT IN ('planned', 'in_flight') AND ?2 >= 0
+        let oldest = format_time(oldest);
+        let mut removed = sqlx::query(
+            "DELETE FROM actions WHERE updated_at < ?1 AND state NOT IN ('planned', 'in_flight')
                  AND (next_attempt_at IS NULL OR next_attempt_at < ?1)
-                 AND NOT (kind = 'deactivate' AND state = 'succeeded' AND updated_at >= ?3)",
-            "DELETE FROM plans WHERE last_held_at < ?1 AND coalesce(decided_at, '') < ?1 AND ?2 >= 0 AND ?3 <> ''",
+                 AND NOT (kind = 'deactivate' AND state = 'succeeded' AND updated_at >= ?2)",
+        )
+        .bind(&oldest)
+        // What G3 counts outlives any `retain`, or a short one would loosen the guard.
+        .bind(format_time(now - COUNTED_BY_G3))
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        removed += sqlx::query(
+            "DELETE FROM plans WHERE last_held_at < ?1 AND coalesce(decided_at, '') < ?1",
+        )
+        .bind(&oldest)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
+        removed += sqlx::query(
             "DELETE FROM runs WHERE started_at < ?1 AND finished_at IS NOT NULL AND seq <> ?2
-                 AND seq <> coalesce((SELECT max(seq) FROM runs WHERE opa_accepted = 1), 0) AND ?3 <> ''",
-        ] {
-            removed += sqlx::query(statement)
-                .bind(format_time(oldest))
-                .bind(latest)
-                .bind(format_time(counted))
-                .execute(&mut *tx)
-                .await?
-                .rows_affected();
-        }
+                 AND seq <> coalesce((SELECT max(seq) FROM runs WHERE opa_accepted = 1), 0)",
+        )
+        .bind(&oldest)
+        .bind(latest)
+        .execute(&mut *tx)
+        .await?
+        .rows_affected();
         self.commit(tx).await?;
         Ok(removed)
     }

@@ -59,6 +59,7 @@ struct AccountRow<'r> {
     last: Option<&'r str>,
     local_folded: Option<String>,
     own_local_folded: Option<String>,
+    own_key: Option<String>,
     full_folded: Option<String>,
     active: u8,
     managed: u8,
@@ -298,6 +299,9 @@ impl<'s> Snapshot<'s> {
             email: account.email.as_deref(),
             skeleton: key.as_ref().map(|key| key.skeleton().as_str().to_owned()),
             local_folded: key.as_ref().map(|key| fold_name(key.local_part())),
+            own_key: address
+                .as_ref()
+                .map(|address| matching.opa_key(address).as_str().to_owned()),
             own_local_folded: address
                 .as_ref()
                 .map(|address| fold_name(address.local_part())),
@@ -372,9 +376,9 @@ WHERE excluded.status_rank < status_rank
 
 const INSERT_ACCOUNTS: &str = "
 INSERT INTO opsera_accounts (pull, id, email, address, key, skeleton, first_name, last_name,
-                             local_folded, own_local_folded, full_folded, active, managed, site_role)
+                             local_folded, own_local_folded, own_key, full_folded, active, managed, site_role)
 SELECT ?1, value ->> 'id', value ->> 'email', value ->> 'address', value ->> 'key', value ->> 'skeleton',
-       value ->> 'first', value ->> 'last', value ->> 'local_folded', value ->> 'own_local_folded',
+       value ->> 'first', value ->> 'last', value ->> 'local_folded', value ->> 'own_local_folded', value ->> 'own_key',
        value ->> 'full_folded', value ->> 'active', value ->> 'managed', value ->> 'site_role'
 FROM json_each(?2)
 WHERE true

@@ -1,6 +1,8 @@
 //! Everything that crosses HTTP, disk or a process boundary, one file per behaviour.
 
 #[cfg(test)]
+mod audit_commands;
+#[cfg(test)]
 mod audit_forgeries;
 #[cfg(test)]
 mod audit_format;
@@ -9,37 +11,81 @@ mod bad_disk;
 #[cfg(test)]
 mod bad_server;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod child;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
+mod daemon;
+#[cfg(test)]
+mod daemon_world;
+#[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
 #[cfg(test)]
+mod documentation;
+#[cfg(test)]
+mod explain;
+#[cfg(test)]
 mod fault_world;
+#[cfg(test)]
+mod first_run;
+#[cfg(test)]
+mod guards_end_to_end;
+#[cfg(test)]
+mod histories;
 #[cfg(test)]
 mod interrupts;
 #[cfg(test)]
+mod joiners;
+#[cfg(test)]
+mod leavers;
+#[cfg(test)]
+mod metrics;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
 mod mounts;
+#[cfg(test)]
+mod movers;
+#[cfg(test)]
+mod notify;
 #[cfg(test)]
 mod opa_listing;
 #[cfg(test)]
 mod opa_tokens;
 #[cfg(test)]
+mod operator;
+#[cfg(test)]
+mod oracle;
+#[cfg(test)]
+mod plans;
+#[cfg(test)]
 mod power_cut;
+#[cfg(test)]
+mod queue_commands;
 #[cfg(test)]
 mod queue_machine;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
+mod retention;
+#[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod shields;
+#[cfg(test)]
+mod shipped_files;
+#[cfg(test)]
 mod soak;
+#[cfg(test)]
+mod status;
 #[cfg(test)]
 mod store_opening;
 #[cfg(test)]
@@ -48,3 +94,5 @@ mod store_surprises;
 mod strace_kills;
 #[cfg(test)]
 mod target_faults;
+#[cfg(test)]
+mod world;

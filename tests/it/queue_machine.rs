@@ -14,7 +14,7 @@ use rolecall::domain::{Evidence, Key, OpseraId, SiteRole};
 use rolecall::ids::RunId;
 use rolecall::plan::{Change, Plan, PlannedAction};
 use rolecall::queue::{ActionState, Closing, Effect};
-use rolecall::store::{QueuedAction, Ruling, Store, retry_at};
+use rolecall::store::{QueueView, QueuedAction, Ruling, Store, retry_at};
 
 const DAY: Duration = Duration::from_hours(24);
 const WORK: usize = 4;
@@ -28,6 +28,7 @@ fn work(n: usize) -> PlannedAction {
             opsera_id: id,
             evidence: Evidence::Disabled,
             known_names: Vec::new(),
+            earlier_names: Vec::new(),
         },
         0 => Change::SetRole {
             opsera_id: id,
@@ -255,22 +256,20 @@ impl Bench {
                     return;
                 };
                 let until = retry_at(now, DAY);
-                let actor = Actor::of_this_process();
                 let ruling = self
                     .store
-                    .cancel_action(&actor, now, queued.id, until)
+                    .cancel_action(&self.scribe, queued.id, until, None)
                     .await;
                 let row = self.model.open(*work).unwrap();
                 if row.state == "planned" {
-                    assert_eq!(ruling.unwrap(), Ruling::Done);
+                    assert!(matches!(ruling.unwrap(), Ruling::Done(_)));
                     (row.state, row.until) = ("cancelled", Some(until));
                 } else {
-                    assert_eq!(ruling.unwrap(), Ruling::Impossible("in_flight".to_owned()));
+                    assert!(matches!(ruling.unwrap(), Ruling::Impossible(_)));
                 }
             }
             Happening::Release => {
-                let actor = Actor::of_this_process();
-                let released = self.store.release_refused(&actor, now, None).await.unwrap();
+                let released = self.store.release_refused(&self.scribe).await.unwrap();
                 let mut expected = 0;
                 for row in &mut self.model.rows {
                     if matches!(row.state, "rejected" | "cancelled") {
@@ -304,7 +303,7 @@ impl Bench {
         assert_eq!(told, expected);
         for row in self
             .store
-            .list_queue(true, 100_000)
+            .list_queue(QueueView::All, 100_000)
             .await
             .unwrap()
             .iter()
@@ -346,7 +345,11 @@ impl Bench {
     }
 
     async fn check(&self) {
-        let rows = self.store.list_queue(true, 100_000).await.unwrap();
+        let rows = self
+            .store
+            .list_queue(QueueView::All, 100_000)
+            .await
+            .unwrap();
         let told: BTreeMap<i64, (String, u32, bool)> = rows
             .into_iter()
             .map(|row| {
@@ -392,7 +395,11 @@ impl Bench {
         self.check().await;
         let verdict = self.store.verify_audit(&Proof::default()).await.unwrap();
         assert!(!matches!(verdict, Verdict::Broken(_)), "{verdict:?}");
-        let open = self.store.list_queue(false, 100).await.unwrap();
+        let open = self
+            .store
+            .list_queue(QueueView::Unsettled, 100)
+            .await
+            .unwrap();
         assert!(open.is_empty(), "{open:?}");
         self.store.close().await;
     }

@@ -63,25 +63,7 @@ impl Store {
     /// The store cannot be read.
     pub async fn list_audit(&self, filter: &AuditFilter) -> Result<Vec<HashedEntry>, StoreError> {
         let mut query = QueryBuilder::<Sqlite>::new(select!("WHERE TRUE"));
-        if let Some(person) = &filter.person {
-            query.push(" AND (email = ");
-            query.push_bind(person.trim());
-            query.push(" COLLATE NOCASE OR opsera_id = ");
-            query.push_bind(person.trim());
-            query.push(")");
-        }
-        if let Some(run) = &filter.run {
-            query.push(" AND run_id = ");
-            query.push_bind(run.as_str());
-        }
-        if let Some(event) = filter.event {
-            query.push(" AND event = ");
-            query.push_bind(event.as_str());
-        }
-        if let Some(since) = filter.since {
-            query.push(" AND at >= ");
-            query.push_bind(format_time(since));
-        }
+        push_conditions(&mut query, filter);
         query.push(" ORDER BY seq DESC");
         if let Some(limit) = filter.limit {
             query.push(" LIMIT ");
@@ -98,6 +80,58 @@ impl Store {
             .collect()
     }
 
+    /// The entries that fit, one by one, in the order in which they were written: as
+    /// [`Store::list_audit`], for a log of any length.
+    ///
+    /// # Errors
+    /// The store cannot be read; also each entry may be an error.
+    pub async fn stream_audit(
+        &self,
+        filter: &AuditFilter,
+    ) -> Result<BoxStream<'_, Result<HashedEntry, StoreError>>, StoreError> {
+        let mut first = QueryBuilder::<Sqlite>::new(
+            "SELECT coalesce(min(seq), 0), coalesce(max(seq), -1) FROM (SELECT seq FROM audit WHERE TRUE",
+        );
+        push_conditions(&mut first, filter);
+        first.push(" ORDER BY seq DESC");
+        if let Some(limit) = filter.limit {
+            first.push(" LIMIT ");
+            first.push_bind(limit);
+        }
+        first.push(")");
+        let (from, to): (i64, i64) = first
+            .build_query_as()
+            .fetch_one(self.reader())
+            .await
+            .map_err(|error| self.explain(error))?;
+        let rows = sqlx::query(select!(
+            "WHERE seq BETWEEN ?1 AND ?2
+               AND (?3 IS NULL OR email = ?3 COLLATE NOCASE OR opsera_id = ?3)
+               AND (?4 IS NULL OR run_id = ?4)
+               AND (?5 IS NULL OR event = ?5)
+               AND (?6 IS NULL OR at >= ?6)
+             ORDER BY seq"
+        ))
+        .bind(from)
+        .bind(to)
+        .bind(
+            filter
+                .person
+                .as_deref()
+                .map(|person| person.trim().to_owned()),
+        )
+        .bind(filter.run.as_ref().map(|run| run.as_str().to_owned()))
+        .bind(filter.event.map(Event::as_str))
+        .bind(filter.since.map(format_time))
+        .fetch(self.reader());
+        Ok(rows
+            .map(|row| {
+                let row = row.map_err(|error| self.explain(error))?;
+                entry(&row).map_err(|unreadable| self.explain(corrupt(&unreadable)))
+            })
+            .boxed())
+    }
+
     /// Writes the entries from `since` on to `out`, one by one.
     ///
     /// # Errors
@@ -106,7 +140,7 @@ impl Store {
         &self,
         format: ExportFormat,
         since: Option<Timestamp>,
-        out: &mut (dyn Write + Send),
+        out: &mut dyn Write,
     ) -> Result<u64, ExportError> {
         let mut exporter = Exporter::new(format, out).map_err(ExportError::Output)?;
         let since = since.map(format_time).unwrap_or_default();
@@ -124,6 +158,28 @@ impl Store {
         }
         exporter.finish().map_err(ExportError::Output)?;
         Ok(written)
+    }
+}
+
+fn push_conditions(query: &mut QueryBuilder<Sqlite>, filter: &AuditFilter) {
+    if let Some(person) = &filter.person {
+        query.push(" AND (email = ");
+        query.push_bind(person.trim());
+        query.push(" COLLATE NOCASE OR opsera_id = ");
+        query.push_bind(person.trim());
+        query.push(")");
+    }
+    if let Some(run) = &filter.run {
+        query.push(" AND run_id = ");
+        query.push_bind(run.as_str());
+    }
+    if let Some(event) = filter.event {
+        query.push(" AND event = ");
+        query.push_bind(event.as_str());
+    }
+    if let Some(since) = filter.since {
+        query.push(" AND at >= ");
+        query.push_bind(format_time(since));
     }
 }
 

@@ -1,0 +1,44 @@
+//! `rolecall check`: is everything there that a run needs?
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anyhow::Context as _;
+
+use crate::audit::Actor;
+use crate::cli::{CheckArgs, GlobalArgs, TableFormat};
+use crate::clock::SystemClock;
+use crate::doctor::{examine, render};
+use crate::exit::ExitStatus;
+use crate::settings::{LogSettings, Settings};
+use crate::{logging, ui};
+
+pub(super) async fn run(global: &GlobalArgs, args: CheckArgs) -> anyhow::Result<ExitStatus> {
+    let sources = super::sources(global);
+    // What is odd about the settings is told as items, so it is not logged as well.
+    let log = Settings::load(&sources).map_or_else(
+        |_| LogSettings {
+            format: None,
+            level: "info".to_owned(),
+        },
+        |loaded| loaded.settings.log,
+    );
+    logging::start(&log, global.log_options()).context("logging could not be set up")?;
+    let checkup = examine(&sources, SystemClock::shared(), Actor::of_this_process()).await;
+    let mut sink = ui::Sink::stdout(global.colour());
+    match args.format.or_fitting() {
+        TableFormat::Table => {
+            let style = ui::table_style(global.colour(), std::io::stdout().is_terminal());
+            render(&checkup, style, &mut sink)?;
+        }
+        TableFormat::Json => {
+            serde_json::to_writer_pretty(&mut sink, &checkup)?;
+            writeln!(sink)?;
+        }
+    }
+    sink.finish()?;
+    Ok(if checkup.is_ok() {
+        ExitStatus::Done
+    } else {
+        ExitStatus::Failed
+    })
+}

@@ -1,0 +1,28 @@
+//! `rolecall daemon`: `sync` on the schedule until told to stop.
+
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use crate::cli::{DaemonArgs, GlobalArgs};
+use crate::clock::SystemClock;
+use crate::daemon::{self, DaemonOptions};
+use crate::exit::ExitStatus;
+use crate::lifecycle::{hangups, stop_on_signals};
+
+pub(super) async fn run(global: &GlobalArgs, args: &DaemonArgs) -> anyhow::Result<ExitStatus> {
+    // Before anything takes time: a signal that comes early must neither kill nor be lost.
+    let stop = stop_on_signals()?;
+    let hangups = hangups()?;
+    let loaded = super::load_settings(global)?;
+    Box::pin(daemon::run(DaemonOptions {
+        loaded,
+        sources: super::sources(global),
+        metrics_file: args.metrics_file.clone(),
+        clock: SystemClock::shared(),
+        stop,
+        hangups,
+        rng: StdRng::from_rng(&mut rand::rng()),
+    }))
+    .await?;
+    Ok(ExitStatus::Done)
+}

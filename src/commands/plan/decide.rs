@@ -1,0 +1,129 @@
+//! `rolecall plan approve` and `rolecall plan reject`.
+
+use serde_json::json;
+
+use crate::approval::{
+    Circumstances, Refusal, Wanted, good_until, look_again, may_approve, may_reject, shown,
+};
+use crate::audit::Scribe;
+use crate::cli::{GlobalArgs, TableFormat};
+use crate::commands::desk::{Desk, counted};
+use crate::exit::ExitStatus;
+use crate::ids::PlanId;
+use crate::report::text::for_terminal;
+use crate::store::{Decider, HeldPlan, PlanState, StoreError};
+use crate::ui;
+
+/// What an operator decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Decision {
+    Approve,
+    Reject,
+}
+
+/// A decision that is asked for.
+pub(super) struct Asked {
+    pub(super) id: PlanId,
+    pub(super) decision: Decision,
+    pub(super) reason: Option<String>,
+}
+
+pub(super) async fn run(
+    global: &GlobalArgs,
+    asked: Asked,
+    format: TableFormat,
+) -> anyhow::Result<ExitStatus> {
+    let (desk, scribe) = Desk::decide(global).await?;
+    let decided = decide(&desk, &scribe, &asked).await;
+    desk.store.close().await;
+    let plan = decided??;
+    let ttl = desk.settings.policy.guards.approval_ttl;
+    let text = match format {
+        TableFormat::Json => format!(
+            "{:#}\n",
+            json!({
+                "schema": "rolecall.decision/1",
+                "plan_id": plan.id,
+                "state": plan.state.as_str(),
+                "decided_at": plan.decided_at,
+                "decided_by": plan.decided_by,
+                "reason": plan.reason,
+                "good_until": good_until(&plan, ttl),
+                "actions": plan.actions,
+                "done": plan.done,
+            })
+        ),
+        TableFormat::Table => words(&plan, ttl),
+    };
+    ui::deliver(None, global.colour(), &text)?;
+    Ok(ExitStatus::Done)
+}
+
+async fn decide(
+    desk: &Desk,
+    scribe: &Scribe,
+    asked: &Asked,
+) -> Result<Result<HeldPlan, Refusal>, StoreError> {
+    let known = desk.store.find_plan(&asked.id).await?;
+    let wanted = match &known {
+        Some(plan) => desk.store.latest_plan(&plan.kinds).await?,
+        None => None,
+    };
+    let now = desk.clock.now();
+    let circumstances = Circumstances {
+        ttl: desk.settings.policy.guards.approval_ttl,
+        now,
+        wanted: wanted.map_or(Wanted::Unknown, Wanted::Plan),
+    };
+    let decider = Decider {
+        by: scribe.actor.to_string(),
+        reason: asked.reason.clone(),
+        at: now,
+    };
+    let (state, check): (_, fn(&PlanId, Option<&HeldPlan>, &Circumstances) -> _) =
+        match asked.decision {
+            Decision::Approve => (PlanState::Approved, may_approve),
+            Decision::Reject => (PlanState::Rejected, may_reject),
+        };
+    desk.store
+        .decide_plan(scribe, &asked.id, state, &decider, |plan| {
+            check(&asked.id, plan, &circumstances)
+        })
+        .await
+}
+
+fn words(plan: &HeldPlan, ttl: std::time::Duration) -> String {
+    let until = good_until(plan, ttl).map_or_else(String::new, shown);
+    let by = for_terminal(plan.decided_by.as_deref().unwrap_or_default());
+    let mut text = match plan.state {
+        PlanState::Approved => {
+            let left = plan.actions.saturating_sub(plan.done);
+            let covers = if plan.actions == 0 {
+                "It has no actions; what is approved is that the source has so few people."
+                    .to_owned()
+            } else {
+                format!(
+                    "It covers these {} and not one person more.",
+                    counted(left, "action", "actions")
+                )
+            };
+            format!(
+                "Plan {} is approved by {by}. {covers}\nThe next `rolecall sync` applies it; the \
+                 approval is good until {until}.\n",
+                plan.id,
+            )
+        }
+        _ => format!(
+            "Plan {} is rejected by {by}: nothing of it is done while a guard holds it.\nThat \
+             stands until {until}; to see what is wanted then, run `{}`.\n",
+            plan.id,
+            look_again(plan),
+        ),
+    };
+    if let Some(reason) = &plan.reason {
+        text.push_str("Reason: ");
+        text.push_str(&for_terminal(reason));
+        text.push('\n');
+    }
+    text
+}

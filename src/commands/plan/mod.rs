@@ -1,0 +1,34 @@
+//! `rolecall plan`: held plans, and the decisions about them (§6).
+
+mod decide;
+mod list;
+mod show;
+
+use crate::cli::{GlobalArgs, PlanArgs, PlanCommand};
+use crate::exit::ExitStatus;
+use crate::ids::PlanId;
+
+pub(super) async fn run(global: &GlobalArgs, args: &PlanArgs) -> anyhow::Result<ExitStatus> {
+    match &args.command {
+        PlanCommand::List { format } => list::run(global, format.or_fitting()).await,
+        PlanCommand::Show { id, format } => {
+            show::run(global, &PlanId::new(id.trim()), format.or_fitting()).await
+        }
+        PlanCommand::Approve { id, reason, format } => {
+            let asked = decide::Asked {
+                id: PlanId::new(id.trim()),
+                decision: decide::Decision::Approve,
+                reason: Some(reason.trim().to_owned()),
+            };
+            decide::run(global, asked, format.or_fitting()).await
+        }
+        PlanCommand::Reject { id, reason, format } => {
+            let asked = decide::Asked {
+                id: PlanId::new(id.trim()),
+                decision: decide::Decision::Reject,
+                reason: reason.as_deref().map(|reason| reason.trim().to_owned()),
+            };
+            decide::run(global, asked, format.or_fitting()).await
+        }
+    }
+}

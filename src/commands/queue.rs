@@ -1,0 +1,264 @@
+//! `rolecall queue`: what is waiting or stuck, and the decisions about single actions.
+
+use serde_json::{Value, json};
+
+use super::desk::{Desk, Look, tell_no_run_yet};
+use crate::approval::shown;
+use crate::audit::Scribe;
+use crate::cli::{GlobalArgs, QueueArgs, QueueCommand, TableFormat};
+use crate::clock::Timestamp;
+use crate::exit::ExitStatus;
+use crate::plan::ActionKind;
+use crate::report::Listing;
+use crate::report::text::for_terminal;
+use crate::store::{QueueRow, QueueView, Ruling, RunLock, StoreError, retry_at};
+use crate::ui;
+
+pub(super) async fn run(global: &GlobalArgs, args: &QueueArgs) -> anyhow::Result<ExitStatus> {
+    match &args.command {
+        QueueCommand::List { all, limit, format } => {
+            let view = if *all {
+                QueueView::All
+            } else {
+                QueueView::Unsettled
+            };
+            list(global, view, *limit, format.or_fitting()).await
+        }
+        QueueCommand::Retry { id } => rule(global, id, Wish::Retry).await,
+        QueueCommand::Cancel { id } => rule(global, id, Wish::Cancel).await,
+    }
+}
+
+async fn list(
+    global: &GlobalArgs,
+    view: QueueView,
+    limit: u32,
+    format: TableFormat,
+) -> anyhow::Result<ExitStatus> {
+    let desk = match Desk::look(global).await? {
+        Look::Open(desk) => desk,
+        Look::NoRunYet(settings) => {
+            tell_no_run_yet(global, &settings, format, &json!([]))?;
+            return Ok(ExitStatus::Done);
+        }
+    };
+    let rows = desk.store.list_queue(view, limit).await;
+    desk.store.close().await;
+    let listing = match format {
+        TableFormat::Table => for_people(&rows?),
+        TableFormat::Json => for_programs(&rows?),
+    };
+    super::print_listing(global, &listing, format)?;
+    Ok(ExitStatus::Done)
+}
+
+fn for_people(rows: &[QueueRow]) -> Listing {
+    let mut listing = Listing::new(["id", "state", "what", "address", "because", "note"]);
+    for row in rows {
+        listing.push([
+            json!(row.id),
+            json!(row.state),
+            json!(what(row)),
+            json!(row.action.email),
+            json!(row.action.reason),
+            json!(note(row)),
+        ]);
+    }
+    listing
+}
+
+fn for_programs(rows: &[QueueRow]) -> Listing {
+    let mut listing = Listing::new([
+        "id",
+        "state",
+        "kind",
+        "email",
+        "opsera_id",
+        "from",
+        "to",
+        "reason",
+        "run_id",
+        "attempts",
+        "http_status",
+        "message",
+        "next_attempt_at",
+        "updated_at",
+    ]);
+    for row in rows {
+        let action = &row.action;
+        listing.push([
+            json!(row.id),
+            json!(row.state),
+            json!(action.kind()),
+            json!(action.email),
+            json!(action.opsera_id()),
+            json!(action.from()),
+            json!(action.to()),
+            json!(action.reason),
+            json!(row.run_id),
+            json!(row.attempts),
+            json!(row.http_status),
+            json!(row.message),
+            json!(row.next_attempt_at),
+            json!(row.updated_at),
+        ]);
+    }
+    listing
+}
+
+/// What an action does, in a few words.
+fn what(row: &QueueRow) -> String {
+    let to = row
+        .action
+        .to()
+        .map(crate::domain::SiteRole::as_str)
+        .unwrap_or_default();
+    match row.action.kind() {
+        ActionKind::Deactivate => "deactivate".to_owned(),
+        ActionKind::SetRole => format!("set role {to}"),
+        ActionKind::Create => format!("create as {to}"),
+    }
+}
+
+/// Why an action is where it is, and what happens next: for people, here and in `status`.
+pub(super) fn note(row: &QueueRow) -> String {
+    let said = row.message.as_deref().unwrap_or_default();
+    let until = row.next_attempt_at.map(shown).unwrap_or_default();
+    match row.state.as_str() {
+        "planned" if said.is_empty() => "the next run plans it afresh".to_owned(),
+        "planned" => format!("{said}; the next run plans it afresh"),
+        "in_flight" => "its request has no recorded outcome: the next run settles it by reading \
+                        the account"
+            .to_owned(),
+        "failed" => format!("{said}; the next run tries again"),
+        "rejected" => format!("refused by Opsera: {said}; not tried again before {until}"),
+        "cancelled" => format!("{said}; not tried again before {until}"),
+        _ => said.to_owned(),
+    }
+}
+
+/// What an operator wants of one action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wish {
+    Retry,
+    Cancel,
+}
+
+async fn rule(global: &GlobalArgs, id: &str, wish: Wish) -> anyhow::Result<ExitStatus> {
+    let (desk, scribe) = Desk::decide(global).await?;
+    let until = retry_at(desk.clock.now(), desk.settings.retry.rejected_retry);
+    let ruling = match id.trim().parse() {
+        // An id that is no number names no action, as one that was never given.
+        Err(_) => Ok(Ruling::Unknown),
+        Ok(number) => match wish {
+            Wish::Retry => desk.store.release_action(&scribe, number).await,
+            Wish::Cancel => cancel(&desk, &scribe, number, until).await,
+        },
+    };
+    desk.store.close().await;
+    let text = match ruling? {
+        Ruling::Done(row) => match wish {
+            Wish::Retry => format!(
+                "{} may be tried again: the next `rolecall sync` does so if it is still due.\n",
+                named(&row)
+            ),
+            Wish::Cancel => format!(
+                "{} is cancelled: it is not tried before {}, or until `rolecall queue retry {}`.\n\
+                 To keep it from being done for good, protect the address (protect.emails).\n",
+                named(&row),
+                shown(until),
+                row.id,
+            ),
+        },
+        Ruling::Unknown => anyhow::bail!(
+            "there is no action {} in the queue: `rolecall queue list` shows the ids",
+            for_terminal(id.trim())
+        ),
+        Ruling::Impossible(row) => anyhow::bail!(impossible(&row, wish)),
+        Ruling::InRun(row) => {
+            let words = format!(
+                "{} is in the hands of a run that is under way: wait for its end, or interrupt it, \
+                 before you cancel the action",
+                named(&row)
+            );
+            ui::note(&format!("rolecall: {words}\n"), global.colour());
+            return Ok(ExitStatus::AnotherRun);
+        }
+    };
+    ui::deliver(None, global.colour(), &text)?;
+    Ok(ExitStatus::Done)
+}
+
+async fn cancel(
+    desk: &Desk,
+    scribe: &Scribe,
+    id: i64,
+    until: Timestamp,
+) -> Result<Ruling, StoreError> {
+    let ruling = desk.store.cancel_action(scribe, id, until, None).await?;
+    if !matches!(ruling, Ruling::InRun(_)) {
+        return Ok(ruling);
+    }
+    // The lock tells a run that is under way from one that was killed.
+    match RunLock::acquire(desk.store.path(), &*desk.clock) {
+        Ok(lock) => {
+            let ruling = desk
+                .store
+                .cancel_action(scribe, id, until, Some(&lock))
+                .await;
+            drop(lock);
+            ruling
+        }
+        Err(_) => Ok(ruling),
+    }
+}
+
+fn named(row: &QueueRow) -> String {
+    let email = for_terminal(&row.action.email);
+    format!("Action {} ({} {email})", row.id, what(row))
+}
+
+/// Why the state of an action does not allow the wish, and what does instead.
+fn impossible(row: &QueueRow, wish: Wish) -> String {
+    let instead = match (wish, row.state.as_str()) {
+        (Wish::Retry, "planned" | "failed") => "the next run tries it anyway if it is still due",
+        (_, "in_flight") => {
+            "its request was sent, and the next run settles it by reading the account"
+        }
+        (Wish::Retry, "released") => "it was released already, and the next run tries it",
+        (Wish::Cancel, "cancelled") => "it is not tried again until its time has passed",
+        (Wish::Cancel, "rejected") => {
+            "Opsera refused it, and it is not tried again until its time has passed; protect the \
+             address (protect.emails) to stop it for good"
+        }
+        (Wish::Cancel, "failed" | "released") => {
+            "it is over, and the next run plans it afresh; protect the address (protect.emails) to \
+             stop that"
+        }
+        _ => "it is over",
+    };
+    let verb = match wish {
+        Wish::Retry => "retried",
+        Wish::Cancel => "cancelled",
+    };
+    format!(
+        "action {} ({} {}) cannot be {verb} because it is {}: {instead}",
+        row.id,
+        what(row),
+        for_terminal(&row.action.email),
+        row.state.replace('_', " "),
+    )
+}
+
+/// The fields of a stuck action that `status` shows to programs.
+pub(super) fn brief(row: &QueueRow) -> Value {
+    json!({
+        "id": row.id,
+        "state": row.state,
+        "kind": row.action.kind(),
+        "email": row.action.email,
+        "message": row.message,
+        "next_attempt_at": row.next_attempt_at,
+        "updated_at": row.updated_at,
+    })
+}

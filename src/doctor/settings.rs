@@ -1,0 +1,75 @@
+//! The settings: what is wrong, what is odd, and which files they came from.
+
+use super::model::Checkup;
+use crate::settings::{ConfigSources, Settings, WarningKind};
+
+/// Loads the settings and notes what is to be said of them; `None` if they are wrong.
+pub(super) fn examine(checkup: &mut Checkup, sources: &ConfigSources) -> Option<Settings> {
+    let loaded = match Settings::load(sources) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            for problem in errors.problems {
+                checkup.failure(
+                    "settings",
+                    problem.to_string(),
+                    "correct it; `rolecall config show` tells every setting in effect",
+                );
+            }
+            return None;
+        }
+    };
+    let files: Vec<String> = loaded
+        .layers
+        .files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    let from = if files.is_empty() {
+        "no file".to_owned()
+    } else {
+        files.join(", then ")
+    };
+    let effective = loaded.layers.effective();
+    let mut variables: Vec<&str> = effective
+        .iter()
+        .flat_map(|value| value.origin.split(", "))
+        .filter_map(|origin| origin.strip_prefix("environment variable "))
+        .collect();
+    variables.sort_unstable();
+    variables.dedup();
+    let and = if variables.is_empty() {
+        String::new()
+    } else {
+        format!("; variables: {}", variables.join(", "))
+    };
+    checkup.ok("settings", format!("read from {from}{and}"));
+    let mut secrets = 0;
+    for warning in loaded.warnings {
+        match warning.kind {
+            WarningKind::SecretReadableByAll | WarningKind::SecretReadableByGroup => {
+                secrets += 1;
+                let (message, hint) = halves(&warning.message);
+                checkup.warning(
+                    "settings.secrets",
+                    format!("{}: {message}", warning.key),
+                    hint,
+                );
+            }
+            WarningKind::WithoutEffect | WarningKind::IgnoredVariable => {
+                let (message, hint) = halves(&warning.message);
+                checkup.warning(warning.key, message, hint);
+            }
+        }
+    }
+    if secrets == 0 {
+        checkup.ok("settings.secrets", "no secret's file can be read by others");
+    }
+    Some(loaded.settings)
+}
+
+/// A warning of the settings says what and what to do in one sentence, with a semicolon between.
+fn halves(message: &str) -> (&str, &str) {
+    message
+        .rsplit_once("; ")
+        .unwrap_or((message, "correct the setting, or leave it if it is meant"))
+}

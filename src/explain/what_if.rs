@@ -1,0 +1,215 @@
+//! What would change the outcome: each change is made to a copy of the facts or the settings, and
+//! the rules themselves say what follows. Only changes that make a difference are told.
+
+use chrono::TimeDelta;
+use wildmatch::WildMatch;
+
+use super::model::{DecisionView, WhatIf};
+use super::words;
+use crate::clock::Timestamp;
+use crate::domain::{Evidence, PersonStatus};
+use crate::rules::{AccountFacts, decide_account};
+use crate::settings::{AddressPattern, GroupPattern, Policy};
+
+/// Rules and groups whose gain or loss is tried.
+const MOST_GROUPS: usize = 6;
+
+/// Changes that lead to another outcome than `today`.
+pub(super) fn list(
+    facts: &AccountFacts,
+    policy: &Policy,
+    today: &DecisionView,
+    now: Timestamp,
+) -> Vec<WhatIf> {
+    let mut trial = Trial {
+        facts,
+        policy,
+        today,
+        now,
+        found: Vec::new(),
+    };
+    if facts.identity.is_none() {
+        trial.found.push(WhatIf {
+            change: "correct the account's address in Opsera".to_owned(),
+            outcome: "it can be matched with a person".to_owned(),
+        });
+    } else if facts.managed {
+        trial.duplicates();
+        trial.status();
+        trial.required_groups();
+        trial.role_groups();
+        trial.time();
+        trial.doubts();
+        trial.protection();
+    } else if let Some((address, _)) = &facts.identity
+        && facts.active
+    {
+        trial.found.push(WhatIf {
+            change: format!(
+                "add {} to scope.domains",
+                policy.matching.scope_domain(address)
+            ),
+            outcome: "the account is managed".to_owned(),
+        });
+    }
+    trial.found
+}
+
+struct Trial<'t> {
+    facts: &'t AccountFacts,
+    policy: &'t Policy,
+    today: &'t DecisionView,
+    now: Timestamp,
+    found: Vec<WhatIf>,
+}
+
+impl Trial<'_> {
+    fn facts(&mut self, change: impl Into<String>, edit: impl FnOnce(&mut AccountFacts)) {
+        let mut facts = self.facts.clone();
+        edit(&mut facts);
+        let policy = self.policy;
+        self.settle(change.into(), &facts, policy, self.now);
+    }
+
+    fn settle(&mut self, change: String, facts: &AccountFacts, policy: &Policy, now: Timestamp) {
+        let then = words::decision(facts, policy, &decide_account(facts, policy, now));
+        let same = then.kind == self.today.kind && then.to == self.today.to;
+        if !same {
+            self.found.push(WhatIf {
+                change,
+                outcome: then.words,
+            });
+        }
+    }
+
+    fn duplicates(&mut self) {
+        let id = self.facts.id.clone();
+        self.facts(
+            "deactivate the other accounts with this address in Opsera",
+            |facts| facts.sharing.retain(|account| account.id == id),
+        );
+    }
+
+    fn status(&mut self) {
+        let names: Vec<&str> = self
+            .facts
+            .people
+            .iter()
+            .map(|person| person.name.as_str())
+            .collect();
+        let names = names.join(", ");
+        match words::evidence(self.facts, self.policy) {
+            Some(Evidence::Disabled) => self.facts(format!("enable {names} in OPA"), |facts| {
+                for person in &mut facts.people {
+                    if person.status == PersonStatus::Disabled {
+                        person.status = PersonStatus::Active;
+                    }
+                }
+            }),
+            // The shield's own remedy comes later.
+            Some(Evidence::Deleted | Evidence::Absent) if self.today.kind == "doubt" => {}
+            Some(Evidence::Deleted | Evidence::Absent) => self.found.push(WhatIf {
+                change: "add the person to the Team with this address, or give their OPA address \
+                         in [matching.aliases]"
+                    .to_owned(),
+                outcome: "the account stays, and its role follows their groups".to_owned(),
+            }),
+            Some(Evidence::NotInRequiredGroup) => {}
+            None => self.facts(format!("disable {names} in OPA"), |facts| {
+                for person in &mut facts.people {
+                    person.status = PersonStatus::Disabled;
+                }
+                facts.groups.clear();
+            }),
+        }
+    }
+
+    fn required_groups(&mut self) {
+        let required: Vec<_> = self.policy.required_groups.iter().cloned().collect();
+        if words::evidence(self.facts, self.policy) == Some(Evidence::NotInRequiredGroup) {
+            for group in required.into_iter().take(MOST_GROUPS) {
+                self.facts(format!("put the person into {group} in OPA"), |facts| {
+                    facts.groups.push(group);
+                });
+            }
+        } else if !required.is_empty() {
+            let names: Vec<&str> = required
+                .iter()
+                .map(crate::domain::GroupName::as_str)
+                .collect();
+            self.facts(
+                format!("take the person out of {} in OPA", names.join(", ")),
+                |facts| facts.groups.retain(|group| !required.contains(group)),
+            );
+        }
+    }
+
+    fn role_groups(&mut self) {
+        if !self.policy.roles.managed || words::evidence(self.facts, self.policy).is_some() {
+            return;
+        }
+        for group in self.facts.groups.iter().take(MOST_GROUPS) {
+            if self.policy.required_groups.contains(group) {
+                continue;
+            }
+            self.facts(format!("take the person out of {group} in OPA"), |facts| {
+                facts.groups.retain(|other| other != group);
+            });
+        }
+        for rule in self.policy.roles.rules.iter().take(MOST_GROUPS) {
+            if let GroupPattern::Exact(group) = &rule.group
+                && !self.facts.groups.contains(group)
+            {
+                self.facts(format!("put the person into {group} in OPA"), |facts| {
+                    facts.groups.push(group.clone());
+                });
+            }
+        }
+    }
+
+    fn time(&mut self) {
+        if self.today.kind != "waiting" {
+            return;
+        }
+        let grace = TimeDelta::from_std(self.policy.absent_grace).unwrap_or(TimeDelta::MAX);
+        let due = self
+            .facts
+            .absent_since
+            .unwrap_or(self.now)
+            .checked_add_signed(grace)
+            .unwrap_or(Timestamp::MAX_UTC);
+        let change = format!("nothing changes until {}", words::time(due));
+        self.settle(change, self.facts, self.policy, due);
+    }
+
+    fn doubts(&mut self) {
+        if self.today.kind == "doubt" && self.facts.sharing.len() < 2 {
+            self.facts(
+                "it turns out that nobody named above owns this account (their OPA records are \
+                 corrected)",
+                |facts| {
+                    facts.renamed.clear();
+                    facts.unidentified.clear();
+                    facts.look_alikes.clear();
+                },
+            );
+            self.found.push(WhatIf {
+                change: "the account is theirs: name the pair in [matching.aliases]".to_owned(),
+                outcome: "the account follows that person".to_owned(),
+            });
+        }
+    }
+
+    fn protection(&mut self) {
+        let Some((address, _)) = &self.facts.identity else {
+            return;
+        };
+        let mut policy = self.policy.clone();
+        policy.protection.patterns.push(AddressPattern {
+            text: address.as_str().to_owned(),
+            glob: WildMatch::new(address.as_str()),
+        });
+        let change = format!("add \"{address}\" to protect.emails");
+        self.settle(change, self.facts, &policy, self.now);
+    }
+}

@@ -1,0 +1,19 @@
+//! What the webhook is told (`[notify]`).
+//!
+//! After a run that applies, at most two messages: one on how it ended (held, failed, partial, or
+//! well again after one of these), and one that names the findings nobody was told of. The store
+//! remembers what was told, so that restarts and one-shots repeat nothing; a message that did not
+//! get through is not remembered, and the next run sends it.
+//!
+//! Nothing here can fail a run: it comes after it, its time is bounded, and its errors end in the
+//! log, without the webhook's URL, whose path is often a secret.
+
+mod herald;
+mod message;
+mod news;
+mod plain;
+mod webhook;
+
+pub use herald::Herald;
+pub use news::tell;
+pub use webhook::{Messenger, NotifyError};

@@ -1,0 +1,131 @@
+//! What the webhook has been told: it must be known after a restart, too.
+
+use std::collections::BTreeSet;
+
+use serde_json::json;
+use sqlx::Row as _;
+
+use super::{Store, StoreError};
+use crate::audit::format_time;
+use crate::clock::Timestamp;
+use crate::domain::Finding;
+
+/// A trouble that was told and is not over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trouble {
+    /// `failed`, `partial`, or `held:` and the plan.
+    pub subject: String,
+    /// When it was told last.
+    pub told_at: Timestamp,
+}
+
+/// What a message told.
+#[derive(Clone, Copy, Debug)]
+pub enum Told<'n> {
+    /// A trouble, by its subject.
+    Trouble(&'n str),
+    /// That everything is well again: no trouble is left.
+    Recovery,
+    /// New findings.
+    Findings(&'n [Finding]),
+}
+
+impl Store {
+    /// The troubles that were told and are not over.
+    pub async fn list_troubles(&self) -> Result<Vec<Trouble>, StoreError> {
+        sqlx::query("SELECT subject, told_at FROM told_troubles ORDER BY subject")
+            .fetch_all(self.reader())
+            .await?
+            .iter()
+            .map(|row| {
+                let told: String = row.get(1);
+                Ok(Trouble {
+                    subject: row.get(0),
+                    told_at: super::time("told_troubles", "told_at", &told)?,
+                })
+            })
+            .collect()
+    }
+
+    /// Those of `findings` that nobody was told of, each once.
+    pub async fn list_untold(&self, findings: &[Finding]) -> Result<Vec<Finding>, StoreError> {
+        let rows = sqlx::query(
+            "SELECT json_extract(f.value, '$.kind'), json_extract(f.value, '$.email')
+             FROM json_each(?1) f
+             WHERE NOT EXISTS (SELECT 1 FROM told_findings t
+                               WHERE t.kind = json_extract(f.value, '$.kind')
+                                 AND t.email = json_extract(f.value, '$.email'))",
+        )
+        .bind(json!(findings).to_string())
+        .fetch_all(self.reader())
+        .await?;
+        let mut untold: BTreeSet<(String, String)> =
+            rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        Ok(findings
+            .iter()
+            .filter(|finding| {
+                untold.remove(&(finding.kind.as_str().to_owned(), finding.email.clone()))
+            })
+            .cloned()
+            .collect())
+    }
+
+    /// Writes down what a message told.
+    pub async fn note_told(&self, told: Told<'_>, now: Timestamp) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        match told {
+            Told::Trouble(subject) => {
+                sqlx::query(
+                    "INSERT INTO told_troubles (subject, told_at) VALUES (?1, ?2)
+                     ON CONFLICT (subject) DO UPDATE SET told_at = excluded.told_at",
+                )
+                .bind(subject)
+                .bind(format_time(now))
+                .execute(&mut *tx)
+                .await?;
+            }
+            Told::Recovery => {
+                sqlx::query("DELETE FROM told_troubles")
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            Told::Findings(findings) => {
+                sqlx::query(
+                    "INSERT INTO told_findings (kind, email, seen_at)
+                     SELECT json_extract(f.value, '$.kind'), json_extract(f.value, '$.email'), ?2
+                     FROM json_each(?1) f WHERE true
+                     ON CONFLICT (kind, email) DO UPDATE SET seen_at = excluded.seen_at",
+                )
+                .bind(json!(findings).to_string())
+                .bind(format_time(now))
+                .execute(&mut *tx)
+                .await?;
+            }
+        }
+        self.commit(tx).await
+    }
+
+    /// Notes which findings are still there, and forgets those not seen since `oldest`.
+    pub async fn keep_told_findings(
+        &self,
+        present: &[Finding],
+        oldest: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "UPDATE told_findings SET seen_at = ?2
+             WHERE (kind, email) IN (SELECT json_extract(value, '$.kind'), json_extract(value, '$.email')
+                                     FROM json_each(?1))",
+        )
+        .bind(json!(present).to_string())
+        .bind(format_time(now))
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query("DELETE FROM told_findings WHERE seen_at < ?1")
+            .bind(format_time(oldest))
+            .execute(&mut *tx)
+            .await?;
+        self.commit(tx).await
+    }
+}

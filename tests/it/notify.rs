@@ -1,0 +1,435 @@
+//! The webhook: what it is told, how often, and that it never gets in the way.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use rolecall::audit::Actor;
+use rolecall::clock::ManualClock;
+use rolecall::ids::RunId;
+use rolecall::notify;
+use rolecall::progress::Progress;
+use rolecall::report::{Mode, Outcome, Report};
+use rolecall::run::{Context, Kinds, RunRequest, RunResult};
+use rolecall::sandbox::SandboxOptions;
+use rolecall::sandbox::{AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox};
+use rolecall::settings::{ConfigSources, Settings};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+
+use crate::daemon_world::{DaemonWorld, EVERY_SECOND};
+
+/// A chat that takes messages, or answers something else.
+#[derive(Clone)]
+struct Chat {
+    port: u16,
+    inner: Arc<Mutex<Inner>>,
+}
+
+struct Inner {
+    received: Vec<String>,
+    answer: u16,
+}
+
+impl Chat {
+    async fn open() -> Self {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let chat = Self {
+            port: listener.local_addr().unwrap().port(),
+            inner: Arc::new(Mutex::new(Inner {
+                received: Vec::new(),
+                answer: 200,
+            })),
+        };
+        let router = Router::new().fallback(take).with_state(chat.clone());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        chat
+    }
+
+    fn answer(&self, status: u16) {
+        self.inner.lock().unwrap().answer = status;
+    }
+
+    /// What has come since the last look.
+    fn received(&self) -> Vec<Value> {
+        let bodies = std::mem::take(&mut self.inner.lock().unwrap().received);
+        bodies
+            .iter()
+            .map(|body| serde_json::from_str(body).unwrap())
+            .collect()
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.received()
+            .iter()
+            .map(|body| body["text"].as_str().unwrap().to_owned())
+            .collect()
+    }
+
+    fn settings(&self, more: &str) -> String {
+        let url = format!("http://127.0.0.1:{}/services/canary-path", self.port);
+        format!("\n[notify]\nwebhook_url = \"{url}\"\n{more}")
+    }
+}
+
+async fn take(State(chat): State<Chat>, body: String) -> (StatusCode, [(&'static str, String); 1]) {
+    let mut inner = chat.inner.lock().unwrap();
+    inner.received.push(body);
+    let elsewhere = format!("http://127.0.0.1:{}/elsewhere", chat.port);
+    (
+        StatusCode::from_u16(inner.answer).unwrap(),
+        [("location", elsewhere)],
+    )
+}
+
+/// Both directories, a store and a chat, on one clock.
+struct World {
+    sandbox: Sandbox,
+    clock: Arc<ManualClock>,
+    chat: Chat,
+    directory: tempfile::TempDir,
+}
+
+impl World {
+    async fn start() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let clock = ManualClock::at("2026-03-01T12:00:00Z".parse().unwrap());
+        let sandbox = Sandbox::start(SandboxOptions::empty(clock.clone()))
+            .await
+            .unwrap();
+        for name in ["ada", "bob", "cy", "dan"] {
+            let email = format!("{name}@example.com");
+            sandbox
+                .opa()
+                .add_person(PersonSeed::active(name, &email))
+                .unwrap();
+            sandbox.opsera().add(AccountSeed::active(&email)).unwrap();
+        }
+        Self {
+            sandbox,
+            clock,
+            chat: Chat::open().await,
+            directory: tempfile::tempdir().unwrap(),
+        }
+    }
+
+    fn context(&self, more: &str) -> Context {
+        let file = self.directory.path().join("rolecall.toml");
+        let store = self.directory.path().join("rolecall.db");
+        let text = format!(
+            "{}\n[store]\npath = {:?}\n[retry]\nmax_attempts = 1\n{}",
+            self.sandbox.settings_toml(),
+            store.display().to_string(),
+            self.chat.settings(more),
+        );
+        std::fs::write(&file, text).unwrap();
+        let loaded = Settings::load(&ConfigSources {
+            files: vec![file],
+            ..ConfigSources::default()
+        })
+        .unwrap();
+        Context {
+            settings: loaded.settings,
+            clock: self.clock.clone(),
+            actor: Actor::of_this_process(),
+        }
+    }
+
+    async fn run(&self, mode: Mode, lines: &str) -> Report {
+        let context = self.context(lines);
+        let request = RunRequest {
+            id: RunId::random(),
+            mode,
+            kinds: Kinds::all(),
+            stop: CancellationToken::new(),
+            progress: Progress::silent(),
+        };
+        let RunResult::Finished(finished) = rolecall::run::run(&context, &request).await else {
+            panic!("another run");
+        };
+        notify::tell(&context, &finished.report).await;
+        finished.report
+    }
+
+    /// A run that applies, a quarter of an hour after the one before.
+    async fn sync(&self) -> Report {
+        self.clock.advance(Duration::from_mins(15));
+        self.run(Mode::Apply, "").await
+    }
+
+    fn break_opa(&self) {
+        let broken = Misbehaviour::Answer(Answer::status(500));
+        self.sandbox
+            .inject(Fault::opa(broken).on("GET", "/users").always());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_failure_is_told_once_then_after_a_day_then_its_end() {
+    let world = World::start().await;
+    assert_eq!(world.sync().await.outcome, Outcome::InSync);
+    assert_eq!(world.chat.texts(), [""; 0], "nothing is wrong");
+    world.break_opa();
+    assert_eq!(world.sync().await.outcome, Outcome::Failed);
+    let told = world.chat.texts();
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].contains("failed: ") && told[0].contains("OPA"),
+        "{told:?}"
+    );
+    world.sync().await;
+    assert_eq!(world.chat.texts(), [""; 0], "the same again is no news");
+    world.clock.advance(Duration::from_hours(24));
+    world.sync().await;
+    assert_eq!(world.chat.texts().len(), 1);
+    world.sandbox.clear_faults();
+    world.sync().await;
+    let told = world.chat.texts();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("recovered: "), "{told:?}");
+    world.sync().await;
+    assert_eq!(world.chat.texts(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_plan_is_told_with_what_to_do_and_another_plan_again() {
+    let world = World::start().await;
+    world.sync().await;
+    for name in ["ada", "bob"] {
+        world.sandbox.opa().disable(name).unwrap();
+    }
+    let report = world.sync().await;
+    assert_eq!(report.outcome, Outcome::Held);
+    let told = world.chat.texts();
+    let plan = report.plan_id.unwrap();
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].contains(&format!("rolecall plan show {plan}")),
+        "{told:?}"
+    );
+    assert!(
+        told[0].contains("max deactivations percent is 2, the limit is 1"),
+        "{told:?}"
+    );
+    world.sync().await;
+    assert_eq!(world.chat.texts(), [""; 0]);
+    world.sandbox.opa().disable("cy").unwrap();
+    world.sync().await;
+    assert_eq!(world.chat.texts().len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partial_run_is_told_with_its_counts() {
+    let world = World::start().await;
+    world.sync().await;
+    world.sandbox.opa().disable("ada").unwrap();
+    let broken = Misbehaviour::Answer(Answer::status(500));
+    let writes = |received: &rolecall::sandbox::Received| received.is_write();
+    world
+        .sandbox
+        .inject(Fault::opsera(broken).when(writes).always());
+    let loose = "[guards]\nmax_opa_drop_percent = 100\n";
+    assert_eq!(
+        world.run(Mode::Apply, loose).await.outcome,
+        Outcome::Partial
+    );
+    let told = world.chat.texts();
+    assert!(
+        told[0].contains("partial: 1 of 1 actions were not done"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn findings_are_told_at_first_sight_in_one_message_that_cannot_do_harm() {
+    let world = World::start().await;
+    let hostile = "<!channel>`*x*`@here \u{202e}\r\n[l](http://evil.example)";
+    world
+        .sandbox
+        .opsera()
+        .add(AccountSeed::active(hostile))
+        .unwrap();
+    for number in 0..14 {
+        let email = format!("no address {number}");
+        world
+            .sandbox
+            .opsera()
+            .add(AccountSeed::active(&email))
+            .unwrap();
+    }
+    world.sync().await;
+    let bodies = world.chat.received();
+    assert_eq!(bodies.len(), 1, "grouped: {bodies:?}");
+    let raw = bodies[0].to_string();
+    for markup in ["<", ">", "`", "@here", "*", "http://", "](", "\\r", "\\u"] {
+        assert!(!raw.contains(markup), "{markup:?} in {raw}");
+    }
+    let text = bodies[0]["text"].as_str().unwrap();
+    assert!(
+        text.contains("15 new findings") && text.contains("and 5 more"),
+        "{text}"
+    );
+    assert!(text.contains("&lt;!channel&gt;"), "{text}");
+    world.sync().await;
+    assert_eq!(world.chat.texts(), [""; 0], "remembered in the store");
+    world
+        .sandbox
+        .opsera()
+        .add(AccountSeed::active("one more"))
+        .unwrap();
+    world.sync().await;
+    let told = world.chat.texts();
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].contains("1 new finding,") && told[0].contains("one more"),
+        "{told:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_json_body_has_the_same_facts_as_fields() {
+    let world = World::start().await;
+    world
+        .sandbox
+        .opsera()
+        .add(AccountSeed::active("<b>&nobody"))
+        .unwrap();
+    world.run(Mode::Apply, "format = \"json\"\n").await;
+    let raw = world.chat.inner.lock().unwrap().received.clone();
+    assert!(!raw[0].contains(['<', '>', '&']), "{raw:?}");
+    let body = world.chat.received().remove(0);
+    assert_eq!(body["schema"], "rolecall.notification/1");
+    assert_eq!(body["event"], "findings");
+    assert_eq!(body["outcome"], "in_sync");
+    assert_eq!(body["team"], "example");
+    assert_eq!(body["findings"][0]["kind"], "invalid_email");
+    assert_eq!(body["findings"][0]["email"], "<b>&nobody");
+    assert_eq!(body["findings_left_out"], 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_did_not_get_through_is_told_by_the_next_run() {
+    let world = World::start().await;
+    world
+        .sandbox
+        .opsera()
+        .add(AccountSeed::active("nobody"))
+        .unwrap();
+    for status in [500, 404, 302, 307] {
+        world.chat.answer(status);
+        assert_eq!(
+            world.sync().await.outcome,
+            Outcome::InSync,
+            "no run is affected"
+        );
+        assert_eq!(
+            world.chat.received().len(),
+            1,
+            "no repetition, no redirect: {status}"
+        );
+    }
+    world.chat.answer(204);
+    world.sync().await;
+    assert_eq!(world.chat.received().len(), 1);
+    world.sync().await;
+    assert_eq!(world.chat.received().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_tells_nobody() {
+    let world = World::start().await;
+    world
+        .sandbox
+        .opsera()
+        .add(AccountSeed::active("nobody"))
+        .unwrap();
+    world.run(Mode::DryRun, "").await;
+    world.break_opa();
+    world.run(Mode::DryRun, "").await;
+    assert_eq!(world.chat.received().len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_cannot_be_used_is_told_all_the_same() {
+    let world = World::start().await;
+    let store = world.directory.path().join("rolecall.db");
+    std::fs::write(
+        &store,
+        "not a database at all, but long enough to be looked at",
+    )
+    .unwrap();
+    assert_eq!(world.sync().await.outcome, Outcome::Failed);
+    let told = world.chat.texts();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("rolecall.db"), "{told:?}");
+}
+
+fn contains_canary(file: &Path) -> bool {
+    std::fs::read(file).is_ok_and(|bytes| bytes.windows(11).any(|window| window == b"canary-path"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_daemon_tells_and_a_webhook_that_hangs_holds_nothing_up() {
+    let world = DaemonWorld::start("").await;
+    world
+        .sandbox
+        .opsera()
+        .add(AccountSeed::active("nobody at all"))
+        .unwrap();
+    let chat = Chat::open().await;
+    world.configure(&format!("{EVERY_SECOND}{}", chat.settings("")));
+    let mut daemon = world.daemon(&[]);
+    daemon
+        .until("the message", async |_| {
+            let told = chat.texts();
+            (!told.is_empty()).then(|| assert!(told[0].contains("nobody at all")))
+        })
+        .await;
+    daemon.stop().await;
+
+    // A server that takes the connection and never says a word.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/canary-path", silent.local_addr().unwrap());
+    world.configure(&format!(
+        "{EVERY_SECOND}\n[notify]\nwebhook_url = \"{url}\"\ntimeout = \"2s\"\n"
+    ));
+    world
+        .sandbox
+        .opsera()
+        .add(AccountSeed::active("somebody else"))
+        .unwrap();
+    let mut daemon = world.daemon(&[]);
+    daemon
+        .metric("rolecall_runs_total{outcome=\"in_sync\"}", |runs| runs >= 4)
+        .await;
+    daemon.logs("nobody was told").await;
+    daemon.readiness(200, "").await;
+    daemon.stop().await;
+    for file in ["daemon.log", "rolecall.db", "rolecall.db-wal"] {
+        assert!(
+            !contains_canary(&world.path(file)),
+            "the URL is a secret: {file}"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_one_shot_tells_too() {
+    let world = DaemonWorld::start("").await;
+    let chat = Chat::open().await;
+    world.configure(&chat.settings(""));
+    world.sandbox.opsera().rotate_token("another");
+    let status = tokio::task::spawn_blocking({
+        let mut command = world.command(&["sync"]);
+        move || command.output().unwrap().status.code()
+    })
+    .await
+    .unwrap();
+    assert_eq!(status, Some(1));
+    let told = chat.texts();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("failed: "), "{told:?}");
+}
