@@ -83,6 +83,8 @@ mod shields;
 #[cfg(test)]
 mod shipped_files;
 #[cfg(test)]
+mod soak;
+#[cfg(test)]
 mod status;
 #[cfg(test)]
 mod store_opening;

@@ -281,3 +281,20 @@ async fn a_refusal_is_still_respected_when_the_clock_is_set_back() {
     assert!(world.writes().is_empty());
     world.check_invariants().await;
 }
+
+#[tokio::test]
+async fn a_short_retention_does_not_make_the_weekly_budget_forget() {
+    let world = World::empty().await;
+    world.member("amy", &[]);
+    world.settings("[store]\nretain = \"1d\"\n[guards]\nmax_deactivations_7d = 2\n");
+    for name in ["lea", "lou"] {
+        world.leaver(name);
+    }
+    assert_outcome(&world.sync().await, Outcome::Applied);
+    world.clock.advance(Duration::from_hours(72));
+    assert_outcome(&world.sync().await, Outcome::InSync);
+    world.leaver("leo");
+    assert_outcome(&world.sync().await, Outcome::Held);
+    world.clock.advance(Duration::from_hours(24 * 5));
+    assert_outcome(&world.sync().await, Outcome::Applied);
+}
