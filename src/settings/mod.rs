@@ -129,7 +129,7 @@ pub struct OpaSettings {
     pub burst: u32,
     /// Time limit of one request, its body included.
     pub timeout: Duration,
-    /// Time limit of all listings of one pull together.
+    /// Time limit of one listing, all its pages and pauses included.
     pub pull_timeout: Duration,
 }
 
