@@ -115,3 +115,57 @@ impl Closing {
         self
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_has_its_name_its_event_and_its_say_about_what_is_done() {
+        let ends = [
+            (
+                ActionState::Succeeded,
+                "succeeded",
+                true,
+                Event::ActionSucceeded,
+                false,
+            ),
+            (
+                ActionState::Already,
+                "already",
+                true,
+                Event::ActionSucceeded,
+                false,
+            ),
+            (
+                ActionState::Failed,
+                "failed",
+                false,
+                Event::ActionFailed,
+                true,
+            ),
+            (
+                ActionState::Rejected,
+                "rejected",
+                false,
+                Event::ActionFailed,
+                true,
+            ),
+            (
+                ActionState::Skipped,
+                "skipped",
+                false,
+                Event::ActionSkipped,
+                false,
+            ),
+        ];
+        for (state, name, is_done, event, still_due) in ends {
+            assert_eq!(state.as_str(), name);
+            assert_eq!(state.status().as_str(), name);
+            assert_eq!(state.is_done(), is_done);
+            assert_eq!(state.event(), event);
+            let closing = Closing::new(state, Effect::Unknown, "words");
+            assert_eq!(closing.still_due, still_due);
+        }
+    }
+}

@@ -366,3 +366,16 @@ fn a_joiner_gets_the_role_of_the_first_matching_rule_or_users_and_both_names() {
     facts.people = vec![person("2", "ACTIVE")];
     assert_eq!(create(&facts, &policy), None);
 }
+
+#[test]
+fn a_role_is_adopted_for_everybody_but_the_protected() {
+    let mut policy = policy();
+    policy.roles.managed = true;
+    policy.roles.default = Some(SiteRole::Users);
+    policy.roles.unknown = UnknownRole::Adopt;
+    let facts = account(vec![person("1", "ACTIVE")]);
+    let decide = |policy: &Policy| decide_account(&facts, policy, noon()).decision;
+    assert_eq!(decide(&policy), Decision::Adopt(SiteRole::Users));
+    policy.protection.token_owner = Address::parse("jane@example.com").ok();
+    assert_eq!(decide(&policy), Decision::Unchanged);
+}
