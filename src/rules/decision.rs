@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::facts::{AccountFacts, JoinerFacts, PersonFacts};
 use super::roles::{RoleDecision, decide_role, desired_role};
-use super::shields::shield;
+use super::shields::shields;
 use crate::clock::Timestamp;
 use crate::domain::{
     Address, Evidence, Finding, FindingKind, GroupName, Key, PersonStatus, SiteRole,
@@ -87,10 +87,11 @@ pub fn decide_account(facts: &AccountFacts, policy: &Policy, now: Timestamp) -> 
         Entitlement::Entitled => decide_entitled(facts, policy, address, key),
         Entitlement::Doubtful => Decision::Unchanged,
         Entitlement::Not(evidence) => {
+            let doubts = shields(facts, &email);
             if !policy.deactivate_on.contains(&evidence) {
                 Decision::Unmanaged
-            } else if let Some(finding) = shield(facts, &email) {
-                findings.push(finding);
+            } else if !doubts.is_empty() {
+                findings.extend(doubts);
                 Decision::Doubt
             } else if is_protected(&policy.protection, address, key, policy) {
                 Decision::Protected
@@ -316,7 +317,7 @@ pub fn protected_by<'p>(
         protection
             .token_owner
             .as_ref()
-            .is_some_and(|owner| owner == address || policy.matching.opsera_key(owner) == *key)
+            .is_some_and(|owner| policy.matching.opsera_key(owner) == *key)
     };
     match pattern {
         Some(pattern) => Some(ProtectedBy::Pattern(pattern)),

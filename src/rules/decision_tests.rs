@@ -229,6 +229,25 @@ fn each_shield_keeps_the_account_and_names_whom_it_protects() {
 }
 
 #[test]
+fn every_doubt_about_an_account_is_told_each_with_its_own_cure() {
+    let mut facts = account(vec![]);
+    facts.renamed = vec![carrier()];
+    facts.unidentified = vec![carrier()];
+    facts.look_alikes = vec![carrier()];
+    let decided = decide_account(&facts, &policy(), noon());
+    assert_eq!(decided.decision, Decision::Doubt);
+    assert_eq!(
+        kinds(&decided),
+        [FindingKind::Renamed, FindingKind::PossibleMatch]
+    );
+    let detail = &decided.findings[1].detail;
+    assert!(
+        detail.contains("same name") && detail.contains("look the same"),
+        "{detail}"
+    );
+}
+
+#[test]
 fn i8_the_role_of_an_account_whose_former_owner_is_still_here_is_left_alone() {
     let mut policy = policy();
     policy.roles.managed = true;

@@ -23,42 +23,51 @@ pub fn fold_full_name(first: Option<&str>, last: Option<&str>) -> Option<String>
     Some(format!("{}\u{1f}{}", fold(first)?, fold(last)?))
 }
 
-/// The finding that keeps the account, if a shield does (§4 step 4).
-pub fn shield(facts: &AccountFacts, email: &str) -> Option<Finding> {
-    if !facts.renamed.is_empty() {
-        return Some(Finding {
-            kind: FindingKind::Renamed,
-            email: email.to_owned(),
-            detail: format!(
-                "the person this address last belonged to is ACTIVE in OPA under another one: {} — \
-                 account {} is left alone; if it is theirs, add \"{email}\" = \"their OPA address\" \
-                 to [matching.aliases]",
-                list(&facts.renamed),
-                facts.id,
-            ),
-        });
-    }
-    let (carriers, why) = if facts.unidentified.is_empty() {
-        (
-            &facts.look_alikes,
-            "is ACTIVE in OPA, has no Opsera account, and the two addresses look the same",
-        )
-    } else {
+/// The findings that keep the account, if a shield does (§4 step 4): each doubt is told, because
+/// each has a cure of its own.
+pub fn shields(facts: &AccountFacts, email: &str) -> Vec<Finding> {
+    renamed(facts, email)
+        .into_iter()
+        .chain(possible_match(facts, email))
+        .collect()
+}
+
+fn renamed(facts: &AccountFacts, email: &str) -> Option<Finding> {
+    (!facts.renamed.is_empty()).then(|| Finding {
+        kind: FindingKind::Renamed,
+        email: email.to_owned(),
+        detail: format!(
+            "the person this address last belonged to is ACTIVE in OPA under another one: {} — \
+             account {} is left alone; if it is theirs, add \"{email}\" = \"their OPA address\" to \
+             [matching.aliases]",
+            list(&facts.renamed),
+            facts.id,
+        ),
+    })
+}
+
+fn possible_match(facts: &AccountFacts, email: &str) -> Option<Finding> {
+    let reasons: Vec<String> = [
         (
             &facts.unidentified,
             "is ACTIVE in OPA without a usable address and has the same name",
-        )
-    };
-    if carriers.is_empty() {
-        return None;
-    }
-    Some(Finding {
+        ),
+        (
+            &facts.look_alikes,
+            "is ACTIVE in OPA, has no Opsera account, and the two addresses look the same",
+        ),
+    ]
+    .into_iter()
+    .filter(|(carriers, _)| !carriers.is_empty())
+    .map(|(carriers, why)| format!("{}, who {why}", list(carriers)))
+    .collect();
+    (!reasons.is_empty()).then(|| Finding {
         kind: FindingKind::PossibleMatch,
         email: email.to_owned(),
         detail: format!(
-            "may belong to {}, who {why} — account {} is left alone; correct the address in OPA \
-             or Opsera, or name the pair in [matching.aliases]",
-            list(carriers),
+            "may belong to {} — account {} is left alone; correct the address in OPA or Opsera, or \
+             name the pair in [matching.aliases]",
+            reasons.join(", or to "),
             facts.id,
         ),
     })

@@ -405,8 +405,7 @@ fn decide(
     }
     // 4
     if renamed {
-        plan.findings.push(("renamed", email));
-        return;
+        plan.findings.push(("renamed", email.clone()));
     }
     let nameless = |p: &&Listed| p.human.status == "ACTIVE" && p.key.is_none();
     let unidentified = pulled.people.iter().filter(nameless);
@@ -417,12 +416,14 @@ fn decide(
                 .is_some_and(|k| k != key && skeleton(k) == skeleton(key))
             && !pulled.accounts.iter().any(|a| a.key == p.key)
     });
-    if unidentified
+    let possible = unidentified
         .into_iter()
         .any(|p| may_be(rules, &p.human, shown))
-        || look_alikes.next().is_some()
-    {
-        plan.findings.push(("possible_match", email));
+        || look_alikes.next().is_some();
+    if possible {
+        plan.findings.push(("possible_match", email.clone()));
+    }
+    if renamed || possible {
         return;
     }
     // 5
