@@ -138,7 +138,15 @@ fn i4_without_an_active_record_disabled_is_stronger_evidence_than_deleted() {
         let people = statuses.iter().map(|status| person("1", status)).collect();
         decide_account(&account(people), &policy(), noon())
     };
-    assert_eq!(reason(&decide(&["DELETED", "DISABLED"])), Some("disabled"));
+    let disabled = decide(&["DELETED", "DISABLED"]);
+    assert_eq!(reason(&disabled), Some("disabled"));
+    let Decision::Act(action) = &disabled.decision else {
+        panic!("{disabled:?}");
+    };
+    // A reviewer sees every record behind the decision.
+    let records = &action.evidence["opa_records"];
+    assert_eq!(records[0]["status"], "DELETED");
+    assert_eq!(records[1]["name"], "name-1");
     assert_eq!(reason(&decide(&["DELETED", "DELETED"])), Some("deleted"));
     assert_eq!(reason(&decide(&[])), Some("absent"));
 }

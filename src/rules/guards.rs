@@ -368,6 +368,9 @@ mod tests {
         );
         // Somebody else becomes one in the same plan, and before: A9.
         assert!(held(&limits, &sums(1, 1), vec![leaver(1), grant(2)]).is_empty());
+        // Another role is no replacement, and an account that is only being created is none yet.
+        let other = vec![leaver(1), mover(2), joiner(3)];
+        assert_eq!(held(&limits, &sums(1, 1), other), ["min_administrators"]);
         // Nobody is known to be one: nothing can fall.
         assert!(held(&limits, &sums(0, 0), vec![leaver(1)]).is_empty());
     }
