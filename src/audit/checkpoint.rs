@@ -107,6 +107,24 @@ fn ends_torn(file: &mut File) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
+/// Makes sure, before anything is done, that the line at the end of the run will find its file.
+///
+/// # Errors
+/// The file cannot be made or written.
+pub fn must_take_checkpoints(file: &Path) -> Result<(), AuditError> {
+    OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(file)
+        .map(drop)
+        .map_err(|source| AuditError::CheckpointIo {
+            doing: "append to",
+            file: file.to_owned(),
+            source,
+        })
+}
+
 /// Reads every checkpoint of `file`, in the order of the entries they name. A file that does not
 /// exist holds none.
 ///

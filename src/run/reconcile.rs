@@ -7,7 +7,7 @@ use super::outcome::{Ended, build_report, outcome_of};
 use super::planning::{Planned, plan_from_store};
 use super::pull::{Sides, pull};
 use super::{Context, Finished, RunRequest, RunResult, failed_before_start, memberships};
-use crate::audit::{AuditKey, Checkpoint, Event, NewEntry, Scribe};
+use crate::audit::{AuditKey, Checkpoint, Event, NewEntry, Scribe, must_take_checkpoints};
 use crate::clock::Timestamp;
 use crate::directory::{Api, Backoff, Opa, OpseraReader, Transport};
 use crate::plan::ActionKind;
@@ -114,6 +114,9 @@ async fn open(context: &Context) -> Result<(Store, Scribe), RunError> {
     store
         .check_anchor(&scribe, settings.audit.checkpoint_file.as_deref())
         .await?;
+    if let Some(file) = &settings.audit.checkpoint_file {
+        must_take_checkpoints(file)?;
+    }
     Ok((store, scribe))
 }
 
