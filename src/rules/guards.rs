@@ -349,6 +349,7 @@ mod tests {
         );
         assert!(held(&limits, &sums(9, Some(11)), vec![]).is_empty());
         assert_eq!(held(&limits, &sums(0, None), vec![]), ["min_opa_users"]);
+        assert!(held(&limits, &sums(1, None), vec![]).is_empty());
         assert!(held(&limits, &sums(5, None), vec![]).is_empty());
         assert!(held(&limits, &sums(500, Some(100)), vec![]).is_empty());
     }
