@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use rolecall::sandbox::{Answer, Api, Fault, Misbehaviour};
+use rolecall::store::RunLock;
 
 use crate::child::{Ended, Victim, check_outcomes};
 use crate::fault_world::{World, check_requests};
@@ -192,32 +193,53 @@ async fn a_second_signal_ends_it_at_once_and_the_next_run_recovers() {
     }
 }
 
+/// Starts `count` runs at once and waits for all of them.
+async fn end_together(world: &World, count: usize) -> Vec<Ended> {
+    let victims: Vec<Victim> = (0..count).map(|_| world.start_sync()).collect();
+    let mut ends = Vec::new();
+    for victim in &victims {
+        ends.push(victim.end().await);
+    }
+    ends
+}
+
+fn says_that_another_runs(ended: &Ended) {
+    ended.assert_code(5);
+    assert!(ended.stderr.contains("another run is in progress"));
+    assert_eq!(ended.stdout, "", "there was no run, so there is no report");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_ten_runs_started_together_one_runs_and_nine_say_so() {
     let world = World::staffed().await;
-    let release: Arc<OnceLock<()>> = Arc::default();
-    world.sandbox.journal().on_receive({
-        let release = Arc::clone(&release);
-        move |request| {
-            if request.api == Api::Opsera && request.path == "/users" {
-                release.wait();
-            }
-        }
-    });
-    let (sender, mut ends) = tokio::sync::mpsc::channel(10);
-    for _ in 0..10 {
-        let (victim, sender) = (world.start_sync(), sender.clone());
-        tokio::spawn(async move { sender.send(victim.end().await).await });
-    }
-    for _ in 0..9 {
-        let ended = ends.recv().await.unwrap();
-        ended.assert_code(5);
-        assert!(ended.stderr.contains("another run is in progress"));
+    // While somebody has the store, nobody else gets in.
+    let lock = RunLock::acquire(&world.store_path(), &*world.clock).unwrap();
+    for ended in end_together(&world, 9).await {
+        says_that_another_runs(&ended);
         assert!(ended.stderr.contains("(pid "), "{}", ended.stderr);
-        assert_eq!(ended.stdout, "", "there was no run, so there is no report");
     }
-    release.set(()).unwrap();
-    ends.recv().await.unwrap().assert_code(0);
+    assert_eq!(world.sandbox.journal().count(), 0);
+    drop(lock);
+    // Of ten that start together, those that get in do so one after the other.
+    for ended in end_together(&world, 10).await {
+        if ended.stderr.contains("another run is in progress") {
+            says_that_another_runs(&ended);
+        } else {
+            ended.assert_code(0);
+        }
+    }
+    let marks: Vec<String> = world
+        .audit()
+        .await
+        .into_iter()
+        .map(|entry| entry.event)
+        .filter(|event| event == "run_started" || event == "run_finished")
+        .collect();
+    assert!(!marks.is_empty());
+    for (position, mark) in marks.iter().enumerate() {
+        let expected = ["run_started", "run_finished"][position % 2];
+        assert_eq!(mark, expected, "two runs overlapped: {marks:?}");
+    }
     assert!(world.is_settled());
     world.recover().await;
 }
