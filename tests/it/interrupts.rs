@@ -210,7 +210,7 @@ fn says_that_another_runs(ended: &Ended) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_ten_runs_started_together_one_runs_and_nine_say_so() {
+async fn while_one_has_the_store_nobody_else_runs_and_ten_together_run_one_at_a_time() {
     let world = World::staffed().await;
     // While somebody has the store, nobody else gets in.
     let lock = RunLock::acquire(&world.store_path(), &*world.clock).unwrap();
