@@ -8,7 +8,7 @@ use std::time::Duration;
 use rolecall::audit::{Actor, Scribe};
 use rolecall::domain::time::{Clock as _, ManualClock};
 use rolecall::domain::{Decider, Mode, Outcome, Plan, PlanState, RunId};
-use rolecall::output::{Progress, Visibility};
+use rolecall::domain::Progress;
 use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult, run};
 use rolecall::sandbox::{
     AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox, SandboxOptions,
@@ -77,7 +77,7 @@ impl World {
             mode,
             kinds: Kinds::all(),
             stop: tokio_util::sync::CancellationToken::new(),
-            progress: ProgressLine::on_stderr(Visibility::Silent),
+            progress: Progress::silent(),
         };
         match run(&self.context, &request).await {
             RunResult::Finished(finished) => (finished.report.outcome, finished.report.run_id),
