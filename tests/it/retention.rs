@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall::audit::{Actor, Scribe};
+use rolecall::domain::Progress;
 use rolecall::domain::time::{Clock as _, ManualClock};
 use rolecall::domain::{Decider, Mode, Outcome, Plan, PlanState, RunId};
-use rolecall::domain::Progress;
 use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult, run};
 use rolecall::sandbox::{
     AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox, SandboxOptions,
