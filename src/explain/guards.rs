@@ -1,7 +1,5 @@
 //! The guards as the next run would meet them, if the directories stayed as in the snapshot.
 
-use futures::TryStreamExt as _;
-
 use super::model::GuardsView;
 use super::words;
 use crate::domain::{PlannedAction, time::Timestamp};
@@ -68,12 +66,18 @@ async fn count_creations(store: &Store, pull: Pull, policy: &Policy) -> Result<u
         return Ok(0);
     }
     let mut count = 0;
-    let mut joiners = std::pin::pin!(store.stream_joiners(pull));
-    while let Some(facts) = joiners.try_next().await? {
-        count += u64::from(matches!(
-            decide_joiner(&facts, policy).decision,
-            Decision::Act(_)
-        ));
+    let mut after = None;
+    loop {
+        let page = store.list_joiners(pull, after.as_ref()).await?;
+        let Some(last) = page.last() else {
+            return Ok(count);
+        };
+        after = Some(last.key.clone());
+        for facts in &page {
+            count += u64::from(matches!(
+                decide_joiner(facts, policy).decision,
+                Decision::Act(_)
+            ));
+        }
     }
-    Ok(count)
 }

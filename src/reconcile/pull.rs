@@ -97,7 +97,7 @@ async fn pull_accounts(
         snapshot.add_accounts(&batch).await?;
         progress.count(u64::try_from(batch.len()).unwrap_or(0));
     }
-    Ok(())
+    Ok(snapshot.end_accounts().await?)
 }
 
 pub(super) fn opa_error(source: crate::clients::CallError) -> RunError {

@@ -358,7 +358,7 @@ impl Run<'_> {
         if result.is_ok() {
             let joiners = policy.provision && self.request.kinds.contains(ActionKind::Create);
             result =
-                memberships::pull_memberships(self.store, snapshot, policy, joiners, opa, progress)
+                memberships::pull_memberships(snapshot, policy, joiners, opa, progress)
                     .await;
         }
         progressed.opa = snapshot.count_people().await?;

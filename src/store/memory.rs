@@ -1,10 +1,12 @@
 //! What is remembered from run to run: who carried a key (I8, A2), since when a person has been
 //! missing (§4), which role an account was given (§5).
 
-use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
-use super::snapshot::Pull;
-use super::{Store, StoreError};
+use super::open::writer_options;
+use super::snapshot::{Pull, Side, path_of, uri};
+use super::{BEGIN, Store, StoreError};
 use crate::domain::{Key, OpseraId, SiteRole, time::Timestamp, time::format_time};
 
 /// How a role came to be known.
@@ -34,34 +36,36 @@ impl Store {
     /// starts before the end of the audit log: a machine that boots with its clock far behind
     /// must not make the grace look long past once it has learnt the time.
     pub async fn move_absence_clocks(&self, pull: Pull, now: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut ledger = self.ledger_beside_snapshot(pull).await?;
+        let mut tx = ledger.begin_with(BEGIN).await?;
         sqlx::query(
             "DELETE FROM absences AS n
-             WHERE EXISTS (SELECT 1 FROM opa_users u WHERE u.pull = ?1 AND u.key = n.key AND u.service = 0)
-                OR NOT EXISTS (SELECT 1 FROM opsera_accounts a WHERE a.pull = ?1 AND a.key = n.key)",
+             WHERE EXISTS (SELECT 1 FROM opa.people p WHERE p.key = n.key AND p.kind < 4)
+                OR NOT EXISTS (SELECT 1 FROM opsera.accounts a WHERE a.key = n.key)",
         )
-        .bind(pull.0)
         .execute(&mut *tx)
         .await?;
         sqlx::query(
             "INSERT INTO absences (key, since)
-             SELECT DISTINCT a.key, max(?2, coalesce((SELECT at FROM audit ORDER BY seq DESC LIMIT 1), ''))
-             FROM opsera_accounts a
-             WHERE a.pull = ?1 AND a.key IS NOT NULL
-               AND NOT EXISTS (SELECT 1 FROM opa_users u WHERE u.pull = ?1 AND u.key = a.key AND u.service = 0)
+             SELECT DISTINCT a.key, max(?1, coalesce((SELECT at FROM audit ORDER BY seq DESC LIMIT 1), ''))
+             FROM opsera.accounts a INDEXED BY accounts_by_key
+             WHERE a.key IS NOT NULL
+               AND NOT EXISTS (SELECT 1 FROM opa.people p INDEXED BY people_by_key
+                               WHERE p.key = a.key AND p.kind < 4)
              ON CONFLICT DO NOTHING",
         )
-        .bind(pull.0)
         .bind(format_time(now))
         .execute(&mut *tx)
         .await?;
-        self.commit(tx).await
+        tx.commit().await?;
+        Ok(ledger.close().await?)
     }
 
     /// Remembers who carries which key in `pull`, once its plan is made: the plan itself looks at
     /// what was true before (I8). Only what changed is written.
     pub async fn remember_carriers(&self, pull: Pull) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut ledger = self.ledger_beside_snapshot(pull).await?;
+        let mut tx = ledger.begin_with(BEGIN).await?;
         let before: i64 = sqlx::query_scalar(
             "SELECT coalesce(max(seq), 0) FROM runs WHERE pulled_at IS NOT NULL AND seq < ?1",
         )
@@ -70,30 +74,42 @@ impl Store {
         .await?;
         for statement in [STOPPED_BEING_ACTIVE, STOPPED_CARRYING] {
             sqlx::query(statement)
-                .bind(pull.0)
                 .bind(before)
                 .execute(&mut *tx)
                 .await?;
         }
-        sqlx::query(CARRIES).bind(pull.0).execute(&mut *tx).await?;
+        sqlx::query(CARRIES).execute(&mut *tx).await?;
         // An account this program created is known by its id once a listing shows it.
         sqlx::query(
             "INSERT INTO known_roles (opsera_id, role, source, at)
              SELECT a.id, c.role, 'created', c.at
-             FROM created_roles c JOIN opsera_accounts a ON a.pull = ?1 AND a.key = c.key
+             FROM created_roles c JOIN opsera.accounts a ON a.key = c.key
              WHERE true ON CONFLICT DO NOTHING",
         )
-        .bind(pull.0)
         .execute(&mut *tx)
         .await?;
         sqlx::query(
             "DELETE FROM created_roles AS c
-             WHERE EXISTS (SELECT 1 FROM opsera_accounts a WHERE a.pull = ?1 AND a.key = c.key)",
+             WHERE EXISTS (SELECT 1 FROM opsera.accounts a WHERE a.key = c.key)",
         )
-        .bind(pull.0)
         .execute(&mut *tx)
         .await?;
-        self.commit(tx).await
+        tx.commit().await?;
+        Ok(ledger.close().await?)
+    }
+
+    /// A connection that may write the ledger, with the two files of the snapshot attached.
+    async fn ledger_beside_snapshot(&self, pull: Pull) -> Result<SqliteConnection, StoreError> {
+        // Opened and found good before.
+        self.snapshot(pull).await?;
+        let mut ledger = writer_options(self.path()).connect().await?;
+        for (side, name) in [(Side::Opa, "opa"), (Side::Opsera, "opsera")] {
+            let file = uri(&path_of(self.path(), pull, side), "immutable=1")?;
+            ledger
+                .execute(AssertSqlSafe(format!("ATTACH {file} AS {name}")))
+                .await?;
+        }
+        Ok(ledger)
     }
 
     /// Takes roles for the current ones (§5 `adopt`).
@@ -152,25 +168,25 @@ pub(super) async fn remember_created(
 }
 
 const STOPPED_BEING_ACTIVE: &str = "
-UPDATE carriers AS c SET active_until = ?2
+UPDATE carriers AS c SET active_until = ?1
 WHERE c.active_until IS NULL
-  AND NOT EXISTS (SELECT 1 FROM opa_users u WHERE u.pull = ?1 AND u.id = c.opa_id AND u.key = c.key
-                  AND u.service = 0 AND u.status_rank = 0)";
+  AND NOT EXISTS (SELECT 1 FROM opa.people p INDEXED BY people_by_id
+                  WHERE p.id = c.opa_id AND p.key = c.key AND p.kind = 0)";
 
 const STOPPED_CARRYING: &str = "
-UPDATE carriers AS c SET carried_until = ?2
+UPDATE carriers AS c SET carried_until = ?1
 WHERE c.carried_until IS NULL
-  AND NOT EXISTS (SELECT 1 FROM opa_users u WHERE u.pull = ?1 AND u.id = c.opa_id AND u.key = c.key
-                  AND u.service = 0)";
+  AND NOT EXISTS (SELECT 1 FROM opa.people p INDEXED BY people_by_id
+                  WHERE p.id = c.opa_id AND p.key = c.key AND p.kind < 4)";
 
 const CARRIES: &str = "
 INSERT INTO carriers (key, opa_id, name, carried_until, active_until)
-SELECT u.key, u.id, u.name, NULL, iif(u.status_rank = 0, NULL, 0)
-FROM opa_users u
-LEFT JOIN carriers c ON c.key = u.key AND c.opa_id = u.id
-WHERE u.pull = ?1 AND u.key IS NOT NULL AND u.service = 0
-  AND (c.key IS NULL OR c.carried_until IS NOT NULL OR c.name <> u.name
-       OR (u.status_rank = 0 AND c.active_until IS NOT NULL))
+SELECT p.key, p.id, p.name, NULL, iif(p.kind = 0, NULL, 0)
+FROM opa.people p
+LEFT JOIN carriers c ON c.key = p.key AND c.opa_id = p.id
+WHERE p.key IS NOT NULL AND p.kind < 4
+  AND (c.key IS NULL OR c.carried_until IS NOT NULL OR c.name <> p.name
+       OR (p.kind = 0 AND c.active_until IS NOT NULL))
 ON CONFLICT (key, opa_id) DO UPDATE SET
     name = excluded.name,
     carried_until = NULL,

@@ -8,7 +8,6 @@
 
 pub mod audit;
 mod diff;
-mod diff_sql;
 mod error;
 mod installation;
 mod lock;
@@ -25,12 +24,15 @@ mod snapshot;
 mod vitals;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
+use tokio::sync::Mutex;
 
 use crate::domain::time::Timestamp;
 
+pub use diff::{NeedThought, ThoughtPage};
 pub use error::{Place, StoreError};
 pub use installation::Installation;
 pub use lock::{Holder, LockError, RunLock};
@@ -52,6 +54,8 @@ pub struct Store {
     path: PathBuf,
     writer: SqlitePool,
     reader: SqlitePool,
+    /// The snapshot that was read last, or written.
+    sealed: Arc<Mutex<Option<snapshot::Sealed>>>,
 }
 
 impl Store {
@@ -112,6 +116,9 @@ impl Store {
 
     /// Closes the connections and folds the side files into the store.
     pub async fn close(&self) {
+        if let Some(sealed) = self.sealed.lock().await.take() {
+            sealed.close().await;
+        }
         self.reader.close().await;
         self.writer.close().await;
     }

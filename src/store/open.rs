@@ -66,6 +66,7 @@ impl Store {
             path: path.to_owned(),
             writer: pool.clone(),
             reader: pool,
+            sealed: std::sync::Arc::default(),
         };
         store.check_schema().await.map_err(|error| error.at(path))?;
         store.check_file().await.map_err(|error| error.at(path))?;
@@ -88,14 +89,13 @@ impl Store {
     }
 
     async fn try_open(path: &Path) -> Result<Self, StoreError> {
-        let writing = settings(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
+        let writing = writer_options(path);
         let reading = settings(path).pragma("query_only", "ON");
         let store = Self {
             path: path.to_owned(),
             writer: pool(1).connect_lazy_with(writing),
             reader: pool(READERS).connect_lazy_with(reading),
+            sealed: std::sync::Arc::default(),
         };
         let ready = match store.migrate().await {
             Ok(()) => store.check_file().await,
@@ -180,6 +180,13 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .idle_timeout(None)
         .max_lifetime(None)
         .test_before_acquire(false)
+}
+
+/// How a connection that may write is opened.
+pub(super) fn writer_options(path: &Path) -> SqliteConnectOptions {
+    settings(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
 }
 
 fn settings(path: &Path) -> SqliteConnectOptions {

@@ -3,10 +3,9 @@
 //! Nothing here decides: `explain` shows these rows beside what the rules make of them. Every
 //! query is bounded, because one hostile address can stand on any number of records.
 
-use sqlx::Row as _;
-use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _};
 
-use super::snapshot::{Pull, count};
+use super::snapshot::{AccountKind, Pull, read_kind, role_of, unsigned};
 use super::{Store, StoreError};
 use crate::domain::{
     Address, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus, UserType, time::Timestamp,
@@ -110,7 +109,7 @@ impl Store {
         pull: Pull,
         key: &Key,
     ) -> Result<Vec<OpaEntry>, StoreError> {
-        self.opa_entries("u.key = ?2", pull, key.as_str()).await
+        self.opa_entries("p.key = ?1", pull, key.as_str()).await
     }
 
     /// The OPA records of `pull` whose id, name or address is exactly `text`.
@@ -119,7 +118,7 @@ impl Store {
         pull: Pull,
         text: &str,
     ) -> Result<Vec<OpaEntry>, StoreError> {
-        self.opa_entries("(u.id = ?2 OR u.name = ?2 OR u.email = ?2)", pull, text)
+        self.opa_entries("(p.id = ?1 OR p.name = ?1 OR coalesce(p.email, p.key) = ?1)", pull, text)
             .await
     }
 
@@ -130,20 +129,19 @@ impl Store {
         text: &str,
     ) -> Result<Vec<OpaEntry>, StoreError> {
         let statement = format!(
-            "SELECT u.id, u.name, u.status, u.service, u.email, u.key, u.first_name, u.last_name,
-                    (SELECT json_group_array(m.group_name ORDER BY m.group_name) FROM memberships m
-                     WHERE m.pull = u.pull AND m.opa_id = u.id)
-             FROM opa_users u WHERE u.pull = ?1 AND {wanted} ORDER BY u.id LIMIT ?3"
+            "SELECT p.id, p.name, p.kind, p.status, coalesce(p.email, p.key) AS email, p.key,
+                    p.first_name, p.last_name,
+                    (SELECT json_group_array(DISTINCT g.name)
+                     FROM main.memberships m INDEXED BY memberships_by_person
+                     CROSS JOIN main.groups g ON g.id = m.grp WHERE m.person = p.rowid) AS groups
+             FROM main.people p WHERE {wanted} ORDER BY p.id LIMIT ?2"
         );
-        sqlx::query(sqlx::AssertSqlSafe(statement))
-            .bind(pull.0)
+        let rows: Vec<OpaRow> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
             .bind(text)
             .bind(MOST)
-            .fetch_all(self.reader())
-            .await?
-            .iter()
-            .map(opa_entry)
-            .collect()
+            .fetch_all(&self.snapshot(pull).await?)
+            .await?;
+        rows.into_iter().map(opa_entry).collect()
     }
 
     /// The ids of the accounts of `pull` with `key`.
@@ -153,12 +151,11 @@ impl Store {
         key: &Key,
     ) -> Result<Vec<OpseraId>, StoreError> {
         let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM opsera_accounts WHERE pull = ?1 AND key = ?2 ORDER BY id LIMIT ?3",
+            "SELECT id FROM opsera.accounts WHERE key = ?1 ORDER BY id LIMIT ?2",
         )
-        .bind(pull.0)
         .bind(key.as_str())
         .bind(MOST)
-        .fetch_all(self.reader())
+        .fetch_all(&self.snapshot(pull).await?)
         .await?;
         Ok(ids.into_iter().map(OpseraId::new).collect())
     }
@@ -170,13 +167,12 @@ impl Store {
         text: &str,
     ) -> Result<Vec<OpseraId>, StoreError> {
         let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM opsera_accounts WHERE pull = ?1 AND (id = ?2 OR email = ?2)
-             ORDER BY id LIMIT ?3",
+            "SELECT id FROM opsera.accounts WHERE id = ?1 OR coalesce(email, key) = ?1
+             ORDER BY id LIMIT ?2",
         )
-        .bind(pull.0)
         .bind(text)
         .bind(MOST)
-        .fetch_all(self.reader())
+        .fetch_all(&self.snapshot(pull).await?)
         .await?;
         Ok(ids.into_iter().map(OpseraId::new).collect())
     }
@@ -187,39 +183,36 @@ impl Store {
         pull: Pull,
         id: &OpseraId,
     ) -> Result<Option<AccountEntry>, StoreError> {
-        let row = sqlx::query(
-            "SELECT a.email, a.first_name, a.last_name, a.site_role,
-                    iif(k.opsera_id IS NULL, c.role, k.role),
-                    iif(k.opsera_id IS NULL, iif(c.key IS NULL, NULL, 'created'), k.source),
-                    coalesce(k.at, c.at)
-             FROM opsera_accounts a
-             LEFT JOIN known_roles k ON k.opsera_id = a.id
-             LEFT JOIN created_roles c ON c.key = a.key
-             WHERE a.pull = ?1 AND a.id = ?2",
+        let row: Option<AccountRow> = sqlx::query_as(
+            "SELECT coalesce(a.email, a.key) AS email, a.first_name, a.last_name, a.kind, a.site_role,
+                    iif(k.opsera_id IS NULL, c.role, k.role) AS role,
+                    iif(k.opsera_id IS NULL, iif(c.key IS NULL, NULL, 'created'), k.source) AS source,
+                    coalesce(k.at, c.at) AS at
+             FROM opsera.accounts a
+             LEFT JOIN ledger.known_roles k ON k.opsera_id = a.id
+             LEFT JOIN ledger.created_roles c ON c.key = a.key
+             WHERE a.id = ?1",
         )
-        .bind(pull.0)
         .bind(id.as_str())
-        .fetch_optional(self.reader())
+        .fetch_optional(&self.snapshot(pull).await?)
         .await?;
         row.map(|row| {
             let at = row
-                .get::<Option<String>, _>(6)
+                .at
                 .map(|text| super::time("known_roles", "at", &text))
                 .transpose()?;
-            let memory = row
-                .get::<Option<String>, _>(5)
-                .zip(at)
-                .map(|(source, at)| RoleMemory {
-                    source,
-                    role: row.get(4),
-                    at,
-                });
+            let memory = row.source.zip(at).map(|(source, at)| RoleMemory {
+                source,
+                role: row.role,
+                at,
+            });
+            let sent = role_of(AccountKind::read(row.kind).role);
             Ok(AccountEntry {
                 id: id.clone(),
-                email: row.get(0),
-                first_name: row.get(1),
-                last_name: row.get(2),
-                site_role: row.get(3),
+                email: row.email,
+                first_name: row.first_name,
+                last_name: row.last_name,
+                site_role: sent.map(|role| role.as_str().to_owned()).or(row.site_role),
                 memory,
             })
         })
@@ -260,15 +253,13 @@ impl Store {
 
     /// ACTIVE humans and managed accounts of `pull`: what percentages are taken of.
     pub async fn count_sides(&self, pull: Pull) -> Result<(u64, u64), StoreError> {
-        let row = sqlx::query(
-            "SELECT (SELECT count(*) FROM opa_users
-                     WHERE pull = ?1 AND service = 0 AND status_rank = 0),
-                    (SELECT count(*) FROM opsera_accounts WHERE pull = ?1 AND managed = 1)",
+        let (people, accounts): (i64, i64) = sqlx::query_as(
+            "SELECT (SELECT count(*) FROM main.people WHERE kind = 0),
+                    (SELECT count(*) FROM opsera.accounts INDEXED BY accounts_by_key WHERE kind & 2)",
         )
-        .bind(pull.0)
-        .fetch_one(self.reader())
+        .fetch_one(&self.snapshot(pull).await?)
         .await?;
-        Ok((count(&row, 0), count(&row, 1)))
+        Ok((unsigned(people), unsigned(accounts)))
     }
 
     /// Keys of `pull` that may be meant by `asked`: those that look the same, those with the same
@@ -287,22 +278,18 @@ impl Store {
         let skeleton = key.skeleton();
         let folded = crate::rules::shields::fold_name(asked.local_part());
         let domain = format!("@{}", key.domain());
-        let mut rows = sqlx::query(NEAR)
-            .bind(pull.0)
+        let pool = self.snapshot(pull).await?;
+        let mut rows = sqlx::query_as::<_, NearRow>(NEAR)
             .bind(key.as_str())
-            .fetch(self.reader());
+            .fetch(&pool);
         let mut found: Vec<NearMiss> = Vec::new();
         while let Some(row) = rows.try_next().await? {
-            let other: String = row.get(1);
-            let local = other
-                .split_once('@')
-                .map_or(other.as_str(), |(local, _)| local);
-            let likeness = if row.get::<Option<String>, _>(2).as_deref() == Some(skeleton.as_str())
-            {
+            let other = Key::from_store(row.key);
+            let likeness = if other.skeleton() == skeleton {
                 Likeness::Skeleton
-            } else if crate::rules::shields::fold_name(local) == folded {
+            } else if crate::rules::shields::fold_name(other.local_part()) == folded {
                 Likeness::LocalPart
-            } else if other.ends_with(&domain) && is_near(&other) {
+            } else if other.as_str().ends_with(&domain) && is_near(other.as_str()) {
                 Likeness::Spelling
             } else {
                 continue;
@@ -313,9 +300,9 @@ impl Store {
                 .count();
             if alike < limit {
                 found.push(NearMiss {
-                    directory: row.get(0),
-                    email: row.get::<Option<String>, _>(3).unwrap_or_default(),
-                    key: Key::from_store(other),
+                    directory: row.directory,
+                    email: row.email,
+                    key: other,
                     likeness,
                 });
             }
@@ -324,30 +311,59 @@ impl Store {
     }
 }
 
-fn opa_entry(row: &SqliteRow) -> Result<OpaEntry, StoreError> {
-    let id: String = row.get(0);
-    let groups: String = row.get(8);
+#[derive(FromRow)]
+struct OpaRow {
+    id: String,
+    name: String,
+    kind: i64,
+    status: Option<String>,
+    email: Option<String>,
+    key: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    groups: String,
+}
+
+#[derive(FromRow)]
+struct AccountRow {
+    email: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    kind: i64,
+    site_role: Option<String>,
+    role: Option<String>,
+    source: Option<String>,
+    at: Option<String>,
+}
+
+#[derive(FromRow)]
+struct NearRow {
+    directory: String,
+    key: String,
+    email: String,
+}
+
+fn opa_entry(row: OpaRow) -> Result<OpaEntry, StoreError> {
+    let mut groups: Vec<GroupName> = serde_json::from_str(&row.groups)
+        .map_err(|error| StoreError::corrupt("memberships", "grp", &row.id, error))?;
+    groups.sort();
+    let (status, user_type) = read_kind(row.kind, row.status.as_deref());
     Ok(OpaEntry {
-        groups: serde_json::from_str(&groups)
-            .map_err(|error| StoreError::corrupt("memberships", "group_name", &id, error))?,
-        name: OpaName::new(row.get::<String, _>(1)),
-        status: PersonStatus::parse(&row.get::<String, _>(2)),
-        user_type: if row.get::<bool, _>(3) {
-            UserType::Service
-        } else {
-            UserType::Human
-        },
-        email: row.get(4),
-        key: row.get::<Option<String>, _>(5).map(Key::from_store),
-        first_name: row.get(6),
-        last_name: row.get(7),
-        id: OpaId::new(id),
+        id: OpaId::new(row.id),
+        name: OpaName::new(row.name),
+        status,
+        user_type,
+        email: row.email,
+        key: row.key.map(Key::from_store),
+        first_name: row.first_name,
+        last_name: row.last_name,
+        groups,
     })
 }
 
 const NEAR: &str = "
-SELECT 'opsera', key, skeleton, email FROM opsera_accounts
-WHERE pull = ?1 AND key IS NOT NULL AND key <> ?2
+SELECT 'opsera' AS directory, key, coalesce(email, key) AS email FROM opsera.accounts
+WHERE key IS NOT NULL AND key <> ?1
 UNION ALL
-SELECT 'opa', key, skeleton, email FROM opa_users
-WHERE pull = ?1 AND key IS NOT NULL AND key <> ?2 AND service = 0";
+SELECT 'opa', key, coalesce(email, key) FROM main.people
+WHERE key IS NOT NULL AND key <> ?1 AND kind < 4";

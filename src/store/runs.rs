@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use sqlx::Row as _;
 
 use super::audit::append;
-use super::snapshot::{Pull, latest_complete};
+use super::snapshot::Pull;
 use super::{Place, Store, StoreError};
 use crate::audit::{Event, Head, NewEntry, Scribe};
 use crate::domain::time::format_time;
@@ -295,4 +295,11 @@ fn mode_name(mode: Mode) -> &'static str {
         Mode::DryRun => "dry_run",
         Mode::Apply => "apply",
     }
+}
+
+/// The last complete pull; 0 before there is one.
+async fn latest_complete(conn: &mut sqlx::SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM runs WHERE pulled_at IS NOT NULL")
+        .fetch_one(conn)
+        .await
 }
