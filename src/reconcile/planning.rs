@@ -151,7 +151,7 @@ async fn add_joiners(
         let mut checked = std::pin::pin!(
             stream::iter(due)
                 .map(|(action, findings, people)| async move {
-                    let existing = find_account_of(opsera, policy, &action.key, &people)
+                    let existing = find_account_of(opsera, policy, &action.key, &people.listed)
                         .await
                         .map_err(RunError::LookUp)?;
                     Ok::<_, RunError>((action, findings, existing))

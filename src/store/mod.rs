@@ -8,17 +8,24 @@
 
 pub mod audit;
 mod diff;
+mod diff_sql;
 mod error;
+mod fields;
 mod installation;
 mod lock;
+mod lookups;
 mod memory;
 mod notices;
 mod open;
 mod person;
 mod plans;
+mod possible;
 mod queue;
 mod queue_desk;
+mod renames;
 mod runs;
+mod settled;
+mod settled_roles;
 mod size;
 mod snapshot;
 mod vitals;
@@ -32,16 +39,16 @@ use tokio::sync::Mutex;
 
 use crate::domain::time::Timestamp;
 
-pub use diff::{NeedThought, ThoughtPage};
 pub use error::{Place, StoreError};
 pub use installation::Installation;
 pub use lock::{Holder, LockError, RunLock};
 pub use notices::{Told, Trouble};
-pub use person::{AccountEntry, KeyMemory, Likeness, NearMiss, OpaEntry, RoleMemory};
+pub use person::{AccountEntry, KeyMemory, OpaEntry, RoleMemory, Similarity, Suggestion};
 
 pub use queue::{QueuedAction, Refusal, retry_at};
 pub use queue_desk::{QueueRow, QueueView, Ruling};
 pub use runs::{FinishedRun, RunRow};
+pub use settled::{NeedThought, ThoughtPage};
 pub use snapshot::{Pull, Snapshot};
 pub use vitals::Vitals;
 

@@ -78,9 +78,9 @@ pub struct KeyMemory {
     pub was_active: bool,
 }
 
-/// A record that a stranger's address may be meant for.
+/// A record that an address which nobody has may be meant for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NearMiss {
+pub struct Suggestion {
     /// `opa` or `opsera`.
     pub directory: String,
     /// Its key.
@@ -88,12 +88,12 @@ pub struct NearMiss {
     /// The address as the directory has it.
     pub email: String,
     /// In what way it is near.
-    pub likeness: Likeness,
+    pub similarity: Similarity,
 }
 
 /// In what way two addresses are near each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Likeness {
+pub enum Similarity {
     /// They look the same (UTS 39).
     Skeleton,
     /// The same local part in another domain, but for `.`, `-` and `_`.
@@ -103,13 +103,13 @@ pub enum Likeness {
 }
 
 impl Store {
-    /// Every OPA record of `pull` with `key`, service users included, by id.
+    /// Every OPA record of `pull` with `key`, service users and those of I11 included, by id.
     pub async fn list_opa_entries(
         &self,
         pull: Pull,
         key: &Key,
     ) -> Result<Vec<OpaEntry>, StoreError> {
-        self.opa_entries("p.key = ?1", pull, key.as_str()).await
+        self.opa_entries(WITH_KEY, pull, key.as_str()).await
     }
 
     /// The OPA records of `pull` whose id, name or address is exactly `text`.
@@ -220,7 +220,7 @@ impl Store {
     }
 
     /// The OPA records that carry or ever carried `key`, by id.
-    pub async fn list_carriers(&self, key: &Key) -> Result<Vec<KeyMemory>, StoreError> {
+    pub async fn list_key_holders(&self, key: &Key) -> Result<Vec<KeyMemory>, StoreError> {
         let rows = sqlx::query(
             "SELECT opa_id, name, carried_until IS NULL, active_until IS NOT 0 FROM carriers
              WHERE key = ?1 ORDER BY opa_id LIMIT ?2",
@@ -265,14 +265,14 @@ impl Store {
     /// Keys of `pull` that may be meant by `asked`: those that look the same, those with the same
     /// local part in another domain, and those of `asked`'s own domain whose spelling `is_near`
     /// accepts. At most `limit` of each kind; the snapshot is streamed.
-    pub async fn list_near_misses(
+    pub async fn list_suggestions(
         &self,
         pull: Pull,
         asked: &Address,
         key: &Key,
         limit: usize,
         is_near: impl Fn(&str) -> bool + Send,
-    ) -> Result<Vec<NearMiss>, StoreError> {
+    ) -> Result<Vec<Suggestion>, StoreError> {
         use futures::TryStreamExt as _;
 
         let skeleton = key.skeleton();
@@ -282,28 +282,28 @@ impl Store {
         let mut rows = sqlx::query_as::<_, NearRow>(NEAR)
             .bind(key.as_str())
             .fetch(&pool);
-        let mut found: Vec<NearMiss> = Vec::new();
+        let mut found: Vec<Suggestion> = Vec::new();
         while let Some(row) = rows.try_next().await? {
             let other = Key::from_store(row.key);
-            let likeness = if other.skeleton() == skeleton {
-                Likeness::Skeleton
+            let similarity = if other.skeleton() == skeleton {
+                Similarity::Skeleton
             } else if crate::rules::shields::fold_name(other.local_part()) == folded {
-                Likeness::LocalPart
+                Similarity::LocalPart
             } else if other.as_str().ends_with(&domain) && is_near(other.as_str()) {
-                Likeness::Spelling
+                Similarity::Spelling
             } else {
                 continue;
             };
             let alike = found
                 .iter()
-                .filter(|miss| miss.likeness == likeness)
+                .filter(|other| other.similarity == similarity)
                 .count();
             if alike < limit {
-                found.push(NearMiss {
+                found.push(Suggestion {
                     directory: row.directory,
                     email: row.email,
                     key: other,
-                    likeness,
+                    similarity,
                 });
             }
         }
@@ -360,6 +360,13 @@ fn opa_entry(row: OpaRow) -> Result<OpaEntry, StoreError> {
         groups,
     })
 }
+
+/// With the key, or DISABLED or DELETED without a usable address where the id carried it last.
+const WITH_KEY: &str = "(p.key = ?1 OR (p.key IS NULL AND p.kind IN (2, 3)
+    AND p.id IN (SELECT c.opa_id FROM ledger.carriers c WHERE c.key = ?1
+        AND NOT EXISTS (SELECT 1 FROM ledger.carriers d WHERE d.opa_id = c.opa_id
+            AND coalesce(d.carried_until, 9223372036854775806)
+                > coalesce(c.carried_until, 9223372036854775806)))))";
 
 const NEAR: &str = "
 SELECT 'opsera' AS directory, key, coalesce(email, key) AS email FROM opsera.accounts

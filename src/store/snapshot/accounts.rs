@@ -140,4 +140,5 @@ FROM twice WHERE accounts.rowid = twice.kept;
 DELETE FROM accounts
 WHERE id IN (SELECT id FROM twice) AND rowid NOT IN (SELECT kept FROM twice);
 DROP TABLE twice;
-CREATE INDEX accounts_by_key ON accounts (key, kind);";
+CREATE INDEX accounts_by_key ON accounts (key, kind);
+CREATE INDEX accounts_without_key ON accounts (id) WHERE key IS NULL;";

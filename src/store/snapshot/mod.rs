@@ -242,6 +242,19 @@ impl<'s> Snapshot<'s> {
         Ok(())
     }
 
+    /// Notes that OPA cannot be asked for this person's groups, so that they are doubt.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn add_unreadable_memberships(&self, person: &OpaId) -> Result<(), StoreError> {
+        let mut state = self.people.indexed(people::INDEX).await?;
+        sqlx::query("INSERT OR IGNORE INTO unreadable (person) SELECT rowid FROM people WHERE id = ?1")
+            .bind(person.as_str())
+            .execute(state.connection()?)
+            .await?;
+        Ok(())
+    }
+
     /// Up to 500 ACTIVE humans without a usable address, by name, after `after` (I7). The first
     /// call ends the listings: what is added later counts as a second look at a person.
     ///

@@ -35,6 +35,10 @@ CREATE TABLE memberships (
     person  INTEGER NOT NULL,
     grp     INTEGER NOT NULL
 );
+-- People whose groups OPA cannot be asked for: doubt about them alone.
+CREATE TABLE unreadable (
+    person  INTEGER PRIMARY KEY
+);
 -- What an account of a leaver is compared with (I7, I9, I10): ACTIVE people without an account.
 CREATE TABLE shields (
     text    TEXT NOT NULL,

@@ -11,28 +11,33 @@ use crate::domain::{Address, Key};
 use crate::rules::Policy;
 use crate::rules::shields::{fold_full_name, fold_name};
 
-/// What a text of the table `shields` is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a text of the table `shields` is, beside the look of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::store) enum Comparison {
-    /// The OPA name, folded (I7, I10).
+    /// The OPA name, folded.
     Name,
-    /// The OPA name as a key, where it is an address (I7, I10).
+    /// The OPA name as a key, where it is an address.
     NameAsKey,
-    /// First and last name, folded (I7, I10).
+    /// First and last name, folded.
     FullName,
-    /// What the key looks like (I9).
-    Skeleton,
 }
 
 impl Comparison {
-    /// The number that stands for it in a snapshot.
-    pub(in crate::store) fn code(self) -> i64 {
+    /// The number of a text that says what a key looks like (I9).
+    pub(in crate::store) const SKELETON: i64 = 4;
+
+    /// The number of such a text of somebody without a usable address (I7).
+    pub(in crate::store) fn of_unidentified(self) -> i64 {
         match self {
             Self::Name => 1,
             Self::NameAsKey => 2,
             Self::FullName => 3,
-            Self::Skeleton => 4,
         }
+    }
+
+    /// The number of such a text of somebody whose key no account carries (I10).
+    pub(in crate::store) fn of_unclaimed(self) -> i64 {
+        self.of_unidentified() + Self::SKELETON
     }
 }
 
@@ -72,7 +77,7 @@ pub(super) async fn fill(
         };
         after = last.place;
         let is_last_page = people.len() < PAGE;
-        let texts: Vec<(String, Comparison, i64)> = people
+        let texts: Vec<(String, i64, i64)> = people
             .iter()
             .flat_map(|person| {
                 texts_of(person, policy)
@@ -87,7 +92,7 @@ pub(super) async fn fill(
             );
             let mut insert = sqlx::query(AssertSqlSafe(statement));
             for (text, what, person) in rows {
-                insert = insert.bind(text).bind(what.code()).bind(person);
+                insert = insert.bind(text).bind(what).bind(person);
             }
             insert.execute(&mut *connection).await?;
         }
@@ -97,22 +102,26 @@ pub(super) async fn fill(
     }
 }
 
-fn texts_of(person: &Person, policy: &Policy) -> Vec<(String, Comparison)> {
+fn texts_of(person: &Person, policy: &Policy) -> Vec<(String, i64)> {
+    let code = |what: Comparison| match person.key {
+        None => what.of_unidentified(),
+        Some(_) => what.of_unclaimed(),
+    };
     let name_as_key = Address::parse(&person.name).map_or_else(
         |_| person.name.to_lowercase(),
         |address| policy.matching.opa_key(&address).as_str().to_owned(),
     );
     let mut texts = vec![
-        (fold_name(&person.name), Comparison::Name),
-        (name_as_key, Comparison::NameAsKey),
+        (fold_name(&person.name), code(Comparison::Name)),
+        (name_as_key, code(Comparison::NameAsKey)),
     ];
     texts.extend(
         fold_full_name(person.first_name.as_deref(), person.last_name.as_deref())
-            .map(|full| (full, Comparison::FullName)),
+            .map(|full| (full, code(Comparison::FullName))),
     );
     if let Some(key) = &person.key {
         let skeleton = Key::from_store(key.clone()).skeleton();
-        texts.push((skeleton.as_str().to_owned(), Comparison::Skeleton));
+        texts.push((skeleton.as_str().to_owned(), Comparison::SKELETON));
     }
     texts
 }

@@ -1,12 +1,18 @@
 //! Which accounts need thought.
+//!
+//! The database is asked once which accounts are settled: one account, one ACTIVE person, and the
+//! role that the person is to have. Those are counted and never read. The keys of the others come
+//! out 500 at a time, in order.
 
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, FromRow, Sqlite};
 
-use super::super::snapshot::{Pull, role_code, unsigned};
-use super::super::{Store, StoreError};
-use super::facts::{self, Wanted};
-use super::roles;
+use super::diff::account_facts;
+use super::diff_sql::{ACCOUNTS_AT, KEYLESS_PAGE};
+use super::renames::KnownRenames;
+use super::settled_roles::{code_of, load_rules};
+use super::snapshot::{Pull, json, role_code, unsigned};
+use super::{Store, StoreError};
 use crate::domain::SiteRole;
 use crate::rules::{AccountFacts, Policy};
 
@@ -14,20 +20,21 @@ use crate::rules::{AccountFacts, Policy};
 const PAGE: usize = 500;
 
 /// The accounts of a snapshot that need thought, page by page.
-#[derive(Debug)]
-pub struct NeedThought {
+pub struct NeedThought<'s> {
+    store: &'s Store,
+    pull: Pull,
     connection: PoolConnection<Sqlite>,
     statement: String,
     actives_can_leave: bool,
     default_role: Option<i64>,
     roles_are_managed: bool,
+    renames: KnownRenames,
     cursor: Cursor,
 }
 
-#[derive(Debug)]
 enum Cursor {
-    /// Accounts without a valid address, by their place in the table.
-    WithoutKey(i64),
+    /// Accounts without a valid address, after this id (I6).
+    WithoutKey(String),
     /// Keys after this one.
     Key(String),
     Ended,
@@ -60,16 +67,19 @@ impl Store {
         &self,
         pull: Pull,
         policy: &Policy,
-    ) -> Result<NeedThought, StoreError> {
+    ) -> Result<NeedThought<'_>, StoreError> {
         let mut connection = self.snapshot(pull).await?.acquire().await?;
-        roles::load(&mut connection, policy).await?;
+        load_rules(&mut connection, policy).await?;
         Ok(NeedThought {
+            store: self,
+            pull,
             connection,
             statement: need_thought(),
             actives_can_leave: !policy.required_groups.is_empty(),
             default_role: policy.roles.default.map(role_code),
             roles_are_managed: policy.roles.managed,
-            cursor: Cursor::WithoutKey(0),
+            renames: KnownRenames::default(),
+            cursor: Cursor::WithoutKey(String::new()),
         })
     }
 
@@ -100,7 +110,7 @@ impl Store {
     }
 }
 
-impl NeedThought {
+impl NeedThought<'_> {
     /// The next accounts, or `None` past the last one.
     ///
     /// # Errors
@@ -110,16 +120,19 @@ impl NeedThought {
             match &self.cursor {
                 Cursor::Ended => return Ok(None),
                 Cursor::WithoutKey(after) => {
-                    let places: Vec<i64> = sqlx::query_scalar(WITHOUT_KEY)
+                    let rows = sqlx::query(KEYLESS_PAGE)
                         .bind(after)
                         .fetch_all(&mut *self.connection)
                         .await?;
-                    let Some(last) = places.last() else {
+                    let accounts = rows
+                        .iter()
+                        .map(account_facts)
+                        .collect::<Result<Vec<_>, _>>()?;
+                    let Some(last) = accounts.last() else {
                         self.cursor = Cursor::Key(String::new());
                         continue;
                     };
-                    self.cursor = Cursor::WithoutKey(*last);
-                    let accounts = self.facts(&Wanted::Places(places)).await?;
+                    self.cursor = Cursor::WithoutKey(last.id.as_str().to_owned());
                     return Ok(Some(ThoughtPage {
                         accounts,
                         managed: 0,
@@ -163,19 +176,31 @@ impl NeedThought {
             }
         }
         Ok(ThoughtPage {
-            accounts: self.facts(&Wanted::Places(places)).await?,
+            accounts: self.facts(places).await?,
             managed,
         })
     }
 
-    async fn facts(&mut self, wanted: &Wanted<'_>) -> Result<Vec<AccountFacts>, StoreError> {
-        facts::look_up(&mut self.connection, wanted, self.actives_can_leave).await
+    async fn facts(&mut self, places: Vec<i64>) -> Result<Vec<AccountFacts>, StoreError> {
+        let rows = sqlx::query(ACCOUNTS_AT)
+            .bind(json(&places)?)
+            .fetch_all(&mut *self.connection)
+            .await?;
+        let mut accounts = rows
+            .iter()
+            .map(account_facts)
+            .collect::<Result<Vec<_>, _>>()?;
+        self.store
+            .look_up(
+                self.pull,
+                &mut accounts,
+                self.actives_can_leave,
+                &mut self.renames,
+            )
+            .await?;
+        Ok(accounts)
     }
 }
-
-const WITHOUT_KEY: &str = "
-SELECT rowid FROM opsera.accounts INDEXED BY accounts_by_key
-WHERE key IS NULL AND rowid > ?1 ORDER BY rowid LIMIT 500";
 
 const FIRST_MANAGED: &str = "
 SELECT rowid FROM opsera.accounts INDEXED BY accounts_by_key
@@ -199,8 +224,8 @@ SELECT (SELECT count(*) FROM opsera.accounts INDEXED BY accounts_by_key WHERE ki
 /// A key is settled when one account has it, its only human record is ACTIVE (and in a required
 /// group), and the role is the desired one, or none is desired.
 fn need_thought() -> String {
-    let remembered = roles::code_of("k.role");
-    let created = roles::code_of("c.role");
+    let remembered = code_of("k.role");
+    let created = code_of("c.role");
     format!(
         "
 WITH account (key, accounts, managed, kind, place) AS (

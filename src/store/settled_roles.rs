@@ -4,8 +4,8 @@
 use sqlx::sqlite::SqliteConnection;
 use sqlx::{AssertSqlSafe, Executor as _};
 
-use super::super::StoreError;
-use super::super::snapshot::role_code;
+use super::StoreError;
+use super::snapshot::role_code;
 use crate::domain::{GroupName, SiteRole};
 use crate::rules::Policy;
 
@@ -14,7 +14,7 @@ const ROWS: usize = 500;
 
 /// Fills the table `temp.rules` of this connection: `grp`, the number of the first rule about the
 /// group (null: none), the code of the rule's role, and whether `scope.required_groups` names it.
-pub(super) async fn load(
+pub(super) async fn load_rules(
     connection: &mut SqliteConnection,
     policy: &Policy,
 ) -> Result<(), StoreError> {
