@@ -7,7 +7,11 @@ CREATE TABLE snapshots (
     opa_bytes      INTEGER NOT NULL CHECK (opa_bytes > 0),
     opa_digest     TEXT NOT NULL CHECK (length(opa_digest) = 64 AND opa_digest NOT GLOB '*[^0-9a-f]*'),
     opsera_bytes   INTEGER NOT NULL CHECK (opsera_bytes > 0),
-    opsera_digest  TEXT NOT NULL CHECK (length(opsera_digest) = 64 AND opsera_digest NOT GLOB '*[^0-9a-f]*')
+    opsera_digest  TEXT NOT NULL CHECK (length(opsera_digest) = 64 AND opsera_digest NOT GLOB '*[^0-9a-f]*'),
+    -- Listed accounts: known also when the files are lost.
+    accounts       INTEGER NOT NULL CHECK (accounts >= 0),
+    -- One number for who carries which key; null: that cannot be said in one number.
+    mark           TEXT
 ) STRICT;
 
 -- A run that was killed between its pull and the end of its plan has not taught the memory who

@@ -156,7 +156,7 @@ SELECT EXISTS (SELECT 1 FROM main.people INDEXED BY people_by_key WHERE key = ?1
 
 /// `?1` and `?2` the name and the id to go on after. ACTIVE humans without a usable address (I7).
 pub(super) const UNIDENTIFIED: &str = "
-SELECT id, name, email FROM main.people INDEXED BY people_unidentified
+SELECT id, name, email FROM main.people INDEXED BY people_without_key
 WHERE key IS NULL AND kind = 0 AND name >= ?1 AND (name, id) > (?1, ?2)
 ORDER BY name, id LIMIT 500";
 

@@ -5,7 +5,7 @@
 
 use sqlx::{FromRow, Row as _};
 
-use super::snapshot::{AccountKind, Pull, read_kind, role_of, unsigned};
+use super::snapshot::{AccountKind, COUNT_ACTIVE, Pull, read_kind, role_of, unsigned};
 use super::{Store, StoreError};
 use crate::domain::{
     Address, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus, UserType, time::Timestamp,
@@ -253,13 +253,11 @@ impl Store {
 
     /// ACTIVE humans and managed accounts of `pull`: what percentages are taken of.
     pub async fn count_sides(&self, pull: Pull) -> Result<(u64, u64), StoreError> {
-        let (people, accounts): (i64, i64) = sqlx::query_as(
-            "SELECT (SELECT count(*) FROM main.people WHERE kind = 0),
-                    (SELECT count(*) FROM opsera.accounts INDEXED BY accounts_by_key WHERE kind & 2)",
-        )
-        .fetch_one(&self.snapshot(pull).await?)
-        .await?;
-        Ok((unsigned(people), unsigned(accounts)))
+        let people: i64 = sqlx::query_scalar(COUNT_ACTIVE)
+            .fetch_one(&self.snapshot(pull).await?)
+            .await?;
+        let accounts = self.count_managed_accounts(pull).await?;
+        Ok((unsigned(people), accounts))
     }
 
     /// Keys of `pull` that may be meant by `asked`: those that look the same, those with the same

@@ -10,6 +10,7 @@
 mod accounts;
 mod files;
 mod load;
+mod mark;
 mod people;
 mod seal;
 mod sealed;
@@ -20,7 +21,6 @@ use std::sync::atomic::AtomicBool;
 
 use sqlx::Connection as _;
 use sqlx::Executor as _;
-use sqlx::FromRow;
 use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -50,6 +50,7 @@ pub struct Snapshot<'s> {
     pull: Pull,
     people: Half,
     accounts: Half,
+    mark: mark::Mark,
     is_sealed: AtomicBool,
 }
 
@@ -80,16 +81,46 @@ impl Half {
         })
     }
 
-    /// The file with all its rows and indexes.
-    async fn indexed(&self, index: &'static str) -> Result<MutexGuard<'_, State>, StoreError> {
-        let mut state = self.state.lock().await;
-        if let State::Loading(_) = &*state
-            && let State::Loading(load) = std::mem::replace(&mut *state, State::Closed)
-        {
-            let mut connection = load.finish().await?;
-            connection.execute("COMMIT").await?;
-            connection.execute(index).await?;
-            *state = State::Indexed(Box::new(connection));
+    /// The file with all its rows, to be indexed; `None`: it is indexed already.
+    async fn end_loading(
+        state: &mut State,
+    ) -> Result<Option<Box<SqliteConnection>>, StoreError> {
+        if !matches!(state, State::Loading(_)) {
+            return Ok(None);
+        }
+        let State::Loading(load) = std::mem::replace(state, State::Closed) else {
+            return Ok(None);
+        };
+        let mut connection = load.finish().await?;
+        connection.execute("COMMIT").await?;
+        Ok(Some(Box::new(connection)))
+    }
+}
+
+impl Snapshot<'_> {
+    /// The OPA file with all its rows and the indexes of [`people::INDEX`].
+    async fn indexed_people(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let mut state = self.people.state.lock().await;
+        if let Some(mut connection) = Half::end_loading(&mut state).await? {
+            connection.execute(people::INDEX_IDS).await?;
+            let differ: bool = sqlx::query_scalar(people::DIFFER)
+                .fetch_one(&mut *connection)
+                .await?;
+            if differ {
+                self.mark.give_up();
+            }
+            connection.execute(people::INDEX).await?;
+            *state = State::Indexed(connection);
+        }
+        Ok(state)
+    }
+
+    /// The Opsera file with all its rows and indexes.
+    async fn indexed_accounts(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let mut state = self.accounts.state.lock().await;
+        if let Some(mut connection) = Half::end_loading(&mut state).await? {
+            connection.execute(accounts::INDEX).await?;
+            *state = State::Indexed(connection);
         }
         Ok(state)
     }
@@ -128,6 +159,7 @@ impl<'s> Snapshot<'s> {
             pull,
             people: Half::begin(store, pull, people::TARGET).await?,
             accounts: Half::begin(store, pull, accounts::TARGET).await?,
+            mark: mark::Mark::begin(store).await?,
             is_sealed: AtomicBool::new(false),
         })
     }
@@ -146,10 +178,12 @@ impl<'s> Snapshot<'s> {
         match &mut *state {
             State::Loading(load) => {
                 for person in people {
-                    people::add(load, person, self.policy).await?;
+                    let key = people::add(load, person, self.policy).await?;
+                    self.mark.add(person, key.as_ref());
                 }
             }
             State::Indexed(connection) => {
+                self.mark.give_up();
                 for person in people {
                     people::add_late(connection, person, self.policy).await?;
                 }
@@ -179,7 +213,7 @@ impl<'s> Snapshot<'s> {
     /// # Errors
     /// The file cannot be written.
     pub async fn end_accounts(&self) -> Result<(), StoreError> {
-        self.accounts.indexed(accounts::INDEX).await.map(|_| ())
+        self.indexed_accounts().await.map(|_| ())
     }
 
     /// Takes live groups.
@@ -187,7 +221,7 @@ impl<'s> Snapshot<'s> {
     /// # Errors
     /// The file cannot be written.
     pub async fn add_groups(&self, groups: &[GroupName]) -> Result<(), StoreError> {
-        let mut state = self.people.indexed(people::INDEX).await?;
+        let mut state = self.indexed_people().await?;
         for group in groups {
             note_group(state.connection()?, group).await?;
         }
@@ -204,7 +238,7 @@ impl<'s> Snapshot<'s> {
         members: &[PersonRecord],
     ) -> Result<(), StoreError> {
         let ids: Vec<&str> = members.iter().map(|member| member.id.as_str()).collect();
-        let mut state = self.people.indexed(people::INDEX).await?;
+        let mut state = self.indexed_people().await?;
         let connection = state.connection()?;
         let group = note_group(connection, group).await?;
         sqlx::query(
@@ -227,7 +261,7 @@ impl<'s> Snapshot<'s> {
         person: &OpaId,
         groups: &[GroupRecord],
     ) -> Result<(), StoreError> {
-        let mut state = self.people.indexed(people::INDEX).await?;
+        let mut state = self.indexed_people().await?;
         let connection = state.connection()?;
         for group in groups.iter().filter(|group| group.live) {
             let group = note_group(connection, &group.name).await?;
@@ -247,7 +281,7 @@ impl<'s> Snapshot<'s> {
     /// # Errors
     /// The file cannot be written.
     pub async fn add_unreadable_memberships(&self, person: &OpaId) -> Result<(), StoreError> {
-        let mut state = self.people.indexed(people::INDEX).await?;
+        let mut state = self.indexed_people().await?;
         sqlx::query("INSERT OR IGNORE INTO unreadable (person) SELECT rowid FROM people WHERE id = ?1")
             .bind(person.as_str())
             .execute(state.connection()?)
@@ -264,9 +298,9 @@ impl<'s> Snapshot<'s> {
         &self,
         after: Option<&OpaName>,
     ) -> Result<Vec<(OpaId, OpaName)>, StoreError> {
-        let mut state = self.people.indexed(people::INDEX).await?;
+        let mut state = self.indexed_people().await?;
         let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT id, name FROM people INDEXED BY people_unidentified
+            "SELECT id, name FROM people INDEXED BY people_without_key
              WHERE key IS NULL AND kind = 0 AND name > ?1 ORDER BY name LIMIT 500",
         )
         .bind(after.map_or("", OpaName::as_str))
@@ -312,31 +346,23 @@ impl<'s> Snapshot<'s> {
     /// # Errors
     /// The file cannot be written or read.
     pub async fn count_people(&self) -> Result<OpaCounts, StoreError> {
-        #[derive(FromRow)]
-        struct Row {
-            users: i64,
-            active: i64,
-            disabled: i64,
-            deleted: i64,
-            service: i64,
-        }
-        let mut state = self.people.indexed(people::INDEX).await?;
-        let row: Row = sqlx::query_as(
-            "SELECT count(*) AS users,
-                    count(*) FILTER (WHERE kind = 0) AS active,
-                    count(*) FILTER (WHERE kind = 2) AS disabled,
-                    count(*) FILTER (WHERE kind = 3) AS deleted,
-                    count(*) FILTER (WHERE kind > 3) AS service
-             FROM people",
-        )
-        .fetch_one(state.connection()?)
-        .await?;
+        let mut state = self.indexed_people().await?;
+        let kinds: Vec<(i64, i64)> = sqlx::query_as(COUNT_KINDS)
+            .fetch_all(state.connection()?)
+            .await?;
+        let count = |wanted: &dyn Fn(i64) -> bool| {
+            kinds
+                .iter()
+                .filter(|(kind, _)| wanted(*kind))
+                .map(|(_, count)| unsigned(*count))
+                .sum()
+        };
         Ok(OpaCounts {
-            users: unsigned(row.users),
-            active: unsigned(row.active),
-            disabled: unsigned(row.disabled),
-            deleted: unsigned(row.deleted),
-            service: unsigned(row.service),
+            users: count(&|_| true),
+            active: count(&|kind| kind == 0),
+            disabled: count(&|kind| kind == 2),
+            deleted: count(&|kind| kind == 3),
+            service: count(&|kind| kind > 3),
             requests: 0,
             complete: false,
         })
@@ -347,7 +373,7 @@ impl<'s> Snapshot<'s> {
     /// # Errors
     /// The file cannot be written or read.
     pub async fn count_accounts(&self) -> Result<OpseraCounts, StoreError> {
-        let mut state = self.accounts.indexed(accounts::INDEX).await?;
+        let mut state = self.indexed_accounts().await?;
         let (users, managed): (i64, i64) = sqlx::query_as(
             "SELECT count(*), count(*) FILTER (WHERE kind & 2)
              FROM accounts INDEXED BY accounts_by_key",
@@ -365,7 +391,7 @@ impl<'s> Snapshot<'s> {
     /// The OPA file with the Opsera file attached to it.
     async fn joined(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         self.end_accounts().await?;
-        let mut state = self.people.indexed(people::INDEX).await?;
+        let mut state = self.indexed_people().await?;
         let connection = state.connection()?;
         let attached: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM pragma_database_list WHERE name = 'opsera'",
@@ -446,6 +472,17 @@ pub(super) fn count(row: &sqlx::sqlite::SqliteRow, column: usize) -> u64 {
 pub(super) fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }
+
+/// How many people there are of each kind, from the indexes alone.
+const COUNT_KINDS: &str = "
+SELECT kind, count(*) FROM people INDEXED BY people_by_key WHERE key IS NOT NULL GROUP BY kind
+UNION ALL
+SELECT kind, count(*) FROM people INDEXED BY people_without_key WHERE key IS NULL GROUP BY kind";
+
+/// How many humans are ACTIVE in the OPA file that `main` is, from the indexes alone.
+pub(super) const COUNT_ACTIVE: &str = "
+SELECT (SELECT count(*) FROM main.people INDEXED BY people_by_key WHERE key IS NOT NULL AND kind = 0)
+     + (SELECT count(*) FROM main.people INDEXED BY people_without_key WHERE key IS NULL AND kind = 0)";
 
 /// `?1` whether people without an account count, `?2` the id to go on after.
 const TO_LOOK_UP: &str = "

@@ -87,24 +87,25 @@ pub(super) async fn add(
     load: &mut Load,
     person: &PersonRecord,
     policy: &Policy,
-) -> Result<(), StoreError> {
-    bind_row(load.row(), person, policy)?;
-    load.end_row().await
+) -> Result<Option<Key>, StoreError> {
+    let key = bind_row(load.row(), person, policy)?;
+    load.end_row().await?;
+    Ok(key)
 }
 
 fn bind_row(
     row: &mut SqliteArguments,
     person: &PersonRecord,
     policy: &Policy,
-) -> Result<(), StoreError> {
+) -> Result<Option<Key>, StoreError> {
     let address = person
         .email
         .as_deref()
         .and_then(|email| Address::parse(email).ok());
-    let key = address
+    let own_key = address
         .as_ref()
         .map(|address| policy.matching.opa_key(address));
-    let key = key.as_ref().map(Key::as_str);
+    let key = own_key.as_ref().map(Key::as_str);
     let unlike_key = |text: &&str| Some(*text) != key;
     let status = match &person.status {
         PersonStatus::Unrecognised(status) => Some(status.as_str()),
@@ -121,13 +122,25 @@ fn bind_row(
     )?;
     bind(row, person.first_name.as_deref())?;
     bind(row, person.last_name.as_deref())?;
-    bind(row, status)
+    bind(row, status)?;
+    Ok(own_key)
 }
 
-/// What is run once the listings are whole. A record seen twice counts once (I3): the better
-/// status wins; among equals one with an address beats one without, and then the later one wins.
+/// What is run once the listings are whole.
+pub(super) const INDEX_IDS: &str = "CREATE INDEX people_by_id ON people (id)";
+
+/// Whether records that came twice differ in what the memory learns.
+pub(super) const DIFFER: &str = "
+SELECT EXISTS (
+    SELECT 1 FROM people p
+    WHERE p.id IN (SELECT id FROM people INDEXED BY people_by_id GROUP BY id HAVING count(*) > 1)
+    GROUP BY p.id
+    HAVING count(DISTINCT p.kind) > 1 OR count(DISTINCT p.name) > 1 OR count(DISTINCT p.key) > 1
+        OR count(p.key) NOT IN (0, count(*)))";
+
+/// What is run after it. A record seen twice counts once (I3): the better status wins; among equals
+/// one with an address beats one without, and then the later one wins.
 pub(super) const INDEX: &str = "
-CREATE INDEX people_by_id ON people (id);
 DELETE FROM people WHERE rowid IN (
     SELECT place FROM (
         SELECT p.rowid AS place, row_number() OVER (
@@ -136,7 +149,7 @@ DELETE FROM people WHERE rowid IN (
         WHERE p.id IN (SELECT id FROM people INDEXED BY people_by_id GROUP BY id HAVING count(*) > 1))
     WHERE number > 1);
 CREATE INDEX people_by_key ON people (key, kind) WHERE key IS NOT NULL;
-CREATE INDEX people_unidentified ON people (name, id) WHERE key IS NULL AND kind = 0;
+CREATE INDEX people_without_key ON people (kind, name, id) WHERE key IS NULL;
 CREATE INDEX people_unknown_status ON people (name, id) WHERE kind = 1;";
 
 /// What is run when memberships and shields are whole.

@@ -7,7 +7,7 @@ use sqlx::Executor as _;
 use super::super::{Place, StoreError};
 use super::files::{self, Seal};
 use super::sealed::Sealed;
-use super::{Snapshot, close, people, shields};
+use super::{COUNT_ACTIVE, Snapshot, close, people, shields};
 use crate::domain::time::{Timestamp, format_time};
 
 impl Snapshot<'_> {
@@ -19,7 +19,7 @@ impl Snapshot<'_> {
     /// # Errors
     /// The files or the store cannot be written; the former snapshot then stays.
     pub async fn complete(&self, at: Timestamp) -> Result<(), StoreError> {
-        let active = self.finish_files().await?;
+        let (active, accounts) = self.finish_files().await?;
         let (opa, opsera) = tokio::try_join!(
             sync(self.people.path.clone()),
             sync(self.accounts.path.clone())
@@ -48,14 +48,17 @@ impl Snapshot<'_> {
             .execute(&mut *tx)
             .await?;
         sqlx::query(
-            "INSERT INTO snapshots (pull, opa_bytes, opa_digest, opsera_bytes, opsera_digest)
-             VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO snapshots (pull, opa_bytes, opa_digest, opsera_bytes, opsera_digest,
+                                    accounts, mark)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
         )
         .bind(self.pull.0)
         .bind(opa.bytes)
         .bind(opa.digest)
         .bind(opsera.bytes)
         .bind(opsera.digest)
+        .bind(accounts)
+        .bind(self.mark.text())
         .execute(&mut *tx)
         .await?;
         self.store.commit(tx).await?;
@@ -67,23 +70,29 @@ impl Snapshot<'_> {
         Ok(())
     }
 
-    /// Writes what needs both files and the last indexes. Gives the number of ACTIVE humans.
-    async fn finish_files(&self) -> Result<i64, StoreError> {
-        let active = {
+    /// Writes what needs both files and the last indexes. Gives the numbers of ACTIVE humans and
+    /// of accounts.
+    async fn finish_files(&self) -> Result<(i64, i64), StoreError> {
+        let counts = {
             let mut state = self.joined().await?;
             let connection = state.connection()?;
             connection.execute("BEGIN").await?;
             shields::fill(connection, self.policy).await?;
             connection.execute("COMMIT").await?;
             connection.execute(people::INDEX_LATE).await?;
-            let active = sqlx::query_scalar("SELECT count(*) FROM people WHERE kind = 0")
+            let active = sqlx::query_scalar(COUNT_ACTIVE)
                 .fetch_one(&mut *connection)
                 .await?;
+            let accounts = sqlx::query_scalar(
+                "SELECT count(*) FROM opsera.accounts INDEXED BY accounts_by_id",
+            )
+            .fetch_one(&mut *connection)
+            .await?;
             close(&mut state).await?;
-            active
+            (active, accounts)
         };
         close(&mut *self.accounts.state.lock().await).await?;
-        Ok(active)
+        Ok(counts)
     }
 }
 
