@@ -36,6 +36,39 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 6] = [
+        Self::InSync,
+        Self::ChangesPending,
+        Self::Applied,
+        Self::Held,
+        Self::Partial,
+        Self::Failed,
+    ];
+
+    /// Whether a run in `mode` that ended so left nothing undone that could be done: what “last
+    /// success” means in `status`, in the metrics and in the alert rules. A dry run does nothing,
+    /// so it is no success of the job, however it ends.
+    pub fn is_success(self, mode: Mode) -> bool {
+        match (mode, self) {
+            (Mode::Apply, Self::InSync | Self::Applied) => true,
+            (Mode::Apply | Mode::DryRun, _) => false,
+        }
+    }
+
+    /// Whether the run came to its end, whatever the guards or Opsera said to it.
+    pub fn is_complete(self) -> bool {
+        self != Self::Failed
+    }
+
+    /// The outcomes of a run that applies which are a success.
+    pub fn successes() -> Vec<Self> {
+        Self::ALL
+            .into_iter()
+            .filter(|outcome| outcome.is_success(Mode::Apply))
+            .collect()
+    }
+
     /// The name used in reports and metrics.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -12,6 +12,7 @@
 
 mod attempt;
 mod error;
+mod guarding;
 mod last_look;
 mod memberships;
 mod outcome;
@@ -32,10 +33,10 @@ use crate::domain::{ActionKind, Mode, Report, RunId, time::SharedClock};
 use crate::settings::Settings;
 
 pub use error::RunError;
+pub use guarding::{GuardVerdict, judge};
 pub(crate) use memberships::{is_relevant, matter as memberships_matter};
 pub use outcome::{exit_status, failed_before_start};
 pub use planning::{Planned, plan_from_store};
-pub(crate) use run::SEVEN_DAYS;
 pub use run::{check_start, run};
 pub use settle::settle;
 pub use worker::{ActionResult, Applied, StopReason, Worker, refusal_progress};

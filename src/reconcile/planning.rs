@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futures::stream::{StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
 use super::Kinds;
 use super::error::RunError;
@@ -128,35 +128,41 @@ async fn add_joiners(
     in_flight: usize,
     tally: &mut Tally,
 ) -> Result<(), RunError> {
-    let joiners = store.stream_joiners(pull).map_err(RunError::from);
-    let mut checked = std::pin::pin!(
-        joiners
-            .try_filter_map(|facts| {
-                let decided = decide_joiner(&facts, policy);
-                std::future::ready(Ok(match decided.decision {
-                    Decision::Act(action) => Some((*action, decided.findings, facts.people)),
-                    _ => None,
-                }))
-            })
-            .map(|joiner| async {
-                let (action, findings, people) = joiner?;
-                let existing = find_account_of(opsera, policy, &action.key, &people)
-                    .await
-                    .map_err(RunError::LookUp)?;
-                Ok::<_, RunError>((action, findings, existing))
-            })
-            .buffered(in_flight.max(1))
-    );
-    while let Some((action, findings, existing)) = checked.try_next().await? {
-        if let Some(finding) = existing {
-            tally.findings.push(finding);
-        } else {
-            tally.findings.extend(findings);
-            tally.summary.create += 1;
-            tally.actions.push(action);
+    let mut after = None;
+    loop {
+        // A page at a time, because no cursor of the store may stay open while Opsera is asked.
+        let page = store.list_joiners(pull, after.as_ref()).await?;
+        let Some(last) = page.last() else {
+            return Ok(());
+        };
+        after = Some(last.key.clone());
+        let due = page.into_iter().filter_map(|facts| {
+            let decided = decide_joiner(&facts, policy);
+            match decided.decision {
+                Decision::Act(action) => Some((*action, decided.findings, facts.people)),
+                _ => None,
+            }
+        });
+        let mut checked = std::pin::pin!(
+            stream::iter(due)
+                .map(|(action, findings, people)| async move {
+                    let existing = find_account_of(opsera, policy, &action.key, &people)
+                        .await
+                        .map_err(RunError::LookUp)?;
+                    Ok::<_, RunError>((action, findings, existing))
+                })
+                .buffered(in_flight.max(1))
+        );
+        while let Some((action, findings, existing)) = checked.try_next().await? {
+            if let Some(finding) = existing {
+                tally.findings.push(finding);
+            } else {
+                tally.findings.extend(findings);
+                tally.summary.create += 1;
+                tally.actions.push(action);
+            }
         }
     }
-    Ok(())
 }
 
 async fn find_account_of(

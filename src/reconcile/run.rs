@@ -1,24 +1,19 @@
 //! The run itself: the steps in their order, each handing its value to the next.
 
-use chrono::TimeDelta;
-
 use super::error::RunError;
+use super::guarding::{GuardVerdict, judge};
 use super::outcome::{Ended, build_report, outcome_of};
 use super::planning::{Planned, plan_from_store};
 use super::pull::{Sides, pull};
 use super::{Context, Finished, RunRequest, RunResult, failed_before_start, memberships};
-use crate::audit::{AuditKey, Checkpoint, Event, NewEntry, Scribe, must_take_checkpoints};
+use crate::audit::{AuditKey, Checkpoint, Event, Head, NewEntry, Scribe, must_take_checkpoints};
 use crate::clients::{Api, Backoff, Opa, OpseraReader, Transport};
 use crate::domain::text::error_chain;
-use crate::domain::{ActionKind, GuardReport, HeldPlan, Mode, time::Timestamp};
+use crate::domain::{ActionKind, GuardReport, HeldPlan, Mode, Outcome, Report, time::Timestamp};
 use crate::reconcile::{Applied, StopReason, Worker, refusal_progress, settle};
-use crate::rules::guards::{SOURCE_GUARDS, evaluate};
 use crate::store::{
     FinishedRun, Installation, LockError, Pull, RunLock, Snapshot, Store, audit::refuse_lost_store,
 };
-
-/// The window of `guards.max_deactivations_7d`.
-pub(crate) const SEVEN_DAYS: TimeDelta = TimeDelta::days(7);
 
 /// Everything that is known about a run so far; what it never came to stays empty.
 #[derive(Debug, Default)]
@@ -174,22 +169,10 @@ async fn run_on(
         error: result.as_ref().err().map(|error| error_chain(error)),
     };
     let mut report = build_report(request, progressed, ended);
-    match finish(context, store, scribe, &report).await {
-        Ok(head) => report.audit_head = Some(head),
-        Err(error) => {
-            let words = format!(
-                "the end of the run could not be recorded: {}",
-                error_chain(&error)
-            );
-            tracing::error!("{words}");
-            report.outcome = crate::domain::Outcome::Failed;
-            failed_on = Some(error.failed_on());
-            report.error = Some(match report.error.take() {
-                Some(earlier) => format!("{earlier}; {words}"),
-                None => words,
-            });
-        }
+    if let Err(error) = finish(context, store, scribe, &mut report).await {
+        failed_on = Some(error.failed_on());
     }
+    prune(context, store).await;
     Finished {
         report,
         traffic,
@@ -197,27 +180,75 @@ async fn run_on(
     }
 }
 
-/// Closes the run's row, prunes, and leaves the checkpoint (§8).
+/// Closes the run's row and leaves the checkpoint (§8). Where that fails, the run has failed:
+/// the report says so and, as far as it still takes a row, the store.
 async fn finish(
     context: &Context,
     store: &Store,
     scribe: &Scribe,
-    report: &crate::domain::Report,
-) -> Result<String, RunError> {
-    let settings = &context.settings;
-    let now = context.clock.now();
-    store.prune(settings.store.retain, now).await?;
-    let head = store.finish_run(scribe, FinishedRun { report }).await?;
-    let checkpoint = Checkpoint::new(now, head.clone());
+    report: &mut Report,
+) -> Result<(), RunError> {
+    let finished = store.finish_run(scribe, FinishedRun { report }).await;
+    let head = match finished {
+        Ok(head) => head,
+        Err(error) => {
+            let error = RunError::from(error);
+            fail_at_the_end(report, "the end of the run could not be recorded", &error);
+            return Err(error);
+        }
+    };
+    report.audit_head = Some(head.hash.clone());
+    let Err(error) = leave_checkpoint(context, head, report.outcome) else {
+        return Ok(());
+    };
+    fail_at_the_end(
+        report,
+        "the checkpoint of the run could not be left",
+        &error,
+    );
+    match store.correct_run(scribe, FinishedRun { report }).await {
+        Ok(head) => report.audit_head = Some(head.hash),
+        Err(second) => tracing::error!(
+            error = error_chain(&second),
+            "the store could not be told that the run failed"
+        ),
+    }
+    Err(error)
+}
+
+fn leave_checkpoint(context: &Context, head: Head, outcome: Outcome) -> Result<(), RunError> {
+    let checkpoint = Checkpoint::new(context.clock.now(), head);
     tracing::info!(
         checkpoint = checkpoint.line().trim_end(),
-        outcome = report.outcome.as_str(),
+        outcome = outcome.as_str(),
         "run finished"
     );
-    if let Some(file) = &settings.audit.checkpoint_file {
+    if let Some(file) = &context.settings.audit.checkpoint_file {
         checkpoint.append_to(file)?;
     }
-    Ok(head.hash)
+    Ok(())
+}
+
+fn fail_at_the_end(report: &mut Report, what: &str, error: &RunError) {
+    let words = format!("{what}: {}", error_chain(error));
+    tracing::error!("{words}");
+    report.outcome = Outcome::Failed;
+    report.error = Some(match report.error.take() {
+        Some(earlier) => format!("{earlier}; {words}"),
+        None => words,
+    });
+}
+
+/// Removes what is older than `store.retain`. Housekeeping comes last and never decides how a run
+/// ended.
+async fn prune(context: &Context, store: &Store) {
+    let retain = context.settings.store.retain;
+    if let Err(error) = store.prune(retain, context.clock.now()).await {
+        tracing::error!(
+            error = error_chain(&error),
+            "what is older than store.retain could not be removed; the next run tries again"
+        );
+    }
 }
 
 struct Clients {
@@ -261,15 +292,28 @@ impl Run<'_> {
         let Some(planned) = &progressed.planned else {
             return Ok(());
         };
-        let approval = self.guard(planned, &mut progressed.guards).await?;
-        progressed.held = progressed.guards.iter().any(|guard| guard.held);
-        self.remember(pull, planned, &progressed.guards, approval.as_ref())
-            .await?;
+        let verdict = judge(
+            self.store,
+            pull,
+            &self.context.settings.policy.guards,
+            &planned.plan,
+            planned.sums.clone(),
+            self.context.clock.now(),
+        )
+        .await?;
+        progressed.guards.clone_from(&verdict.guards);
+        progressed.held = verdict.is_held();
+        self.remember(pull, planned, &verdict).await?;
         if progressed.held {
-            self.hold(planned, &progressed.guards).await
+            self.hold(planned, &verdict.guards).await
         } else {
-            self.carry_out(pull, planned, approval.as_ref(), &mut progressed.applied)
-                .await?;
+            self.carry_out(
+                pull,
+                planned,
+                verdict.approval.as_ref(),
+                &mut progressed.applied,
+            )
+            .await?;
             match &progressed.applied.stopped {
                 Some(StopReason::Unauthorized(words)) => Err(RunError::Unauthorized(words.clone())),
                 Some(StopReason::Interrupted) => Err(RunError::Interrupted),
@@ -319,7 +363,7 @@ impl Run<'_> {
         self.store.move_absence_clocks(snapshot.pull(), now).await?;
         self.request.progress.stage("planning");
         let in_flight = usize::try_from(self.context.settings.opsera.max_in_flight).unwrap_or(1);
-        let mut planned = plan_from_store(
+        let planned = plan_from_store(
             self.store,
             snapshot.pull(),
             policy,
@@ -329,10 +373,6 @@ impl Run<'_> {
             group_findings,
         )
         .await?;
-        planned.sums.opa_active = progressed.opa.active;
-        planned.sums.managed = progressed.opsera.managed;
-        planned.sums.opa_active_before = self.store.accepted_active().await?;
-        planned.sums.deactivated_7d = self.store.count_deactivated_since(now - SEVEN_DAYS).await?;
         let entry = self.entry(Event::PlanCreated).evidence(serde_json::json!({
             "plan_id": planned.plan.id(),
             "summary": planned.summary,
@@ -369,63 +409,22 @@ impl Run<'_> {
         result
     }
 
-    /// Evaluates the guards. An approval that covers the plan lets it pass them.
-    async fn guard(
-        &self,
-        planned: &Planned,
-        guards: &mut Vec<GuardReport>,
-    ) -> Result<Option<HeldPlan>, RunError> {
-        let limits = &self.context.settings.policy.guards;
-        *guards = evaluate(limits, &planned.sums, &planned.plan);
-        if !guards.iter().any(|guard| guard.held) {
-            return Ok(None);
-        }
-        let approval = self
-            .store
-            .find_covering_approval(&planned.plan, limits.approval_ttl, self.context.clock.now())
-            .await?;
-        if let Some(approved) = &approval {
-            for guard in guards.iter_mut().filter(|guard| guard.held) {
-                guard.held = false;
-                guard.approved_by_plan = Some(approved.id.clone());
-            }
-        }
-        Ok(approval)
-    }
-
     /// What the store learns from this plan, whatever becomes of it.
     async fn remember(
         &self,
         pull: Pull,
         planned: &Planned,
-        guards: &[GuardReport],
-        approval: Option<&HeldPlan>,
+        verdict: &GuardVerdict,
     ) -> Result<(), RunError> {
-        // The source is accepted as the new baseline of G2 if its own guards are quiet, or if
-        // what was approved had been held by them.
-        let source_is_accepted = guards
-            .iter()
-            .filter(|guard| SOURCE_GUARDS.contains(&guard.guard.as_str()))
-            .all(|guard| {
-                !guard.held
-                    && (guard.approved_by_plan.is_none()
-                        || approval.is_some_and(|approved| {
-                            approved
-                                .guards
-                                .iter()
-                                .any(|seen| seen.guard == guard.guard && seen.held)
-                        }))
-            });
-        if source_is_accepted {
+        if verdict.accepts_source() {
             self.store.accept_source(&self.request.id).await?;
         }
         self.store.remember_carriers(pull).await?;
         // A plan that is not held (any more) needs nobody's decision either.
-        let held = guards.iter().any(|guard| guard.held);
         self.store
             .supersede_plans(
                 &self.request.kinds.to_string(),
-                held.then(|| planned.plan.id()),
+                verdict.is_held().then(|| planned.plan.id()),
             )
             .await?;
         Ok(())

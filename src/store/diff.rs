@@ -235,7 +235,7 @@ fn account_facts(row: &SqliteRow) -> Result<AccountFacts, StoreError> {
     })
 }
 
-fn joiner_facts(row: &SqliteRow) -> Result<JoinerFacts, StoreError> {
+pub(super) fn joiner_facts(row: &SqliteRow) -> Result<JoinerFacts, StoreError> {
     Ok(JoinerFacts {
         key: Key::from_store(row.get("key")),
         people: people(row)?,

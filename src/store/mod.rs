@@ -11,6 +11,7 @@ mod diff;
 mod diff_sql;
 mod error;
 mod installation;
+mod joiners;
 mod lock;
 mod memory;
 mod notices;

@@ -121,7 +121,7 @@ impl Store {
         row.map(|row| queued(&row)).transpose()
     }
 
-    /// The planned `absent` and other deactivations of `run`, for the look before the first one.
+    /// Every planned deactivation of `run`, for the check of the listing before the first one.
     pub async fn list_planned_deactivations(
         &self,
         run: &RunId,

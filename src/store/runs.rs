@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use sqlx::Row as _;
+use sqlx::{Row as _, SqliteConnection};
 
 use super::audit::append;
 use super::snapshot::{Pull, latest_complete};
@@ -84,8 +84,36 @@ impl Store {
         scribe: &Scribe,
         finished: FinishedRun<'_>,
     ) -> Result<Head, StoreError> {
-        let report = finished.report;
         let mut tx = self.begin().await?;
+        let head = self
+            .write_end(&mut tx, scribe, finished.report, false)
+            .await?;
+        self.commit(tx).await?;
+        Ok(head)
+    }
+
+    /// Corrects how a run that is closed already ended, in its row and in the audit log: one more
+    /// `run_finished`, which is the one that counts. Gives the log's new end.
+    pub async fn correct_run(
+        &self,
+        scribe: &Scribe,
+        finished: FinishedRun<'_>,
+    ) -> Result<Head, StoreError> {
+        let mut tx = self.begin().await?;
+        let head = self
+            .write_end(&mut tx, scribe, finished.report, true)
+            .await?;
+        self.commit(tx).await?;
+        Ok(head)
+    }
+
+    async fn write_end(
+        &self,
+        conn: &mut SqliteConnection,
+        scribe: &Scribe,
+        report: &Report,
+        is_closed: bool,
+    ) -> Result<Head, StoreError> {
         let entry = NewEntry::new(Event::RunFinished)
             .in_run(&report.run_id)
             .because(report.outcome.as_str())
@@ -94,27 +122,13 @@ impl Store {
                 "summary": report.summary,
                 "error": report.error,
             }));
-        let head = append(&mut tx, scribe, entry).await?;
-        let kept = Report {
-            audit_head: Some(head.hash.clone()),
-            guards: report
-                .guards
-                .iter()
-                .map(|guard| crate::domain::GuardReport {
-                    concerned: Vec::new(),
-                    ..guard.clone()
-                })
-                .collect(),
-            actions: Vec::new(),
-            waiting: Vec::new(),
-            findings: Vec::new(),
-            ..report.clone()
-        };
+        let head = append(conn, scribe, entry).await?;
+        let kept = without_people(report, &head);
         let json = serde_json::to_string(&kept)
             .map_err(|error| StoreError::corrupt("runs", "report", &report.run_id, error))?;
         let closed = sqlx::query(
             "UPDATE runs SET finished_at = ?2, outcome = ?3, plan_id = ?4, report = ?5, error = ?6
-             WHERE id = ?1 AND finished_at IS NULL",
+             WHERE id = ?1 AND (finished_at IS NOT NULL) = ?7",
         )
         .bind(report.run_id.as_str())
         .bind(format_time(report.finished_at))
@@ -122,13 +136,14 @@ impl Store {
         .bind(report.plan_id.as_ref().map(PlanId::as_str))
         .bind(json)
         .bind(report.error.as_deref())
-        .execute(&mut *tx)
+        .bind(is_closed)
+        .execute(conn)
         .await?;
-        if closed.rows_affected() != 1 {
-            return Err(self.conflict(format!("run {} should still be open", report.run_id)));
+        if closed.rows_affected() == 1 {
+            return Ok(head);
         }
-        self.commit(tx).await?;
-        Ok(head)
+        let state = if is_closed { "closed" } else { "still be open" };
+        Err(self.conflict(format!("run {} should {state}", report.run_id)))
     }
 
     /// Writes one entry of a run into the audit log.
@@ -221,17 +236,14 @@ impl Store {
         Ok(id.map(PlanId::new))
     }
 
-    /// When a run last ended with one of `outcomes`.
-    pub async fn last_finished(
-        &self,
-        outcomes: &[Outcome],
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let names: Vec<&str> = outcomes.iter().map(|outcome| outcome.as_str()).collect();
+    /// When a run last did everything there was to do ([`Outcome::is_success`]).
+    pub async fn last_success(&self) -> Result<Option<Timestamp>, StoreError> {
         let text: Option<String> = sqlx::query_scalar(
             "SELECT finished_at FROM runs
-             WHERE outcome IN (SELECT value FROM json_each(?1)) ORDER BY seq DESC LIMIT 1",
+             WHERE mode = 'apply' AND outcome IN (SELECT value FROM json_each(?1))
+             ORDER BY seq DESC LIMIT 1",
         )
-        .bind(serde_json::json!(names).to_string())
+        .bind(serde_json::json!(Outcome::successes()).to_string())
         .fetch_optional(self.reader())
         .await?;
         text.map(|text| super::time("runs", "finished_at", &text))
@@ -287,6 +299,25 @@ impl Store {
             place: Place::from(self.path()),
             what,
         }
+    }
+}
+
+/// The report as the store keeps it: without the lists of people.
+fn without_people(report: &Report, head: &Head) -> Report {
+    Report {
+        audit_head: Some(head.hash.clone()),
+        guards: report
+            .guards
+            .iter()
+            .map(|guard| crate::domain::GuardReport {
+                concerned: Vec::new(),
+                ..guard.clone()
+            })
+            .collect(),
+        actions: Vec::new(),
+        waiting: Vec::new(),
+        findings: Vec::new(),
+        ..report.clone()
     }
 }
 

@@ -5,17 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::Row as _;
 
 use super::{Store, StoreError};
-use crate::domain::{Outcome, Report, time::Timestamp, time::format_time};
-
-/// The outcomes after which everything that could be done was done.
-const SUCCESSES: [Outcome; 2] = [Outcome::InSync, Outcome::Applied];
-/// The outcomes of a run that came to its end, whatever the guards or Opsera said to it.
-const COMPLETE: [Outcome; 4] = [
-    Outcome::InSync,
-    Outcome::Applied,
-    Outcome::Held,
-    Outcome::Partial,
-];
+use crate::domain::{Mode, Outcome, Report, time::Timestamp, time::format_time};
 
 /// What of the runs and the queue outlives a process. Times are those of runs that apply.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -71,11 +61,11 @@ impl Store {
              WHERE mode = 'apply' AND outcome IN (SELECT value FROM json_each(?1))
              ORDER BY seq DESC LIMIT 1";
         let success: Option<String> = sqlx::query_scalar(finished)
-            .bind(names(&SUCCESSES))
+            .bind(names(|outcome| outcome.is_success(Mode::Apply)))
             .fetch_optional(&mut *conn)
             .await?;
         let complete: Option<String> = sqlx::query_scalar(finished)
-            .bind(names(&COMPLETE))
+            .bind(names(Outcome::is_complete))
             .fetch_optional(&mut *conn)
             .await?;
         let read = "SELECT finished_at FROM runs
@@ -128,7 +118,11 @@ impl Store {
     }
 }
 
-fn names(outcomes: &[Outcome]) -> String {
-    let names: Vec<&str> = outcomes.iter().map(|outcome| outcome.as_str()).collect();
+fn names(wanted: impl Fn(Outcome) -> bool) -> String {
+    let names: Vec<&str> = Outcome::ALL
+        .into_iter()
+        .filter(|outcome| wanted(*outcome))
+        .map(Outcome::as_str)
+        .collect();
     serde_json::json!(names).to_string()
 }
