@@ -279,7 +279,7 @@ impl Runner {
                         self.parts.health.set_credentials(Condition::Bad);
                     }
                     Some(FailedOn::Store) => self.parts.health.set_store(Condition::Bad),
-                    Some(FailedOn::Other) => {}
+                    Some(FailedOn::Request | FailedOn::Other) => {}
                     None => self.parts.health.set_credentials(Condition::Fine),
                 }
                 if let Some(error) = &finished.report.error {

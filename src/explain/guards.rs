@@ -4,8 +4,8 @@ use futures::TryStreamExt as _;
 
 use super::model::GuardsView;
 use super::words;
-use crate::domain::{PlannedAction, time::Timestamp};
-use crate::reconcile::{Kinds, RunError, judge, plan_from_store};
+use crate::domain::{KindSet, PlannedAction, time::Timestamp};
+use crate::reconcile::{PlanScope, RunError, judge, plan_from_store};
 use crate::rules::{Decision, Policy, decide_joiner};
 use crate::store::{Pull, Store, StoreError};
 
@@ -16,8 +16,14 @@ pub(super) async fn view(
     now: Timestamp,
     own: &[PlannedAction],
 ) -> Result<GuardsView, RunError> {
-    let planned =
-        plan_from_store(store, pull, policy, &Kinds::all(), now, None, Vec::new()).await?;
+    let scope = PlanScope {
+        policy,
+        kinds: &KindSet::all(),
+        people: None,
+        now,
+        clock_is_trusted: store.last_clock_is_trusted().await?,
+    };
+    let planned = plan_from_store(store, pull, scope, None, Vec::new()).await?;
     let plan = &planned.plan;
     let verdict = judge(store, pull, &policy.guards, plan, planned.sums.clone(), now).await?;
     let held = verdict.is_held();

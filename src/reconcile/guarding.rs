@@ -59,10 +59,14 @@ pub async fn judge(
     now: Timestamp,
 ) -> Result<GuardVerdict, StoreError> {
     let (opa_active, managed) = store.count_sides(pull).await?;
+    let before = store.accepted_source().await?;
     let sums = Sums {
         opa_active,
         managed,
-        opa_active_before: store.accepted_active().await?,
+        opa_active_before: before.map(|before| before.opa_active),
+        opsera_listed: store.count_listed_accounts(pull).await?,
+        opsera_listed_before: before.and_then(|before| before.opsera_listed),
+        deactivated_since: before.map_or(0, |before| before.deactivated_since),
         deactivated_7d: store.count_deactivated_since(now - SEVEN_DAYS).await?,
         ..sums
     };

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 
-use super::Kinds;
 use super::error::RunError;
 use crate::clients::{CallError, OpseraReader};
 use crate::domain::{
-    ActionKind, Address, Change, Finding, FindingKind, Key, OpseraId, Plan, PlannedAction,
-    SiteRole, Summary, WaitingReport, time::Timestamp,
+    ActionKind, Address, Change, Finding, FindingKind, Key, KindSet, OpseraId, PeopleFilter, Plan,
+    PlannedAction, SiteRole, Summary, WaitingReport, time::Timestamp,
 };
+use crate::rules::clock_trust::wait_for_the_clock;
 use crate::rules::{
     AccountFacts, Decision, Policy, decide_account, decide_joiner, facts::PersonFacts, guards::Sums,
 };
@@ -33,8 +33,9 @@ pub struct Planned {
     pub adopted: Vec<(OpseraId, SiteRole)>,
 }
 
-#[derive(Default)]
 struct Tally {
+    kinds: KindSet,
+    keys: Option<BTreeSet<Key>>,
     actions: Vec<PlannedAction>,
     summary: Summary,
     waiting: Vec<WaitingReport>,
@@ -42,6 +43,30 @@ struct Tally {
     adopted: Vec<(OpseraId, SiteRole)>,
     administrators: u64,
     administrators_lost: Vec<String>,
+}
+
+/// What a plan is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanScope<'p> {
+    /// The rules.
+    pub policy: &'p Policy,
+    /// Which kinds of action.
+    pub kinds: &'p KindSet,
+    /// Which people; `None`: everybody.
+    pub people: Option<&'p PeopleFilter>,
+    /// The time of the run.
+    pub now: Timestamp,
+    /// Whether the clock that tells this time is to be trusted (§4 step 6).
+    pub clock_is_trusted: bool,
+}
+
+impl PlanScope<'_> {
+    /// The keys of the people the plan is limited to.
+    fn keys(&self) -> Option<BTreeSet<Key>> {
+        let people = self.people?;
+        let keys = people.keys(&self.policy.matching);
+        Some(keys.into_iter().flat_map(|(_, keys)| keys).collect())
+    }
 }
 
 /// Makes the plan of `pull`. `opsera` is asked whether a joiner's account exists after all (§5);
@@ -52,14 +77,15 @@ struct Tally {
 pub async fn plan_from_store(
     store: &Store,
     pull: Pull,
-    policy: &Policy,
-    kinds: &Kinds,
-    now: Timestamp,
+    scope: PlanScope<'_>,
     opsera: Option<(&OpseraReader, usize)>,
-    group_findings: Vec<Finding>,
+    findings: Vec<Finding>,
 ) -> Result<Planned, RunError> {
+    let PlanScope { policy, now, .. } = scope;
     let mut tally = Tally {
-        findings: group_findings,
+        findings,
+        kinds: scope.kinds.clone(),
+        keys: scope.keys(),
         ..Tally::default()
     };
     note_doubtful_people(store, pull, &mut tally).await?;
@@ -68,11 +94,16 @@ pub async fn plan_from_store(
     while let Some(facts) = accounts.try_next().await? {
         let decided = decide_account(&facts, policy, now);
         tally.findings.extend(decided.findings);
-        tally.add(&facts, decided.decision, kinds);
+        let decision = if scope.clock_is_trusted {
+            decided.decision
+        } else {
+            wait_for_the_clock(decided.decision, facts.absent_since, policy, now)
+        };
+        tally.add(&facts, decision);
     }
     if let Some((opsera, in_flight)) = opsera
         && policy.provision
-        && kinds.contains(ActionKind::Create)
+        && scope.kinds.contains(ActionKind::Create)
     {
         add_joiners(store, pull, policy, opsera, in_flight, &mut tally).await?;
     }
@@ -136,13 +167,18 @@ async fn add_joiners(
             return Ok(());
         };
         after = Some(last.key.clone());
-        let due = page.into_iter().filter_map(|facts| {
-            let decided = decide_joiner(&facts, policy);
-            match decided.decision {
-                Decision::Act(action) => Some((*action, decided.findings, facts.people)),
-                _ => None,
-            }
-        });
+        let due: Vec<_> = page
+            .into_iter()
+            .filter_map(|facts| {
+                let decided = decide_joiner(&facts, policy);
+                match decided.decision {
+                    Decision::Act(action) if tally.is_wanted(&action) => {
+                        Some((*action, decided.findings, facts.people))
+                    }
+                    _ => None,
+                }
+            })
+            .collect();
         let mut checked = std::pin::pin!(
             stream::iter(due)
                 .map(|(action, findings, people)| async move {
@@ -213,8 +249,33 @@ async fn find_account_of(
     Ok(None)
 }
 
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            kinds: KindSet::all(),
+            keys: None,
+            actions: Vec::new(),
+            summary: Summary::default(),
+            waiting: Vec::new(),
+            findings: Vec::new(),
+            adopted: Vec::new(),
+            administrators: 0,
+            administrators_lost: Vec::new(),
+        }
+    }
+}
+
 impl Tally {
-    fn add(&mut self, facts: &AccountFacts, decision: Decision, kinds: &Kinds) {
+    /// Whether the run's limits (`--only`, `--person`) let this action into the plan.
+    fn is_wanted(&self, action: &PlannedAction) -> bool {
+        self.kinds.contains(action.kind()) && self.concerns(&action.key)
+    }
+
+    fn concerns(&self, key: &Key) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.contains(key))
+    }
+
+    fn add(&mut self, facts: &AccountFacts, decision: Decision) {
         let administrator = facts.active && facts.role.is(SiteRole::Administrators);
         self.administrators += u64::from(administrator);
         match decision {
@@ -222,7 +283,11 @@ impl Tally {
             Decision::Unchanged => self.summary.unchanged += 1,
             Decision::Adopt(role) => {
                 self.summary.unchanged += 1;
-                if kinds.contains(ActionKind::SetRole) {
+                let concerned = facts
+                    .identity
+                    .as_ref()
+                    .is_some_and(|(_, key)| self.concerns(key));
+                if concerned && self.kinds.contains(ActionKind::SetRole) {
                     self.adopted.push((facts.id.clone(), role));
                 }
             }
@@ -232,7 +297,7 @@ impl Tally {
                 self.summary.waiting += 1;
                 self.waiting.push(waiting);
             }
-            Decision::Act(action) if !kinds.contains(action.kind()) => self.summary.unchanged += 1,
+            Decision::Act(action) if !self.is_wanted(&action) => self.summary.unchanged += 1,
             Decision::Act(action) => {
                 let loses = match &action.change {
                     Change::Deactivate { .. } => true,

@@ -2,17 +2,26 @@
 
 use super::error::RunError;
 use super::guarding::{GuardVerdict, judge};
-use super::outcome::{Ended, build_report, outcome_of};
-use super::planning::{Planned, plan_from_store};
-use super::pull::{Sides, pull};
+use super::outcome::{Ended, build_report, origin_of, outcome_of};
+use super::pending_leavers::find_pending_leavers;
+use super::planning::{PlanScope, Planned, plan_from_store};
+use super::pull::{Pulling, Sides, pull};
 use super::{Context, Finished, RunRequest, RunResult, failed_before_start, memberships};
+use sha2::{Digest as _, Sha256};
+
 use crate::audit::{AuditKey, Checkpoint, Event, Head, NewEntry, Scribe, must_take_checkpoints};
 use crate::clients::{Api, Backoff, Opa, OpseraReader, Transport};
 use crate::domain::text::error_chain;
-use crate::domain::{ActionKind, GuardReport, HeldPlan, Mode, Outcome, Report, time::Timestamp};
+use crate::domain::{
+    ActionKind, Finding, FindingKind, GuardReport, HeldPlan, Mode, Origin, Outcome, Report,
+    time::Timestamp,
+};
 use crate::reconcile::{Applied, StopReason, Worker, refusal_progress, settle};
+use crate::rules::Policy;
+use crate::rules::clock_trust::{ClockReading, ClockTrust, judge_clock};
 use crate::store::{
-    FinishedRun, Installation, LockError, Pull, RunLock, Snapshot, Store, audit::refuse_lost_store,
+    FinishedRun, Installation, LockError, Pull, RunLimits, RunLock, Snapshot, Store,
+    audit::refuse_lost_store,
 };
 
 /// Everything that is known about a run so far; what it never came to stays empty.
@@ -33,12 +42,15 @@ pub async fn run(context: &Context, request: &RunRequest) -> RunResult {
     let fail = |error: RunError| {
         let failed_on = Some(error.failed_on());
         RunResult::Finished(Box::new(Finished {
-            report: failed_before_start(
-                request,
-                started_at,
-                context.clock.now(),
-                error_chain(&error),
-            ),
+            report: Report {
+                origin: origin(context),
+                ..failed_before_start(
+                    request,
+                    started_at,
+                    context.clock.now(),
+                    error_chain(&error),
+                )
+            },
             traffic: None,
             failed_on,
         }))
@@ -132,7 +144,7 @@ async fn run_on(
             scribe,
             &request.id,
             request.mode,
-            &request.kinds.to_string(),
+            limits_of(request),
             started_at,
         )
         .await;
@@ -169,6 +181,7 @@ async fn run_on(
         error: result.as_ref().err().map(|error| error_chain(error)),
     };
     let mut report = build_report(request, progressed, ended);
+    report.origin = origin(context);
     if let Err(error) = finish(context, store, scribe, &mut report).await {
         failed_on = Some(error.failed_on());
     }
@@ -177,6 +190,26 @@ async fn run_on(
         report,
         traffic,
         failed_on,
+    }
+}
+
+fn limits_of(request: &RunRequest) -> RunLimits<'_> {
+    RunLimits {
+        kinds: &request.kinds,
+        people: request.people.as_ref(),
+    }
+}
+
+fn origin(context: &Context) -> Origin {
+    let settings = &context.settings;
+    // Debug output, because every section has it and no secret is in it.
+    let digest = Sha256::digest(format!("{settings:?}"));
+    Origin {
+        team: Some(settings.opa.team.clone()),
+        opa_url: Some(settings.opa.base_url.to_string()),
+        opsera_url: Some(settings.opsera.base_url.to_string()),
+        settings_digest: Some(hex::encode(digest)),
+        ..origin_of(&context.actor)
     }
 }
 
@@ -272,6 +305,30 @@ impl Clients {
     }
 }
 
+impl Clients {
+    /// The servers' clock minus ours.
+    fn server_offset(&self) -> Option<chrono::TimeDelta> {
+        match (self.opa.clock_skew(), self.opsera.clock_skew()) {
+            (Some(opa), Some(opsera)) => Some((opa + opsera) / 2),
+            (one, other) => one.or(other),
+        }
+    }
+}
+
+fn clock_finding(policy: &Policy, clock: &ClockTrust) -> Option<Finding> {
+    match clock {
+        ClockTrust::NotTrusted { reason } if !policy.absent_grace.is_zero() => Some(Finding {
+            kind: FindingKind::ClockNotTrusted,
+            email: "clock".to_owned(),
+            detail: format!(
+                "{reason}: nobody is deactivated as absent in this run, and every absence counts \
+                 from now on; let the machine synchronize its clock"
+            ),
+        }),
+        ClockTrust::Trusted | ClockTrust::NotTrusted { .. } => None,
+    }
+}
+
 /// One run on an open store.
 struct Run<'r> {
     context: &'r Context,
@@ -334,7 +391,7 @@ impl Run<'_> {
         .map_err(RunError::Settle)?;
         let policy = &self.context.settings.policy;
         let snapshot = Snapshot::begin(self.store, policy, &self.request.id).await?;
-        let group_findings = match self.read(&snapshot, progressed).await {
+        let mut findings = match self.read(&snapshot, progressed).await {
             Ok(findings) => findings,
             Err(error) => {
                 let error = error.located(&self.context.settings);
@@ -350,6 +407,7 @@ impl Run<'_> {
             }
         };
         snapshot.complete(self.context.clock.now()).await?;
+        self.check_people(snapshot.pull()).await?;
         let entry = self
             .entry(Event::PullCompleted)
             .evidence(serde_json::json!({
@@ -360,17 +418,28 @@ impl Run<'_> {
         // Read after the entry above: no clock of §4 starts before the end of the audit log, and
         // without a grace an absent person is due in the very run that misses them.
         let now = self.context.clock.now();
+        let clock = self.judge_clock(snapshot.pull(), now).await?;
+        findings.extend(clock_finding(policy, &clock));
         self.store.move_absence_clocks(snapshot.pull(), now).await?;
         self.request.progress.stage("planning");
         let in_flight = usize::try_from(self.context.settings.opsera.max_in_flight).unwrap_or(1);
+        let opsera = &self.clients.opsera;
+        findings.extend(
+            find_pending_leavers(self.store, snapshot.pull(), opsera, in_flight, now).await?,
+        );
+        let scope = PlanScope {
+            policy,
+            kinds: &self.request.kinds,
+            people: self.request.people.as_ref(),
+            now,
+            clock_is_trusted: clock.is_trusted(),
+        };
         let planned = plan_from_store(
             self.store,
             snapshot.pull(),
-            policy,
-            &self.request.kinds,
-            now,
-            Some((&self.clients.opsera, in_flight)),
-            group_findings,
+            scope,
+            Some((opsera, in_flight)),
+            findings,
         )
         .await?;
         let entry = self.entry(Event::PlanCreated).evidence(serde_json::json!({
@@ -380,6 +449,37 @@ impl Run<'_> {
         self.store.note(self.scribe, entry).await?;
         progressed.planned = Some(planned);
         Ok(snapshot.pull())
+    }
+
+    /// Compares the machine's clock with the servers' and with the last run's (§4 step 6).
+    async fn judge_clock(&self, pull: Pull, now: Timestamp) -> Result<ClockTrust, RunError> {
+        let reading = ClockReading {
+            wall: now,
+            since_boot: self.context.clock.since_boot(),
+        };
+        let last = self.store.last_clock().await?;
+        let trust = judge_clock(last.as_ref(), &reading, self.clients.server_offset());
+        self.store
+            .note_clock(pull, &reading, trust.is_trusted())
+            .await?;
+        Ok(trust)
+    }
+
+    /// Whether everybody whom `--person` names is known to anybody.
+    async fn check_people(&self, pull: Pull) -> Result<(), RunError> {
+        let Some(people) = &self.request.people else {
+            return Ok(());
+        };
+        for (address, keys) in people.keys(&self.context.settings.policy.matching) {
+            let mut is_known = false;
+            for key in &keys {
+                is_known |= self.store.knows_key(pull, key).await?;
+            }
+            if !is_known {
+                return Err(RunError::UnknownPerson(address.to_owned()));
+            }
+        }
+        Ok(())
     }
 
     /// Both listings and the memberships; counts what arrived, also when not all of it did.
@@ -392,14 +492,25 @@ impl Run<'_> {
         let policy = &self.context.settings.policy;
         let progress = &self.request.progress;
         let sides = Sides::default();
-        let mut result = pull(snapshot, opa, opsera, &sides, progress)
-            .await
-            .map(|()| Vec::new());
-        if result.is_ok() {
+        let pulling = Pulling {
+            store: self.store,
+            snapshot,
+            policy,
+            opa,
+            opsera,
+            progress,
+        };
+        let mut result = pull(pulling, &sides).await;
+        if let Ok(findings) = &mut result {
             let joiners = policy.provision && self.request.kinds.contains(ActionKind::Create);
-            result =
-                memberships::pull_memberships(self.store, snapshot, policy, joiners, opa, progress)
-                    .await;
+            match memberships::pull_memberships(
+                self.store, snapshot, policy, joiners, opa, progress,
+            )
+            .await
+            {
+                Ok(more) => findings.extend(more),
+                Err(error) => result = Err(error),
+            }
         }
         progressed.opa = snapshot.count_people().await?;
         progressed.opsera = snapshot.count_accounts().await?;
@@ -423,7 +534,7 @@ impl Run<'_> {
         // A plan that is not held (any more) needs nobody's decision either.
         self.store
             .supersede_plans(
-                &self.request.kinds.to_string(),
+                limits_of(self.request),
                 verdict.is_held().then(|| planned.plan.id()),
             )
             .await?;
@@ -436,7 +547,7 @@ impl Run<'_> {
             .hold_plan(
                 self.scribe,
                 &self.request.id,
-                &self.request.kinds.to_string(),
+                limits_of(self.request),
                 &planned.plan,
                 guards,
                 ttl,

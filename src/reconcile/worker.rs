@@ -443,6 +443,7 @@ pub fn refusal_progress(refusal: &Refusal) -> ActionResult {
     match refusal {
         Refusal::Rejected { words, until: at } => ActionResult {
             status: ActionStatus::Rejected,
+            unfinished: false,
             ..not_tried(format!(
                 "{words}; not tried again before {} or `rolecall queue retry`",
                 until(at)

@@ -91,7 +91,8 @@ impl Passage<'_> {
                 }
             },
         };
-        if let Some(response) = response {
+        if let Some(mut response) = response {
+            self.date(response.headers_mut());
             let status = response.status().as_u16();
             self.gate.journal.note_status(self.received.number, status);
             return response;
@@ -99,6 +100,16 @@ impl Passage<'_> {
         self.scissors.cut();
         // Never seen: the connection refuses to write it.
         StatusCode::NO_CONTENT.into_response()
+    }
+
+    /// Dates an answer by the sandbox's own clock.
+    fn date(&self, headers: &mut HeaderMap) {
+        let now = self.gate.clock.now().format("%a, %d %b %Y %H:%M:%S GMT");
+        if let Ok(date) = HeaderValue::from_str(&now.to_string())
+            && !headers.contains_key(header::DATE)
+        {
+            headers.insert(header::DATE, date);
+        }
     }
 
     /// The answer, or `None` for a connection that is to be cut.

@@ -108,6 +108,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     entry("provision.enabled", Shape::Flag),
     entry("guards.min_opa_users", Shape::Whole),
     entry("guards.max_opa_drop_percent", Shape::Whole),
+    entry("guards.max_opsera_drop_percent", Shape::Whole),
     entry("guards.max_deactivations", Shape::Whole),
     entry("guards.max_deactivations_percent", Shape::Whole),
     entry("guards.max_deactivations_7d", Shape::Whole),

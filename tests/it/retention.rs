@@ -8,8 +8,8 @@ use std::time::Duration;
 use rolecall::audit::{Actor, Scribe};
 use rolecall::domain::Progress;
 use rolecall::domain::time::{Clock as _, ManualClock};
-use rolecall::domain::{Decider, Mode, Outcome, Plan, PlanState, RunId};
-use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult, run};
+use rolecall::domain::{Decider, KindSet, Mode, Outcome, Plan, PlanState, RunId};
+use rolecall::reconcile::{Context, RunRequest, RunResult, run};
 use rolecall::sandbox::{
     AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox, SandboxOptions,
 };
@@ -75,7 +75,8 @@ impl World {
         let request = RunRequest {
             id: RunId::random(),
             mode,
-            kinds: Kinds::all(),
+            kinds: KindSet::all(),
+            people: None,
             stop: tokio_util::sync::CancellationToken::new(),
             progress: Progress::silent(),
         };

@@ -10,8 +10,10 @@ use std::time::Duration;
 use rolecall::audit::{Actor, Proof, Scribe, Verdict};
 use rolecall::domain::Progress;
 use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
-use rolecall::domain::{ActionKind, ActionStatus, Decider, Mode, PlanState, Report, RunId};
-use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult};
+use rolecall::domain::{
+    ActionKind, ActionStatus, Decider, KindSet, Mode, PlanState, Report, RunId,
+};
+use rolecall::reconcile::{Context, RunRequest, RunResult};
 use rolecall::sandbox::{
     AccountSeed, Effect, PersonSeed, Sandbox, SandboxOptions, SiteRoleField, Standing, UserKind,
     Visibility,
@@ -30,7 +32,7 @@ pub(crate) struct World {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) context: Context,
-    pub(crate) kinds: Kinds,
+    pub(crate) kinds: KindSet,
     /// Every group that was ever made: the sandbox tells only of each person's.
     groups: Vec<String>,
     roles_reported: bool,
@@ -131,7 +133,7 @@ impl World {
                 clock: clock.clone(),
                 actor: actor(),
             },
-            kinds: Kinds::only(rules.only.iter().map(|k| k.parse::<ActionKind>().unwrap())),
+            kinds: KindSet::only(rules.only.iter().map(|k| k.parse::<ActionKind>().unwrap())),
             clock,
             groups: Vec::new(),
             roles_reported: org.roles_reported,
@@ -277,6 +279,7 @@ impl World {
             id: RunId::random(),
             mode,
             kinds: self.kinds.clone(),
+            people: None,
             stop: CancellationToken::new(),
             progress: Progress::silent(),
         };
