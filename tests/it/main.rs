@@ -17,11 +17,17 @@ mod child;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clock_trust;
+#[cfg(test)]
+mod completeness;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
 mod daemon_world;
+#[cfg(test)]
+mod damaged_values;
 #[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
@@ -65,6 +71,8 @@ mod operator;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod people_filter;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod power_cut;
@@ -76,6 +84,8 @@ mod queue_machine;
 mod reports;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod run_end;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]

@@ -13,7 +13,7 @@ use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
 use rolecall::domain::{
     ActionKind, ActionStatus, Decider, KindSet, Mode, PlanState, Report, RunId,
 };
-use rolecall::reconcile::{Context, RunRequest, RunResult};
+use rolecall::reconcile::{Context, Finished, RunRequest, RunResult};
 use rolecall::sandbox::{
     AccountSeed, Effect, PersonSeed, Sandbox, SandboxOptions, SiteRoleField, Standing, UserKind,
     Visibility,
@@ -275,16 +275,25 @@ impl World {
     }
 
     pub(crate) async fn run(&self, mode: Mode) -> Report {
+        self.run_for(mode, None).await.report
+    }
+
+    /// A run that is limited to some people.
+    pub(crate) async fn run_for(
+        &self,
+        mode: Mode,
+        people: Option<rolecall::domain::PeopleFilter>,
+    ) -> Box<Finished> {
         let request = RunRequest {
             id: RunId::random(),
             mode,
             kinds: self.kinds.clone(),
-            people: None,
+            people,
             stop: CancellationToken::new(),
             progress: Progress::silent(),
         };
         match rolecall::reconcile::run(&self.context, &request).await {
-            RunResult::Finished(finished) => finished.report,
+            RunResult::Finished(finished) => finished,
             RunResult::AnotherRun(words) => panic!("nobody else runs here: {words}"),
         }
     }
