@@ -1,23 +1,36 @@
 //! When the daemon would run next.
 
+use std::time::Duration;
+
 use croner::parser::{CronParser, Seconds};
 
-use super::model::Checkup;
+use super::model::CheckReport;
 use crate::domain::time::Timestamp;
 use crate::settings::ScheduleSettings;
 
 /// Times that are shown.
 const SHOWN: usize = 3;
 
-pub(super) fn examine(checkup: &mut Checkup, settings: &ScheduleSettings, now: Timestamp) {
-    let parser = CronParser::builder()
+/// The time between the next two runs.
+pub(super) fn interval(settings: &ScheduleSettings, now: Timestamp) -> Option<Duration> {
+    let schedule = parser().parse(&settings.cron).ok()?;
+    let mut times = schedule.iter_after(now.with_timezone(&settings.time_zone));
+    let (first, second) = (times.next()?, times.next()?);
+    (second - first).to_std().ok()
+}
+
+fn parser() -> CronParser {
+    CronParser::builder()
         .seconds(Seconds::Required)
         .dom_and_dow(true)
-        .build();
-    let schedule = match parser.parse(&settings.cron) {
+        .build()
+}
+
+pub(super) fn examine(report: &mut CheckReport, settings: &ScheduleSettings, now: Timestamp) {
+    let schedule = match parser().parse(&settings.cron) {
         Ok(schedule) => schedule,
         Err(error) => {
-            checkup.failure(
+            report.failure(
                 "schedule",
                 format!("schedule.cron cannot be read: {error}"),
                 "write six fields: second minute hour day month weekday",
@@ -32,13 +45,13 @@ pub(super) fn examine(checkup: &mut Checkup, settings: &ScheduleSettings, now: T
         .map(|time| time.format("%Y-%m-%d %H:%M:%S %Z").to_string())
         .collect();
     if times.is_empty() {
-        checkup.failure(
+        report.failure(
             "schedule",
             "schedule.cron never comes due",
             "correct schedule.cron",
         );
     } else {
-        checkup.ok(
+        report.ok(
             "schedule",
             format!(
                 "the daemon would run next at {} (schedule.time_zone = {zone})",

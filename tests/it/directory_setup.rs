@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall::clients::{CallError, Listed, Listing, Opa, OpseraReader, Transport};
+use rolecall::clients::{ApiRecord, CallError, Opa, OpseraReader, Pages, Transport};
 use rolecall::domain::time::{ManualClock, Timestamp};
 use rolecall::settings::{
     HttpSettings, OpaCredentials, OpaSettings, OpseraSettings, RetrySettings,
@@ -57,6 +57,7 @@ fn clients_with(url: &str, credentials: OpaCredentials) -> Clients {
         page_size: 2,
         requests_per_second: 10.0,
         burst: 10,
+        quota_reserve_percent: 20,
         timeout: TIMEOUT,
         pull_timeout: Duration::from_mins(15),
     };
@@ -81,12 +82,12 @@ fn clients_with(url: &str, credentials: OpaCredentials) -> Clients {
 }
 
 /// The whole listing.
-pub(crate) async fn all<T: Listed>(mut listing: Listing<'_, T>) -> Result<Vec<T>, CallError> {
-    let mut words = Vec::new();
-    while let Some(page) = listing.next_page().await? {
-        words.extend(page);
+pub(crate) async fn all<R: ApiRecord>(mut pages: Pages<'_, R>) -> Result<Vec<R::Model>, CallError> {
+    let mut models = Vec::new();
+    while let Some(page) = pages.next_page().await? {
+        models.extend(page);
     }
-    Ok(words)
+    Ok(models)
 }
 
 /// The ids of every account, or what went wrong.
