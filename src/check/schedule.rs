@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use croner::parser::{CronParser, Seconds};
-
 use super::model::CheckReport;
+use crate::domain::Schedule;
 use crate::domain::time::Timestamp;
 use crate::settings::ScheduleSettings;
 
@@ -13,37 +12,34 @@ const SHOWN: usize = 3;
 
 /// The time between the next two runs.
 pub(super) fn interval(settings: &ScheduleSettings, now: Timestamp) -> Option<Duration> {
-    let schedule = parser().parse(&settings.cron).ok()?;
-    let mut times = schedule.iter_after(now.with_timezone(&settings.time_zone));
-    let (first, second) = (times.next()?, times.next()?);
+    let schedule = Schedule::parse(&settings.cron, settings.time_zone).ok()?;
+    let first = schedule.next_after(now)?;
+    let second = schedule.next_after(first)?;
     (second - first).to_std().ok()
 }
 
-fn parser() -> CronParser {
-    CronParser::builder()
-        .seconds(Seconds::Required)
-        .dom_and_dow(true)
-        .build()
-}
-
 pub(super) fn examine(report: &mut CheckReport, settings: &ScheduleSettings, now: Timestamp) {
-    let schedule = match parser().parse(&settings.cron) {
+    let zone = settings.time_zone;
+    let schedule = match Schedule::parse(&settings.cron, zone) {
         Ok(schedule) => schedule,
         Err(error) => {
             report.failure(
                 "schedule",
-                format!("schedule.cron cannot be read: {error}"),
+                error.to_string(),
                 "write six fields: second minute hour day month weekday",
             );
             return;
         }
     };
-    let zone = settings.time_zone;
-    let times: Vec<String> = schedule
-        .iter_after(now.with_timezone(&zone))
-        .take(SHOWN)
-        .map(|time| time.format("%Y-%m-%d %H:%M:%S %Z").to_string())
-        .collect();
+    let times: Vec<String> =
+        std::iter::successors(schedule.next_after(now), |time| schedule.next_after(*time))
+            .take(SHOWN)
+            .map(|time| {
+                time.with_timezone(&zone)
+                    .format("%Y-%m-%d %H:%M:%S %Z")
+                    .to_string()
+            })
+            .collect();
     if times.is_empty() {
         report.failure(
             "schedule",

@@ -30,7 +30,7 @@ const LEAST_SHARE: f64 = 0.1;
 const OBSERVED: Duration = Duration::from_secs(10);
 
 /// A reset that moves by less belongs to the same period: clocks and rounding differ.
-const SAME_PERIOD: Duration = Duration::from_secs(60);
+const SAME_PERIOD: Duration = Duration::from_mins(1);
 
 /// No period is longer than this; what names a later reset is not believed.
 const LONGEST_PERIOD: Duration = Duration::from_hours(24);

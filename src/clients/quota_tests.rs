@@ -36,6 +36,7 @@ impl Server {
     #[expect(
         clippy::as_conversions,
         clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
         clippy::cast_sign_loss,
         reason = "a small number of seconds"
     )]

@@ -44,10 +44,9 @@ impl AnswerClass {
     pub fn of(status: StatusCode) -> Self {
         match status.as_u16() {
             429 => Self::Throttled,
-            499 => Self::ServerError,
             300..=399 => Self::Redirect,
-            400..=499 => Self::ClientError,
-            500.. => Self::ServerError,
+            499.. => Self::ServerError,
+            400..=498 => Self::ClientError,
             _ => Self::Success,
         }
     }

@@ -117,6 +117,24 @@ impl Metrics {
         }
     }
 
+    fn register_limits(&self, r: &mut Registry) {
+        r.register(
+            "opa_quota_limit",
+            "Requests that OPA permits in a period, in the last run; 0: OPA tells no quota",
+            self.opa_quota_limit.clone(),
+        );
+        r.register(
+            "opa_quota_remaining",
+            "Requests that OPA still permitted at the end of the last run; 0 without a limit: not told",
+            self.opa_quota_remaining.clone(),
+        );
+        r.register(
+            "opsera_token_expires_at_seconds",
+            "When opsera.token ends; 0: the token does not say",
+            self.opsera_token_expires_at.clone(),
+        );
+    }
+
     fn register(&self, r: &mut Registry) {
         let build = Family::<Build, Amount>::default();
         build.get_or_create(&Build::of_this_program()).set(1);
@@ -187,21 +205,7 @@ impl Metrics {
             "How long runs took",
             self.duration.clone(),
         );
-        r.register(
-            "opa_quota_limit",
-            "Requests that OPA permits in a period, in the last run; 0: OPA tells no quota",
-            self.opa_quota_limit.clone(),
-        );
-        r.register(
-            "opa_quota_remaining",
-            "Requests that OPA still permitted at the end of the last run; 0 without a limit: not told",
-            self.opa_quota_remaining.clone(),
-        );
-        r.register(
-            "opsera_token_expires_at_seconds",
-            "When opsera.token ends; 0: the token does not say",
-            self.opsera_token_expires_at.clone(),
-        );
+        self.register_limits(r);
         r.register(
             "managed_accounts",
             "Opsera accounts that are managed, in the last complete read",

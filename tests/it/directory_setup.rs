@@ -1,5 +1,6 @@
 //! Clients of a [`BadServer`](crate::bad_server::BadServer) on a clock that the test moves.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,11 +38,21 @@ pub(crate) fn minting_clients(url: &str) -> Clients {
     clients_with(url, key)
 }
 
+/// Clients of `url` that also trust the certificates in `ca_file`.
+pub(crate) fn clients_trusting(url: &str, ca_file: &Path) -> Clients {
+    let credentials = OpaCredentials::Token("fixed-token".into());
+    build(url, credentials, Some(ca_file.to_owned()))
+}
+
 fn clients_with(url: &str, credentials: OpaCredentials) -> Clients {
+    build(url, credentials, None)
+}
+
+fn build(url: &str, credentials: OpaCredentials, ca_file: Option<PathBuf>) -> Clients {
     let clock = ManualClock::at(Timestamp::from_timestamp(NOW, 0).unwrap());
     let http = HttpSettings {
         listen: None,
-        ca_file: None,
+        ca_file,
         allow_insecure: false,
     };
     let retry = RetrySettings {
