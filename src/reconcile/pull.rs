@@ -127,7 +127,7 @@ async fn check_account_listing(pulling: Pulling<'_>) -> Result<Vec<Finding>, Run
             });
         }
     }
-    let detail = match opsera.human_count().await {
+    let detail = match opsera.count_active().await {
         Ok(SecondCount::Count(counted)) if counted > listed => Some(format!(
             "Opsera counts {counted} active accounts (totalResults of SCIM) and listed {listed}: \
              leavers among the others keep their accounts; report the listing to Opsera"

@@ -10,7 +10,7 @@ use super::{Context, Finished, RunRequest, RunResult, failed_before_start, membe
 use sha2::{Digest as _, Sha256};
 
 use crate::audit::{AuditKey, Checkpoint, Event, Head, NewEntry, Scribe, must_take_checkpoints};
-use crate::clients::{Api, Backoff, Opa, OpseraReader, Transport};
+use crate::clients::{Api, Backoff, Opa, OpseraReader, OpseraWriter, Transport};
 use crate::domain::text::error_chain;
 use crate::domain::{
     ActionKind, Finding, FindingKind, GuardReport, HeldPlan, Mode, Origin, Outcome, Report,
@@ -155,7 +155,7 @@ async fn run_on(
             Ok(clients) => {
                 clients
                     .transport
-                    .traffic()
+                    .request_metrics()
                     .beat_with(request.progress.heartbeat());
                 let run = Run {
                     context,
@@ -167,7 +167,7 @@ async fn run_on(
                 let result = run.steps(&mut progressed).await;
                 progressed.opa.requests = clients.opa.requests();
                 progressed.opsera.requests = clients.opsera.requests();
-                traffic = Some(clients.transport.traffic().snapshot());
+                traffic = Some(clients.transport.request_metrics().snapshot());
                 result
             }
         },
@@ -302,16 +302,6 @@ impl Clients {
                 .map_err(client(Api::Opsera))?,
             transport,
         })
-    }
-}
-
-impl Clients {
-    /// The servers' clock minus ours.
-    fn server_offset(&self) -> Option<chrono::TimeDelta> {
-        match (self.opa.clock_skew(), self.opsera.clock_skew()) {
-            (Some(opa), Some(opsera)) => Some((opa + opsera) / 2),
-            (one, other) => one.or(other),
-        }
     }
 }
 
@@ -458,7 +448,7 @@ impl Run<'_> {
             since_boot: self.context.clock.since_boot(),
         };
         let last = self.store.last_clock().await?;
-        let trust = judge_clock(last.as_ref(), &reading, self.clients.server_offset());
+        let trust = judge_clock(last.as_ref(), &reading, self.clients.transport.clock_offsets().median());
         self.store
             .note_clock(pull, &reading, trust.is_trusted())
             .await?;
@@ -582,7 +572,10 @@ impl Run<'_> {
                 let refused = self.store.enqueue(&self.request.id, plan, now).await?;
                 self.request.progress.stage("applying the plan");
                 let settings = &self.context.settings;
-                let opsera = self.clients.opsera.writer();
+                let Some(opsera) = OpseraWriter::new(&self.clients.opsera, self.request.mode)
+                else {
+                    return Ok(());
+                };
                 let worker = Worker {
                     store: self.store,
                     scribe: self.scribe,

@@ -73,6 +73,7 @@ pub(crate) const ENTRIES: &[Entry] = &[
     entry("opa.page_size", Shape::Whole),
     entry("opa.requests_per_second", Shape::Number),
     entry("opa.burst", Shape::Whole),
+    entry("opa.quota_reserve_percent", Shape::Whole),
     entry("opa.timeout", Shape::Text),
     entry("opa.pull_timeout", Shape::Text),
     entry("opsera.base_url", Shape::Text),

@@ -90,6 +90,7 @@ mod run_end;
 mod sandbox;
 #[cfg(test)]
 mod secrets;
+mod server_certificates;
 #[cfg(test)]
 mod shields;
 #[cfg(test)]
