@@ -115,7 +115,7 @@ impl TeamState {
             again: place >= records,
         };
         let (next, prev) = (page.next.map(linked), page.prev.map(linked));
-        self.render(uri, query, page.items, next, prev)
+        self.render(uri, query, page.items, next.as_ref(), prev.as_ref())
     }
 
     /// A page of `GET /groups/{group}/users`.
@@ -149,7 +149,7 @@ impl TeamState {
             again: false,
         };
         let (next, prev) = (page.next.map(linked), page.prev.map(linked));
-        self.render(uri, query, page.items, next, prev)
+        self.render(uri, query, page.items, next.as_ref(), prev.as_ref())
     }
 
     /// A page of the groups that `wanted` holds for.
@@ -173,7 +173,7 @@ impl TeamState {
             again: false,
         };
         let (next, prev) = (page.next.map(linked), page.prev.map(linked));
-        self.render(uri, query, page.items, next, prev)
+        self.render(uri, query, page.items, next.as_ref(), prev.as_ref())
     }
 
     fn page_request(
@@ -196,8 +196,8 @@ impl TeamState {
         uri: &Uri,
         query: &Parameters,
         list: Vec<T>,
-        next: Option<LinkedPage>,
-        prev: Option<LinkedPage>,
+        next: Option<&LinkedPage>,
+        prev: Option<&LinkedPage>,
     ) -> Response {
         self.pages_rendered += 1;
         let kept = query
@@ -212,7 +212,7 @@ impl TeamState {
             forms: self.link_forms,
             number: self.pages_rendered,
         };
-        let headers = links.headers(next.as_ref(), prev.as_ref());
+        let headers = links.headers(next, prev);
         match serde_json::to_vec(&OpaList { list }) {
             Ok(body) => self.pages.put(&uri.to_string(), headers, body),
             Err(_) => opa_error(StatusCode::INTERNAL_SERVER_ERROR, "unknown_error"),
@@ -255,16 +255,16 @@ impl TeamState {
             .iter()
             .filter(|group| group.deleted_at.is_none());
         let counted = OpaTeamStats {
-            num_human_users: self.number_of(UserKind::Human),
-            num_service_users: self.number_of(UserKind::Service),
-            num_groups: live_groups.count(),
+            human_users: self.number_of(UserKind::Human),
+            service_users: self.number_of(UserKind::Service),
+            groups: live_groups.count(),
         };
         match &self.stats {
             StatsAnswer::WithoutDeleted | StatsAnswer::Everybody => Json(counted).into_response(),
             StatsAnswer::HumanUsers(value) => Json(json!({
                 "num_human_users": value,
-                "num_service_users": counted.num_service_users,
-                "num_groups": counted.num_groups,
+                "num_service_users": counted.service_users,
+                "num_groups": counted.groups,
             }))
             .into_response(),
             StatsAnswer::Html => {

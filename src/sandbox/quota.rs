@@ -97,15 +97,13 @@ impl Quota {
     /// Takes one request from the budget. If nothing is left, gives back the Unix second at which
     /// the next period starts.
     pub(super) fn take(&self) -> Option<i64> {
-        self.with_state(|state, into| match state.remaining(into) {
-            Some(0) => {
+        self.with_state(|state, into| {
+            if state.remaining(into) == Some(0) {
                 state.refused += 1;
-                Some(state.reset())
+                return Some(state.reset());
             }
-            _ => {
-                state.used = state.used.saturating_add(1);
-                None
-            }
+            state.used = state.used.saturating_add(1);
+            None
         })
     }
 

@@ -110,9 +110,12 @@ pub(super) struct NewSiteRole {
 /// `GET /team_stats`
 #[derive(Serialize)]
 pub(super) struct OpaTeamStats {
-    pub(super) num_human_users: usize,
-    pub(super) num_service_users: usize,
-    pub(super) num_groups: usize,
+    #[serde(rename = "num_human_users")]
+    pub(super) human_users: usize,
+    #[serde(rename = "num_service_users")]
+    pub(super) service_users: usize,
+    #[serde(rename = "num_groups")]
+    pub(super) groups: usize,
 }
 
 /// One page of Opsera's SCIM listing.
