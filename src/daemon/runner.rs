@@ -23,11 +23,11 @@ use super::service::{self, Watchdog};
 use super::start::refuse_exposed;
 use super::timetable::{ClockMove, Timetable};
 use super::work::{Ended, Outcome, Overlap, Work, failed_on_settings, look};
-use crate::clock::Timestamp;
+use crate::domain::text::error_chain;
+use crate::domain::time::Timestamp;
 use crate::metrics::{Exposition, Metrics, write_file};
-use crate::notify::Herald;
-use crate::report;
-use crate::run::{Context, FailedOn, Finished, chain};
+use crate::notifications::Herald;
+use crate::reconcile::{Context, FailedOn, Finished};
 use crate::settings::{ConfigSources, Loaded, Settings};
 use crate::store::{StoreError, Vitals};
 
@@ -175,7 +175,7 @@ impl Runner {
             }
         }
         let now = clock.now();
-        let offset = self.parts.timetable.occurrences().offset_at(now);
+        let offset = self.parts.timetable.schedule().offset_at(now);
         if self.parts.nudges.offset() != Some(offset) {
             self.arm().await;
         }
@@ -194,7 +194,7 @@ impl Runner {
         let parts = &mut self.parts;
         let offset = parts
             .timetable
-            .occurrences()
+            .schedule()
             .offset_at(parts.context.clock.now());
         parts
             .nudges
@@ -295,14 +295,14 @@ impl Runner {
         self.parts.metrics.finished(&finished, took);
         let report = finished.report;
         let outcome = report.outcome;
-        if outcome == report::Outcome::Failed {
+        if outcome == crate::domain::Outcome::Failed {
             if !self.parts.stop.is_cancelled() {
                 self.slow_down();
             }
         } else {
             self.parts.health.completed(
                 Some(report.finished_at),
-                self.parts.timetable.occurrences(),
+                self.parts.timetable.schedule(),
                 self.parts.context.settings.schedule.jitter,
             );
             let failures = self.backoff.went_well();
@@ -311,7 +311,7 @@ impl Runner {
             }
         }
         // A run that was told to stop is no news.
-        if !(self.parts.stop.is_cancelled() && outcome == report::Outcome::Failed) {
+        if !(self.parts.stop.is_cancelled() && outcome == crate::domain::Outcome::Failed) {
             self.herald.tell(self.parts.context.clone(), report);
         }
         self.after_run(outcome.as_str());
@@ -319,7 +319,7 @@ impl Runner {
 
     fn slow_down(&mut self) {
         let next = self.parts.timetable.next();
-        let after = next.and_then(|next| self.parts.timetable.occurrences().next_after(next));
+        let after = next.and_then(|next| self.parts.timetable.schedule().next_after(next));
         let interval = match (next, after) {
             (Some(next), Some(after)) => after - next,
             _ => chrono::TimeDelta::MAX,
@@ -342,7 +342,7 @@ impl Runner {
         if let Some(file) = &parts.metrics_file
             && let Err(error) = write_file(file, &parts.metrics.render(Exposition::Prometheus))
         {
-            tracing::error!("{}", chain(&error));
+            tracing::error!("{}", error_chain(&error));
         }
         service::status(&format!("last run: {last}; {}", self.resting_words()));
     }
@@ -374,7 +374,8 @@ impl Runner {
         refuse_exposed(&loaded.warnings).map_err(|error| error.to_string())?;
         let new = &loaded.settings;
         let clock = &parts.context.clock;
-        crate::notify::Messenger::new(new, clock.clone()).map_err(|error| chain(&error))?;
+        crate::notifications::Messenger::new(new, clock.clone())
+            .map_err(|error| error_chain(&error))?;
         let timetable =
             Timetable::new(&new.schedule, &**clock).map_err(|error| error.to_string())?;
         for warning in &loaded.warnings {
@@ -391,7 +392,7 @@ impl Runner {
         parts.context.settings = new.clone();
         parts.health.completed(
             parts.health.last_complete(),
-            parts.timetable.occurrences(),
+            parts.timetable.schedule(),
             new.schedule.jitter,
         );
         parts.health.set_settings(Condition::Fine);
@@ -456,7 +457,7 @@ fn show_store(health: &Health, metrics: &Metrics, vitals: &Result<Vitals, StoreE
         }
         Err(error) => {
             health.set_store(Condition::Bad);
-            tracing::error!("the store cannot be read: {}", chain(error));
+            tracing::error!("the store cannot be read: {}", error_chain(error));
         }
     }
 }

@@ -17,7 +17,7 @@ use super::ChangeError;
 use super::identifiers::{object_id, personal_access_token};
 use super::opsera_listing::Listing;
 use super::wire::AnswerShape;
-use crate::clock::{SharedClock, Timestamp};
+use crate::domain::time::{SharedClock, Timestamp};
 
 /// The names of the five site roles.
 pub const SITE_ROLES: [&str; 5] = [

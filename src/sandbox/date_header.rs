@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use axum::http::{HeaderMap, HeaderValue, header};
 use chrono::TimeDelta;
 
-use crate::clock::Timestamp;
+use crate::domain::time::Timestamp;
 
 /// What a directory's answers carry as `Date`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

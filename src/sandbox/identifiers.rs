@@ -7,7 +7,7 @@ use rand::rngs::StdRng;
 use serde_json::json;
 use uuid::Builder;
 
-use crate::clock::Timestamp;
+use crate::domain::time::Timestamp;
 
 /// An id as OPA gives it.
 pub(super) fn uuid(rng: &mut StdRng) -> String {

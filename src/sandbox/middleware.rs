@@ -16,7 +16,7 @@ use super::date_header::DateControl;
 use super::quota::Quota;
 use super::random_faults::{RandomFault, RandomFaults};
 use super::wire;
-use crate::clock::SharedClock;
+use crate::domain::time::SharedClock;
 
 /// Looks at the credential of a request: the refusal, or `None` if it is good.
 pub(super) type Credential = Arc<dyn Fn(&HeaderMap) -> Option<Response> + Send + Sync>;

@@ -62,7 +62,7 @@ use self::date_header::DateControl;
 use self::middleware::{Credential, Middleware, bearer, guarded, stamped};
 use self::random_faults::RandomFaults;
 use self::server::Listener;
-use crate::clock::{SharedClock, SystemClock};
+use crate::domain::time::{SharedClock, SystemClock};
 
 /// Requests an hour that the simulated OPA answers unless told otherwise. The real one answers
 /// about 10,000; here nobody is to wait for the next hour.

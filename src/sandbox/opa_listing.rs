@@ -15,7 +15,7 @@ use super::team::{DefaultListing, StatsAnswer, TeamState};
 use super::wire::{
     OpaDetails, OpaGroup, OpaList, OpaTeamStats, OpaUser, opa_error, opa_parameter_error,
 };
-use crate::clock::Timestamp;
+use crate::domain::time::Timestamp;
 
 /// A decoded query.
 pub(super) type Parameters = [(String, String)];

@@ -7,7 +7,7 @@ use std::sync::{Mutex, PoisonError};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::clock::SharedClock;
+use crate::domain::time::SharedClock;
 
 /// Seconds in a period.
 const PERIOD: i64 = 3600;
@@ -148,14 +148,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::clock::ManualClock;
+    use crate::domain::time::ManualClock;
 
     #[test]
     fn the_budget_is_used_up_within_its_hour_and_whole_again_in_the_next() {
         let clock = ManualClock::at("2026-03-01T12:30:00Z".parse().unwrap());
         let quota = Quota::new(Some(2), clock.clone());
         let next_hour = "2026-03-01T13:00:00Z"
-            .parse::<crate::clock::Timestamp>()
+            .parse::<crate::domain::time::Timestamp>()
             .unwrap()
             .timestamp();
         assert_eq!((quota.take(), quota.take()), (None, None));

@@ -12,7 +12,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use super::api::Api;
 use super::wire;
-use crate::clock::SharedClock;
+use crate::domain::time::SharedClock;
 
 /// Faults on demand (§9).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

@@ -18,7 +18,7 @@ use super::page_cache::PageCache;
 use super::paging::{LastPage, PageLimit};
 use super::people::{Group, Person, PersonSeed, UserKind, Visibility};
 use super::wire::OpaRefusal;
-use crate::clock::{SharedClock, Timestamp};
+use crate::domain::time::{SharedClock, Timestamp};
 
 /// What `GET /users` shows without a `status`. The API's description leaves it open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall::report::{ActionStatus, Outcome, Report};
+use rolecall::domain::{ActionStatus, Outcome, Report};
 
 use crate::model::{Limits, Org, Rules};
 use crate::world::{World, account, held_by, person, with_status};
@@ -352,7 +352,7 @@ async fn an_approval_does_not_serve_twice() {
     assert_eq!(world.sync().await.outcome, Outcome::Applied);
     for name in ["acct-p0000", "acct-p0001"] {
         let back = |a: &mut rolecall::sandbox::Account| {
-            a.status = rolecall::sandbox::AccountStatus::Active
+            a.status = rolecall::sandbox::AccountStatus::Active;
         };
         world.sandbox.opsera().edit(name, back).unwrap();
     }

@@ -8,7 +8,7 @@ mod opsera;
 mod organisation;
 mod service;
 
-use rolecall::clock::ManualClock;
+use rolecall::domain::time::ManualClock;
 use rolecall::sandbox::{Sandbox, SandboxOptions};
 use serde_json::Value;
 

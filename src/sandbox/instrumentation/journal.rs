@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::clock::Timestamp;
+use crate::domain::time::Timestamp;
 use crate::sandbox::api::{Api, Effect};
 
 /// Entries kept. The oldest go first, so that a sandbox left running does not fill the memory.

@@ -1,6 +1,6 @@
 //! Changes to the Opsera side that tests make while the sandbox runs.
 
-use crate::clock::Timestamp;
+use crate::domain::time::Timestamp;
 use crate::sandbox::identifiers::personal_access_token;
 use crate::sandbox::{Accounts, AnswerShape, ChangeError, ScimAnswer, SiteRoleField, TokenScope};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use rolecall::clock::Clock as _;
+use rolecall::domain::time::Clock as _;
 use rolecall::sandbox::{
     Answer, Api, DateHeader, Fault, FaultKind, OpaRefusal, PersonSeed, StatsAnswer, UserKind,
     Visibility,
@@ -20,7 +20,7 @@ fn header<'r>(reply: &'r Reply, name: &str) -> &'r str {
 async fn every_answer_of_opa_tells_the_quota_and_beyond_it_comes_429() {
     let bench = Bench::with(|options| options.quota = Some(4)).await;
     let reset = "2026-03-01T13:00:00Z"
-        .parse::<rolecall::clock::Timestamp>()
+        .parse::<rolecall::domain::time::Timestamp>()
         .unwrap();
     let reset = reset.timestamp().to_string();
     let fault = FaultKind::Answer(Answer::status(503));
