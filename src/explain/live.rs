@@ -60,9 +60,9 @@ fn names(explanation: &Explanation) -> Vec<OpaName> {
         .map(|person| person.name.clone())
         .chain(
             explanation
-                .carriers
+                .key_holders
                 .iter()
-                .map(|carrier| carrier.name.clone()),
+                .map(|holder| holder.name.clone()),
         )
         .collect();
     names.sort();

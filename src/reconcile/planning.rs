@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
+use futures::stream::{StreamExt as _, TryStreamExt as _};
 
 use super::error::RunError;
 use crate::clients::{CallError, OpseraReader};
@@ -10,7 +10,7 @@ use crate::domain::{
     ActionKind, Address, Change, Finding, FindingKind, Key, KindSet, OpseraId, PeopleFilter, Plan,
     PlannedAction, SiteRole, Summary, WaitingReport, time::Timestamp,
 };
-use crate::rules::clock_trust::wait_for_the_clock;
+use crate::rules::clock_trust::wait_for_proof;
 use crate::rules::{
     AccountFacts, Decision, Policy, decide_account, decide_joiner, facts::PersonFacts, guards::Sums,
 };
@@ -33,9 +33,8 @@ pub struct Planned {
     pub adopted: Vec<(OpseraId, SiteRole)>,
 }
 
-struct Tally {
-    kinds: KindSet,
-    keys: Option<BTreeSet<Key>>,
+struct PlanBuilder {
+    limits: Limits,
     actions: Vec<PlannedAction>,
     summary: Summary,
     waiting: Vec<WaitingReport>,
@@ -82,39 +81,40 @@ pub async fn plan_from_store(
     findings: Vec<Finding>,
 ) -> Result<Planned, RunError> {
     let PlanScope { policy, now, .. } = scope;
-    let mut tally = Tally {
-        findings,
+    let limits = Limits {
         kinds: scope.kinds.clone(),
         keys: scope.keys(),
-        ..Tally::default()
     };
-    note_doubtful_people(store, pull, &mut tally).await?;
+    let mut builder = PlanBuilder::new(limits, findings);
+    note_doubtful_people(store, pull, &mut builder).await?;
     let mut accounts =
         std::pin::pin!(store.stream_accounts(pull, !policy.required_groups.is_empty()));
     while let Some(facts) = accounts.try_next().await? {
         let decided = decide_account(&facts, policy, now);
-        tally.findings.extend(decided.findings);
-        let decision = if scope.clock_is_trusted {
-            decided.decision
-        } else {
-            wait_for_the_clock(decided.decision, facts.absent_since, policy, now)
-        };
-        tally.add(&facts, decision);
+        builder.findings.extend(decided.findings);
+        let decision = wait_for_proof(
+            decided.decision,
+            facts.absence,
+            scope.clock_is_trusted,
+            policy,
+            now,
+        );
+        builder.add(&facts, decision);
     }
     if let Some((opsera, in_flight)) = opsera
         && policy.provision
         && scope.kinds.contains(ActionKind::Create)
     {
-        add_joiners(store, pull, policy, opsera, in_flight, &mut tally).await?;
+        add_joiners(store, pull, policy, opsera, in_flight, &mut builder).await?;
     }
-    Ok(tally.finish())
+    Ok(builder.finish())
 }
 
 /// I3 and I7: findings about people, whether or not they have an account.
 async fn note_doubtful_people(
     store: &Store,
     pull: Pull,
-    tally: &mut Tally,
+    builder: &mut PlanBuilder,
 ) -> Result<(), RunError> {
     let mut people = std::pin::pin!(store.stream_unidentified(pull));
     while let Some(person) = people.try_next().await? {
@@ -122,7 +122,7 @@ async fn note_doubtful_people(
             || "no address".to_owned(),
             |email| format!("the unusable address {email:?}"),
         );
-        tally.findings.push(Finding {
+        builder.findings.push(Finding {
             kind: FindingKind::UnidentifiedOpaUser,
             email: person.name.as_str().to_owned(),
             detail: format!(
@@ -134,7 +134,7 @@ async fn note_doubtful_people(
     }
     let mut people = std::pin::pin!(store.stream_unknown_status(pull));
     while let Some((person, status)) = people.try_next().await? {
-        tally.findings.push(Finding {
+        builder.findings.push(Finding {
             kind: FindingKind::UnknownStatus,
             email: person
                 .email
@@ -157,48 +157,41 @@ async fn add_joiners(
     policy: &Policy,
     opsera: &OpseraReader,
     in_flight: usize,
-    tally: &mut Tally,
+    builder: &mut PlanBuilder,
 ) -> Result<(), RunError> {
-    let mut after = None;
-    loop {
-        // A page at a time, because no cursor of the store may stay open while Opsera is asked.
-        let page = store.list_joiners(pull, after.as_ref()).await?;
-        let Some(last) = page.last() else {
-            return Ok(());
-        };
-        after = Some(last.key.clone());
-        let due: Vec<_> = page
-            .into_iter()
-            .filter_map(|facts| {
+    let limits = builder.limits.clone();
+    // The stream reads a page at a time, so no cursor of the store is open while Opsera is asked.
+    let joiners = store.stream_joiners(pull).map_err(RunError::from);
+    let mut checked = std::pin::pin!(
+        joiners
+            .try_filter_map(|facts| {
                 let decided = decide_joiner(&facts, policy);
-                match decided.decision {
-                    Decision::Act(action) if tally.is_wanted(&action) => {
+                std::future::ready(Ok(match decided.decision {
+                    Decision::Act(action) if limits.let_in(&action) => {
                         Some((*action, decided.findings, facts.people))
                     }
                     _ => None,
-                }
+                }))
             })
-            .collect();
-        let mut checked = std::pin::pin!(
-            stream::iter(due)
-                .map(|(action, findings, people)| async move {
-                    let existing = find_account_of(opsera, policy, &action.key, &people)
-                        .await
-                        .map_err(RunError::LookUp)?;
-                    Ok::<_, RunError>((action, findings, existing))
-                })
-                .buffered(in_flight.max(1))
-        );
-        while let Some((action, findings, existing)) = checked.try_next().await? {
-            if let Some(finding) = existing {
-                tally.findings.push(finding);
-            } else {
-                tally.findings.extend(findings);
-                tally.summary.create += 1;
-                tally.actions.push(action);
-            }
+            .map(|joiner| async {
+                let (action, findings, people) = joiner?;
+                let existing = find_account_of(opsera, policy, &action.key, &people.listed)
+                    .await
+                    .map_err(RunError::LookUp)?;
+                Ok::<_, RunError>((action, findings, existing))
+            })
+            .buffered(in_flight.max(1))
+    );
+    while let Some((action, findings, existing)) = checked.try_next().await? {
+        if let Some(finding) = existing {
+            builder.findings.push(finding);
+        } else {
+            builder.findings.extend(findings);
+            builder.summary.create += 1;
+            builder.actions.push(action);
         }
     }
+    Ok(())
 }
 
 async fn find_account_of(
@@ -251,30 +244,36 @@ async fn find_account_of(
     Ok(None)
 }
 
-impl Default for Tally {
-    fn default() -> Self {
+/// What a run was limited to.
+#[derive(Clone)]
+struct Limits {
+    kinds: KindSet,
+    keys: Option<BTreeSet<Key>>,
+}
+
+impl Limits {
+    /// Whether `--only` and `--person` let this action into the plan.
+    fn let_in(&self, action: &PlannedAction) -> bool {
+        self.kinds.contains(action.kind()) && self.concern(&action.key)
+    }
+
+    fn concern(&self, key: &Key) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.contains(key))
+    }
+}
+
+impl PlanBuilder {
+    fn new(limits: Limits, findings: Vec<Finding>) -> Self {
         Self {
-            kinds: KindSet::all(),
-            keys: None,
+            limits,
+            findings,
             actions: Vec::new(),
             summary: Summary::default(),
             waiting: Vec::new(),
-            findings: Vec::new(),
             adopted: Vec::new(),
             administrators: 0,
             administrators_lost: Vec::new(),
         }
-    }
-}
-
-impl Tally {
-    /// Whether the run's limits (`--only`, `--person`) let this action into the plan.
-    fn is_wanted(&self, action: &PlannedAction) -> bool {
-        self.kinds.contains(action.kind()) && self.concerns(&action.key)
-    }
-
-    fn concerns(&self, key: &Key) -> bool {
-        self.keys.as_ref().is_none_or(|keys| keys.contains(key))
     }
 
     fn add(&mut self, facts: &AccountFacts, decision: Decision) {
@@ -288,8 +287,8 @@ impl Tally {
                 let concerned = facts
                     .identity
                     .as_ref()
-                    .is_some_and(|(_, key)| self.concerns(key));
-                if concerned && self.kinds.contains(ActionKind::SetRole) {
+                    .is_some_and(|(_, key)| self.limits.concern(key));
+                if concerned && self.limits.kinds.contains(ActionKind::SetRole) {
                     self.adopted.push((facts.id.clone(), role));
                 }
             }
@@ -299,7 +298,7 @@ impl Tally {
                 self.summary.waiting += 1;
                 self.waiting.push(waiting);
             }
-            Decision::Act(action) if !self.is_wanted(&action) => self.summary.unchanged += 1,
+            Decision::Act(action) if !self.limits.let_in(&action) => self.summary.unchanged += 1,
             Decision::Act(action) => {
                 let loses = match &action.change {
                     Change::Deactivate { .. } => true,

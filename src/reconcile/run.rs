@@ -380,6 +380,8 @@ impl Run<'_> {
         .await?
         .map_err(RunError::Settle)?;
         let policy = &self.context.settings.policy;
+        // A run that was killed or failed after its pull has left this undone (I8).
+        self.store.remember_latest_pull().await?;
         let snapshot = Snapshot::begin(self.store, policy, &self.request.id).await?;
         let mut findings = match self.read(&snapshot, progressed).await {
             Ok(findings) => findings,
@@ -448,7 +450,11 @@ impl Run<'_> {
             since_boot: self.context.clock.since_boot(),
         };
         let last = self.store.last_clock().await?;
-        let trust = judge_clock(last.as_ref(), &reading, self.clients.transport.clock_offsets().median());
+        let trust = judge_clock(
+            last.as_ref(),
+            &reading,
+            self.clients.transport.clock_offsets().median(),
+        );
         self.store
             .note_clock(pull, &reading, trust.is_trusted())
             .await?;
@@ -520,7 +526,7 @@ impl Run<'_> {
         if verdict.accepts_source() {
             self.store.accept_source(&self.request.id).await?;
         }
-        self.store.remember_carriers(pull).await?;
+        self.store.remember_key_holders(pull).await?;
         // A plan that is not held (any more) needs nobody's decision either.
         self.store
             .supersede_plans(

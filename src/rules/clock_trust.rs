@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 
+use super::facts::Absence;
 use super::{Decision, Policy};
 use crate::domain::time::{SinceBoot, Timestamp, after};
 use crate::domain::{Change, Evidence, WaitingReport};
@@ -59,14 +60,24 @@ pub fn judge_clock(
     }
 }
 
-/// What becomes of a decision while the clock is not trusted: an `absent` deactivation waits. With
-/// no grace the clock is not asked.
-pub fn wait_for_the_clock(
+/// Complete pulls that must have missed a person before the time counts: three runs in a row see
+/// more than one that comes late.
+pub const LEAST_PULLS: u32 = 3;
+
+/// What becomes of a decision whose time has come: an `absent` deactivation waits while the clock
+/// is not trusted, and until enough complete pulls have missed the person (§4 step 6). With no
+/// grace neither is asked.
+pub fn wait_for_proof(
     decision: Decision,
-    absent_since: Option<Timestamp>,
+    absence: Option<Absence>,
+    clock_is_trusted: bool,
     policy: &Policy,
     now: Timestamp,
 ) -> Decision {
+    let missed_enough = absence.is_some_and(|absence| absence.pulls >= LEAST_PULLS);
+    if clock_is_trusted && missed_enough {
+        return decision;
+    }
     let Decision::Act(action) = &decision else {
         return decision;
     };
@@ -81,7 +92,7 @@ pub fn wait_for_the_clock(
     if policy.absent_grace.is_zero() {
         return decision;
     }
-    let since = absent_since.unwrap_or(now);
+    let since = absence.map_or(now, |absence| absence.since);
     Decision::Waiting(WaitingReport {
         email: action.email.clone(),
         opsera_id: opsera_id.clone(),

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use wildmatch::WildMatch;
 
-use crate::domain::{Address, Domain, Evidence, GroupName, Matching, SiteRole};
+use crate::domain::{Address, Domain, Evidence, GroupName, Key, Matching, SiteRole};
 
 /// Everything the rules look at, and nothing else.
 #[derive(Clone, Debug)]
@@ -20,6 +20,9 @@ pub struct Policy {
     pub protection: Protection,
     /// `deactivation.on`; empty when `deactivation.enabled` is false.
     pub deactivate_on: BTreeSet<Evidence>,
+    /// `deactivation.release`: the keys, as [`Matching::opsera_key`] gives them, of accounts that no
+    /// shield (I7 to I10) keeps.
+    pub release: BTreeSet<Key>,
     /// `deactivation.absent_grace`
     pub absent_grace: Duration,
     /// `[roles]`

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::row::Fields;
+use super::fields::Fields;
 use super::{Pull, Store, StoreError};
 use crate::domain::time::{SinceBoot, Timestamp, format_time};
 use crate::rules::clock_trust::{ClockReading, TOLERANCE};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::row::Fields;
+use super::fields::Fields;
 use super::{Store, StoreError};
 use crate::domain::{Finding, time::Timestamp, time::format_time};
 use serde_json::json;

@@ -1,6 +1,6 @@
 //! Leavers whose account the listing hides: candidates to ask Opsera about (§4, last paragraph).
 
-use super::row::Fields;
+use super::fields::Fields;
 use super::{Pull, Store, StoreError};
 use crate::domain::{Key, OpaName, time::Timestamp, time::format_time};
 

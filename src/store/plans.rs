@@ -9,7 +9,7 @@ use std::time::Duration;
 use sqlx::SqliteConnection;
 
 use super::audit::append;
-use super::row::Fields;
+use super::fields::Fields;
 use super::{RunLimits, Store, StoreError};
 use crate::audit::{Event, NewEntry, Scribe};
 use crate::domain::time::{after, format_time};

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use sqlx::SqliteConnection;
 
 use super::audit::append;
+use super::fields::Fields;
 use super::memory::{RoleSource, remember_created, remember_role};
 use super::plans::use_up;
-use super::row::Fields;
 use super::{Store, StoreError};
 use crate::audit::{Event, NewEntry, Scribe};
 use crate::domain::time::format_time;

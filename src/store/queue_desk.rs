@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
 
 use super::audit::append;
-use super::row::Fields;
+use super::fields::Fields;
 use super::{RunLock, Store, StoreError};
 use crate::audit::{Event, NewEntry, Scribe};
 use crate::domain::time::format_time;

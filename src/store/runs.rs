@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 use sqlx::SqliteConnection;
 
 use super::audit::append;
-use super::row::Fields;
+use super::fields::Fields;
 use super::snapshot::{Pull, latest_complete};
 use super::{Place, Store, StoreError};
 use crate::audit::{Event, Head, NewEntry, Scribe};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sqlx::sqlite::SqliteRow;
 
-use super::row::Fields;
+use super::fields::Fields;
 use super::{Store, StoreError};
 use crate::domain::{Mode, Outcome, Report, time::Timestamp, time::format_time};
 

@@ -41,6 +41,7 @@ pub(super) fn policy(r: &mut Reader<'_>) -> Option<Policy> {
             token_owner: token_owner?,
         },
         deactivate_on: deactivate_on?,
+        release: std::collections::BTreeSet::new(),
         absent_grace: absent_grace?,
         roles: roles?,
         provision: provision?,

@@ -1,37 +1,38 @@
-//! A row read field by field, so that a damaged value is named by table, column and row and never
-//! ends the program.
+//! One column of one row, or an error that names table, column and row.
 
-use sqlx::sqlite::{Sqlite, SqliteRow};
-use sqlx::{Decode, Row as _, Type};
+use std::fmt::Display;
+
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row as _, Sqlite, Type};
 
 use super::StoreError;
 use crate::domain::time::Timestamp;
 
-/// One row of a table.
+/// A row of a table, with what tells it from the others, for the error.
+#[derive(Clone, Copy)]
 pub(super) struct Fields<'r> {
     row: &'r SqliteRow,
     table: &'static str,
-    key: String,
+    id: &'static str,
 }
 
 impl<'r> Fields<'r> {
-    /// The row of `table`, called by what stands in `key_column`.
-    pub(super) fn of(row: &'r SqliteRow, table: &'static str, key_column: &str) -> Self {
-        let key = row
-            .try_get::<String, _>(key_column)
-            .or_else(|_| row.try_get::<i64, _>(key_column).map(|key| key.to_string()))
-            .unwrap_or_else(|_| "?".to_owned());
-        Self { row, table, key }
+    /// `row` is of `table`, and its column `id` tells it from the others.
+    pub(super) fn of(row: &'r SqliteRow, table: &'static str, id: &'static str) -> Self {
+        Self { row, table, id }
     }
 
-    /// The field of one column.
+    /// The value of a column.
+    ///
+    /// # Errors
+    /// The column holds null or another type: something else has written to the store.
     pub(super) fn get<T>(&self, column: &'static str) -> Result<T, StoreError>
     where
         T: Decode<'r, Sqlite> + Type<Sqlite>,
     {
         self.row
             .try_get(column)
-            .map_err(|error| self.corrupt(column, cause(error)))
+            .map_err(|error| self.corrupt(column, error))
     }
 
     /// A number that is never negative, or is in a narrower range.
@@ -82,13 +83,14 @@ impl<'r> Fields<'r> {
         serde_json::from_str(&text).map_err(|error| self.corrupt(column, error))
     }
 
-    /// Says that the field of `column` is damaged.
-    pub(super) fn corrupt(
-        &self,
-        column: &'static str,
-        detail: impl std::fmt::Display,
-    ) -> StoreError {
-        StoreError::corrupt(self.table, column, &self.key, detail)
+    /// The error that this column does not hold what this program writes there.
+    pub(super) fn corrupt(&self, column: &'static str, why: impl Display) -> StoreError {
+        let id = self
+            .row
+            .try_get::<String, _>(self.id)
+            .or_else(|_| self.row.try_get::<i64, _>(self.id).map(|id| id.to_string()))
+            .unwrap_or_else(|_| "unknown".to_owned());
+        StoreError::corrupt(self.table, column, id, why)
     }
 
     fn in_range<T: TryFrom<i64>>(
@@ -106,13 +108,5 @@ impl<'r> Fields<'r> {
     ) -> Result<T, StoreError> {
         text.parse()
             .map_err(|error| self.corrupt(column, format!("{text:?}: {error}")))
-    }
-}
-
-/// What is wrong, without sqlx's own words around it.
-fn cause(error: sqlx::Error) -> String {
-    match error {
-        sqlx::Error::ColumnDecode { source, .. } => source.to_string(),
-        other => other.to_string(),
     }
 }
