@@ -1,15 +1,15 @@
 //! The settings: what is wrong, what is odd, and which files they came from.
 
-use super::model::Checkup;
+use super::model::CheckReport;
 use crate::settings::{ConfigSources, Settings, WarningKind};
 
 /// Loads the settings and notes what is to be said of them; `None` if they are wrong.
-pub(super) fn examine(checkup: &mut Checkup, sources: &ConfigSources) -> Option<Settings> {
+pub(super) fn examine(report: &mut CheckReport, sources: &ConfigSources) -> Option<Settings> {
     let loaded = match Settings::load(sources) {
         Ok(loaded) => loaded,
         Err(errors) => {
             for problem in errors.problems {
-                checkup.failure(
+                report.failure(
                     "settings",
                     problem.to_string(),
                     "correct it; `rolecall config show` tells every setting in effect",
@@ -42,14 +42,14 @@ pub(super) fn examine(checkup: &mut Checkup, sources: &ConfigSources) -> Option<
     } else {
         format!("; variables: {}", variables.join(", "))
     };
-    checkup.ok("settings", format!("read from {from}{and}"));
+    report.ok("settings", format!("read from {from}{and}"));
     let mut secrets = 0;
     for warning in loaded.warnings {
         match warning.kind {
             WarningKind::SecretReadableByAll | WarningKind::SecretReadableByGroup => {
                 secrets += 1;
                 let (message, hint) = halves(&warning.message);
-                checkup.warning(
+                report.warning(
                     "settings.secrets",
                     format!("{}: {message}", warning.key),
                     hint,
@@ -57,12 +57,12 @@ pub(super) fn examine(checkup: &mut Checkup, sources: &ConfigSources) -> Option<
             }
             WarningKind::WithoutEffect | WarningKind::IgnoredVariable => {
                 let (message, hint) = halves(&warning.message);
-                checkup.warning(warning.key, message, hint);
+                report.warning(warning.key, message, hint);
             }
         }
     }
     if secrets == 0 {
-        checkup.ok("settings.secrets", "no secret's file can be read by others");
+        report.ok("settings.secrets", "no secret's file can be read by others");
     }
     Some(loaded.settings)
 }

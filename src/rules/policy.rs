@@ -139,6 +139,8 @@ pub struct GuardLimits {
     pub min_opa_users: u64,
     /// G2
     pub max_opa_drop_percent: u64,
+    /// G2, the Opsera side
+    pub max_opsera_drop_percent: u64,
     /// G3
     pub max_deactivations: u64,
     /// G3

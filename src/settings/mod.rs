@@ -122,6 +122,8 @@ pub struct OpaSettings {
     pub credentials: OpaCredentials,
     /// `count` of the first request of a listing.
     pub page_size: u32,
+    /// Share of OPA's quota that is left to others with the same service user.
+    pub quota_reserve_percent: u8,
     /// Steady rate of requests.
     pub requests_per_second: f64,
     /// Requests that may go out at once after a pause.

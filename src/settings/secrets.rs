@@ -94,7 +94,7 @@ fn exposure(key: &str, file: &str, metadata: &Metadata) -> Option<Warning> {
     let mode = metadata.permissions().mode();
     // Kubernetes and systemd hand secrets over as root's files that are read through the group or
     // an access list, which the group's bits then show. Only an owner can do better.
-    let is_ours = std::fs::metadata("/proc/self").map_or(true, |own| own.uid() == metadata.uid());
+    let is_ours = rustix::process::geteuid().as_raw() == metadata.uid();
     let (kind, who) = if mode & 0o004 != 0 {
         (
             WarningKind::SecretReadableByAll,

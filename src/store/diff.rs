@@ -45,7 +45,7 @@ impl Store {
     ///
     /// # Errors
     /// The snapshot is lost, or a row is not one that this program writes.
-    pub async fn list_joiners(
+    async fn list_joiners(
         &self,
         pull: Pull,
         after: Option<&Key>,
@@ -55,6 +55,23 @@ impl Store {
             .fetch_all(&self.snapshot(pull).await?)
             .await?;
         self.joiners_with(pull, keys).await
+    }
+
+    /// Every key of an ACTIVE person that no account of `pull` has, by key. Pages: no query stays
+    /// open while the caller asks Opsera about one of them.
+    pub fn stream_joiners(
+        &self,
+        pull: Pull,
+    ) -> impl Stream<Item = Result<JoinerFacts, StoreError>> + Send + '_ {
+        stream::try_unfold(None::<Key>, move |after| async move {
+            let page = self.list_joiners(pull, after.as_ref()).await?;
+            let last = page.last().map(|facts| facts.key.clone());
+            Ok::<_, StoreError>(last.map(|last| {
+                let page: Vec<Result<_, StoreError>> = page.into_iter().map(Ok).collect();
+                (stream::iter(page), Some(last))
+            }))
+        })
+        .try_flatten()
     }
 
     /// The ACTIVE people with one key that no account of `pull` has.

@@ -82,27 +82,45 @@ impl Store {
         .bind(pull.0)
         .fetch_one(&mut *tx)
         .await?;
-        for statement in [STOPPED_BEING_ACTIVE, STOPPED_CARRYING] {
-            sqlx::query(statement)
-                .bind(before)
+        // The mark says who carries which key: one that the memory knows has nothing to teach it.
+        let mark: Option<String> = sqlx::query_scalar("SELECT mark FROM snapshots WHERE pull = ?1")
+            .bind(pull.0)
+            .fetch_optional(&mut *tx)
+            .await?
+            .flatten();
+        let learnt: Option<String> =
+            sqlx::query_scalar("SELECT value FROM meta WHERE key = 'learnt_mark'")
+                .fetch_optional(&mut *tx)
+                .await?;
+        if mark.is_none() || mark != learnt {
+            for statement in [STOPPED_BEING_ACTIVE, STOPPED_CARRYING] {
+                sqlx::query(statement)
+                    .bind(before)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            sqlx::query(CARRIES).bind(pull.0).execute(&mut *tx).await?;
+            sqlx::query(LEARNT)
+                .bind(mark.unwrap_or_default())
                 .execute(&mut *tx)
                 .await?;
         }
         for statement in [CREATED_IS_LISTED, FORGET_CREATED] {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
-        for statement in [CARRIES, REMEMBERED] {
-            sqlx::query(statement)
-                .bind(pull.0)
-                .execute(&mut *tx)
-                .await?;
-        }
+        sqlx::query(REMEMBERED)
+            .bind(pull.0)
+            .execute(&mut *tx)
+            .await?;
         tx.commit().await?;
         Ok(ledger.close().await?)
     }
 
     /// A connection that may write the ledger, with the two files of the snapshot attached.
-    async fn ledger_beside_snapshot(&self, pull: Pull) -> Result<SqliteConnection, StoreError> {
+    pub(super) async fn ledger_beside_snapshot(
+        &self,
+        pull: Pull,
+    ) -> Result<SqliteConnection, StoreError> {
         // Opened and found good, if that was not done before.
         self.snapshot(pull).await?;
         let mut ledger = writer_options(self.path()).connect().await?;
@@ -246,5 +264,9 @@ WHERE true ON CONFLICT DO NOTHING";
 const FORGET_CREATED: &str = "
 DELETE FROM created_roles AS c
 WHERE EXISTS (SELECT 1 FROM opsera.accounts a WHERE a.key = c.key)";
+
+const LEARNT: &str = "
+INSERT INTO meta (key, value) VALUES ('learnt_mark', ?1)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
 const REMEMBERED: &str = "UPDATE runs SET remembered = 1 WHERE seq = ?1";

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use rolecall::audit::Actor;
-use rolecall::check::{Checkup, Item, Status, examine, render};
+use rolecall::check::{CheckReport, Item, Status, examine, render};
 use rolecall::domain::time::{ManualClock, SharedClock, SystemClock};
 use rolecall::output::TableStyle;
 use rolecall::sandbox::{
-    AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
+    AccountSeed, Answer, Fault, FaultKind, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
 };
 use rolecall::settings::ConfigSources;
 use tempfile::TempDir;
@@ -89,7 +89,7 @@ impl Practice {
         file
     }
 
-    async fn check(&self) -> Checkup {
+    async fn check(&self) -> CheckReport {
         let sources = ConfigSources {
             files: vec![self.file()],
             ..ConfigSources::default()
@@ -131,7 +131,7 @@ impl Practice {
         )
     }
 
-    fn redacted(&self, checkup: &Checkup) -> String {
+    fn redacted(&self, checkup: &CheckReport) -> String {
         let mut text = Vec::new();
         render(checkup, TableStyle::default(), &mut text).unwrap();
         String::from_utf8(text)
@@ -154,7 +154,7 @@ fn snapshot(name: &str, text: &str) {
     ] }, { insta::assert_snapshot!(name, text) });
 }
 
-fn item<'c>(checkup: &'c Checkup, name: &str) -> &'c Item {
+fn item<'c>(checkup: &'c CheckReport, name: &str) -> &'c Item {
     checkup
         .items()
         .iter()
@@ -162,7 +162,7 @@ fn item<'c>(checkup: &'c Checkup, name: &str) -> &'c Item {
         .unwrap_or_else(|| panic!("no {name} in {:#?}", checkup.items()))
 }
 
-fn of_status(checkup: &Checkup, status: Status) -> Vec<&str> {
+fn of_status(checkup: &CheckReport, status: Status) -> Vec<&str> {
     checkup
         .items()
         .iter()
@@ -283,7 +283,7 @@ async fn a_host_without_tls_is_told_in_words() {
 async fn a_host_that_does_not_answer_in_time_is_told_in_words() {
     let mut practice = Practice::new().await;
     practice.replace("[opa]", "[opa]\ntimeout = \"200ms\"");
-    let stalled = Fault::opa(Misbehaviour::StallBeforeEffect).always();
+    let stalled = Fault::opa(FaultKind::StallBeforeEffect).always();
     practice.sandbox.inject(stalled);
     let checkup = practice.check().await;
     let reachable = item(&checkup, "opa.reachable");
@@ -296,7 +296,7 @@ async fn a_host_that_does_not_answer_in_time_is_told_in_words() {
 #[tokio::test]
 async fn a_credential_without_the_right_to_list_names_the_roles_that_have_it() {
     let practice = Practice::new().await;
-    let forbidden = || Misbehaviour::Answer(Answer::status(403));
+    let forbidden = || FaultKind::Answer(Answer::status(403));
     practice
         .sandbox
         .inject(Fault::opa(forbidden()).on("GET", "/users").always());
@@ -484,7 +484,7 @@ async fn hostile_texts_of_a_directory_do_not_reach_the_terminal() {
     let error = Answer::status(403).json(&serde_json::json!({ "message": hostile }));
     practice
         .sandbox
-        .inject(Fault::opsera(Misbehaviour::Answer(error)).always());
+        .inject(Fault::opsera(FaultKind::Answer(error)).always());
     let shown = practice.redacted(&practice.check().await);
     assert!(
         !shown.contains(['\u{1b}', '\u{7}', '\u{202e}']),

@@ -17,11 +17,17 @@ mod child;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clock_trust;
+#[cfg(test)]
+mod completeness;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
 mod daemon_world;
+#[cfg(test)]
+mod damaged_values;
 #[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
@@ -65,6 +71,8 @@ mod operator;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod people_filter;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod power_cut;
@@ -77,13 +85,18 @@ mod reports;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
+mod run_end;
+#[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod secrets;
+mod server_certificates;
 #[cfg(test)]
 mod shields;
 #[cfg(test)]
 mod shipped_files;
+#[cfg(test)]
+mod snapshot_cost;
 #[cfg(test)]
 mod snapshot_seal;
 #[cfg(test)]

@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rolecall::domain::time::SystemClock;
 use rolecall::domain::{Mode, OpseraId, Outcome};
-use rolecall::sandbox::{Answer, Api, Fault, Misbehaviour};
+use rolecall::sandbox::{Answer, Api, Fault, FaultKind};
 use rolecall::store::{Store, StoreError};
 
 use crate::child::Victim;
@@ -61,7 +61,7 @@ async fn a_pull_that_is_not_complete_leaves_the_former_snapshot_and_nothing_else
     let world = World::one_of_each().await;
     world.run(Mode::DryRun).await;
     let before = files(&world);
-    let refused = Misbehaviour::Answer(Answer::status(403));
+    let refused = FaultKind::Answer(Answer::status(403));
     world
         .sandbox
         .inject(Fault::opa(refused).on("GET", "/groups"));

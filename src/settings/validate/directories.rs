@@ -21,6 +21,7 @@ pub(super) fn opa(r: &mut Reader<'_>) -> Option<OpaSettings> {
     let page_size = r.whole("opa.page_size", &(1..=1000));
     let requests_per_second = r.rate("opa.requests_per_second");
     let burst = r.whole("opa.burst", &(1..=u32::MAX));
+    let quota_reserve_percent = r.whole("opa.quota_reserve_percent", &(0..=90));
     let timeout = r.duration("opa.timeout", Zero::Refused);
     let pull_timeout = r.duration("opa.pull_timeout", Zero::Refused);
     Some(OpaSettings {
@@ -30,6 +31,7 @@ pub(super) fn opa(r: &mut Reader<'_>) -> Option<OpaSettings> {
         page_size: page_size?,
         requests_per_second: requests_per_second?,
         burst: burst?,
+        quota_reserve_percent: u8::try_from(quota_reserve_percent?).ok()?,
         timeout: timeout?,
         pull_timeout: pull_timeout?,
     })

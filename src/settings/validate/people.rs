@@ -260,6 +260,7 @@ fn guards(r: &mut Reader<'_>) -> Option<GuardLimits> {
     let percent = 0..=100;
     let min_opa_users = r.whole("guards.min_opa_users", &count);
     let max_opa_drop_percent = r.whole("guards.max_opa_drop_percent", &percent);
+    let max_opsera_drop_percent = r.whole("guards.max_opsera_drop_percent", &percent);
     let max_deactivations = r.whole("guards.max_deactivations", &count);
     let max_deactivations_percent = r.whole("guards.max_deactivations_percent", &percent);
     let max_deactivations_7d = r.whole("guards.max_deactivations_7d", &count);
@@ -272,6 +273,7 @@ fn guards(r: &mut Reader<'_>) -> Option<GuardLimits> {
     Some(GuardLimits {
         min_opa_users: min_opa_users?.into(),
         max_opa_drop_percent: max_opa_drop_percent?.into(),
+        max_opsera_drop_percent: max_opsera_drop_percent?.into(),
         max_deactivations: max_deactivations?.into(),
         max_deactivations_percent: max_deactivations_percent?.into(),
         max_deactivations_7d: max_deactivations_7d?.into(),

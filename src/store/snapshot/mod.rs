@@ -26,7 +26,7 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Store, StoreError};
 use crate::domain::{
-    AccountRecord, GroupName, GroupRecord, OpaCounts, OpaId, OpaName, OpseraCounts, PersonRecord,
+    AccountRecord, GroupName, GroupRecord, Key, OpaCounts, OpaId, OpaName, OpseraCounts, PersonRecord,
     RunId,
 };
 use crate::rules::Policy;
@@ -388,6 +388,20 @@ impl<'s> Snapshot<'s> {
         })
     }
 
+    /// Whether a listed account has `key`.
+    ///
+    /// # Errors
+    /// The file cannot be written or read.
+    pub async fn has_account(&self, key: &Key) -> Result<bool, StoreError> {
+        let mut state = self.indexed_accounts().await?;
+        Ok(
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM accounts WHERE key = ?1)")
+                .bind(key.as_str())
+                .fetch_one(state.connection()?)
+                .await?,
+        )
+    }
+
     /// The OPA file with the Opsera file attached to it.
     async fn joined(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         self.end_accounts().await?;
@@ -460,12 +474,6 @@ fn named(rows: Vec<(String, String)>) -> Vec<(OpaId, OpaName)> {
 pub(super) fn json(list: &(impl serde::Serialize + ?Sized)) -> Result<String, StoreError> {
     serde_json::to_string(list)
         .map_err(|error| StoreError::from(sqlx::Error::Encode(Box::new(error))))
-}
-
-/// A count out of a row; SQLite's counts are never negative.
-pub(super) fn count(row: &sqlx::sqlite::SqliteRow, column: usize) -> u64 {
-    use sqlx::Row as _;
-    unsigned(row.get::<i64, _>(column))
 }
 
 /// A count, which SQLite never makes negative.
