@@ -17,24 +17,24 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::health::{Condition, Health};
-use super::nudges::Nudges;
 use super::pacing::{Backoff, jitter};
-use super::service::{self, Watchdog};
+use super::run_task::{Ended, Outcome, Overlap, RunTask, failed_on_settings, look};
 use super::start::refuse_exposed;
+use super::systemd::{self, Watchdog};
+use super::ticker::Ticker;
 use super::timetable::{ClockMove, Timetable};
-use super::work::{Ended, Outcome, Overlap, Work, failed_on_settings, look};
 use crate::domain::text::error_chain;
 use crate::domain::time::Timestamp;
 use crate::metrics::{Exposition, Metrics, write_file};
-use crate::notifications::Herald;
+use crate::notifications::NotificationWorker;
 use crate::reconcile::{Context, FailedOn, Finished};
 use crate::settings::{ConfigSources, Loaded, Settings};
 use crate::store::{StoreError, Vitals};
 
 /// The loop turns at least so often.
-const TURN: Duration = Duration::from_secs(1);
+const LOOP_INTERVAL: Duration = Duration::from_secs(1);
 /// While nothing runs, the store is looked at so often.
-const CHECK_UP: Duration = Duration::from_secs(30);
+const STORE_CHECK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// What the loop works with.
 pub(super) struct Parts {
@@ -45,7 +45,7 @@ pub(super) struct Parts {
     pub(super) metrics: Arc<Metrics>,
     pub(super) health: Arc<Health>,
     pub(super) watchdog: Watchdog,
-    pub(super) nudges: Nudges,
+    pub(super) ticker: Ticker,
     pub(super) timetable: Timetable,
     pub(super) rng: StdRng,
     pub(super) stop: CancellationToken,
@@ -53,12 +53,12 @@ pub(super) struct Parts {
 }
 
 /// The loop and its state.
-pub(super) struct Runner {
+pub(super) struct RunLoop {
     parts: Parts,
     activity: Activity,
     backoff: Backoff,
-    herald: Herald,
-    check_up: Option<JoinHandle<()>>,
+    notifications: NotificationWorker,
+    check_store: Option<JoinHandle<()>>,
     checked_at: Duration,
 }
 
@@ -68,32 +68,32 @@ enum Activity {
     Waiting {
         until: Duration,
     },
-    Running(Work),
+    Running(RunTask),
 }
 
 /// What woke the loop up.
-enum Woken {
+enum Event {
     Stop,
     Reload,
     Ended(Box<Outcome>),
     Time,
 }
 
-impl Runner {
+impl RunLoop {
     pub(super) fn new(parts: Parts) -> Self {
         Self {
             activity: Activity::Idle,
             backoff: Backoff::default(),
-            herald: Herald::start(),
-            check_up: None,
+            notifications: NotificationWorker::start(),
+            check_store: None,
             checked_at: parts.context.clock.monotonic(),
             parts,
         }
     }
 
     /// Turns until the daemon is asked to stop and the run under way has ended (A10).
-    pub(super) async fn turn(mut self) {
-        service::ready(&self.resting_words());
+    pub(super) async fn run(mut self) {
+        systemd::ready(&self.resting_words());
         tracing::info!(
             next_run = self.parts.timetable.next().map(tracing::field::display),
             "the daemon runs"
@@ -102,28 +102,28 @@ impl Runner {
             self.begin();
         }
         loop {
-            self.show_life();
+            self.report_liveness();
             match self.wait().await {
-                Woken::Stop => {
-                    service::stopping();
+                Event::Stop => {
+                    systemd::stopping();
                     break;
                 }
-                Woken::Reload => self.reload().await,
-                Woken::Ended(outcome) => self.ended(*outcome),
-                Woken::Time => {}
+                Event::Reload => self.reload().await,
+                Event::Ended(outcome) => self.ended(*outcome),
+                Event::Time => {}
             }
-            self.look_at_clock().await;
+            self.check_clock().await;
         }
-        self.wind_up().await;
+        self.shutdown().await;
     }
 
-    async fn wait(&mut self) -> Woken {
+    async fn wait(&mut self) -> Event {
         let clock = &self.parts.context.clock;
         let mut longest = self
             .parts
             .watchdog
             .interval()
-            .map_or(TURN, |interval| interval.min(TURN));
+            .map_or(LOOP_INTERVAL, |interval| interval.min(LOOP_INTERVAL));
         if let Activity::Waiting { until } = self.activity {
             longest = longest.min(until.saturating_sub(clock.monotonic()));
         }
@@ -136,21 +136,21 @@ impl Runner {
             }
         };
         tokio::select! {
-            // A signal comes first, so that no stream of nudges keeps it waiting.
+            // A signal comes first, so that no stream of ticker keeps it waiting.
             biased;
-            () = self.parts.stop.cancelled() => Woken::Stop,
+            () = self.parts.stop.cancelled() => Event::Stop,
             hangup = self.parts.hangups.recv() => match hangup {
-                Some(()) => Woken::Reload,
-                None => Woken::Time,
+                Some(()) => Event::Reload,
+                None => Event::Time,
             },
-            outcome = ended => Woken::Ended(Box::new(outcome)),
-            () = self.parts.nudges.next() => Woken::Time,
-            () = pause => Woken::Time,
+            outcome = ended => Event::Ended(Box::new(outcome)),
+            () = self.parts.ticker.next() => Event::Time,
+            () = pause => Event::Time,
         }
     }
 
     /// Health and watchdog: the loop turns, and what it carries gets on.
-    fn show_life(&mut self) {
+    fn report_liveness(&mut self) {
         let now = self.parts.context.clock.monotonic();
         let stalled = match &mut self.activity {
             Activity::Running(work) => work.is_stalled(now),
@@ -162,7 +162,7 @@ impl Runner {
         }
     }
 
-    async fn look_at_clock(&mut self) {
+    async fn check_clock(&mut self) {
         let clock = Arc::clone(&self.parts.context.clock);
         match self.parts.timetable.observe(&*clock) {
             ClockMove::Steady => {}
@@ -176,7 +176,7 @@ impl Runner {
         }
         let now = clock.now();
         let offset = self.parts.timetable.schedule().offset_at(now);
-        if self.parts.nudges.offset() != Some(offset) {
+        if self.parts.ticker.offset() != Some(offset) {
             self.arm().await;
         }
         if self.parts.timetable.take_due(now) {
@@ -187,7 +187,7 @@ impl Runner {
         {
             self.begin();
         }
-        self.check_up(clock.monotonic());
+        self.check_store(clock.monotonic());
     }
 
     async fn arm(&mut self) {
@@ -197,7 +197,7 @@ impl Runner {
             .schedule()
             .offset_at(parts.context.clock.now());
         parts
-            .nudges
+            .ticker
             .arm(&parts.context.settings.schedule, offset)
             .await;
     }
@@ -243,14 +243,14 @@ impl Runner {
         match fresh_secrets(&parts.loaded) {
             Ok(settings) => {
                 parts.context.settings = settings;
-                parts.health.set_secrets(Condition::Fine);
+                parts.health.set_secrets(Condition::Healthy);
                 self.activity =
-                    Activity::Running(Work::new(parts.context.clone(), parts.stop.clone()));
-                service::status("running");
+                    Activity::Running(RunTask::new(parts.context.clone(), parts.stop.clone()));
+                systemd::status("running");
             }
             Err(error) => {
                 self.activity = Activity::Idle;
-                parts.health.set_secrets(Condition::Bad);
+                parts.health.set_secrets(Condition::Unhealthy);
                 tracing::error!("a run cannot begin: {error}");
                 let finished = failed_on_settings(&parts.context, error);
                 self.finished(finished, Duration::ZERO);
@@ -276,11 +276,11 @@ impl Runner {
                 show_store(&self.parts.health, &self.parts.metrics, &outcome.vitals);
                 match finished.failed_on {
                     Some(FailedOn::Credential) => {
-                        self.parts.health.set_credentials(Condition::Bad);
+                        self.parts.health.set_credentials(Condition::Unhealthy);
                     }
-                    Some(FailedOn::Store) => self.parts.health.set_store(Condition::Bad),
+                    Some(FailedOn::Store) => self.parts.health.set_store(Condition::Unhealthy),
                     Some(FailedOn::Other) => {}
-                    None => self.parts.health.set_credentials(Condition::Fine),
+                    None => self.parts.health.set_credentials(Condition::Healthy),
                 }
                 if let Some(error) = &finished.report.error {
                     tracing::error!(run = %finished.report.run_id, "the run failed: {error}");
@@ -312,7 +312,8 @@ impl Runner {
         }
         // A run that was told to stop is no news.
         if !(self.parts.stop.is_cancelled() && outcome == crate::domain::Outcome::Failed) {
-            self.herald.tell(self.parts.context.clone(), report);
+            self.notifications
+                .notify(self.parts.context.clone(), report);
         }
         self.after_run(outcome.as_str());
     }
@@ -344,12 +345,12 @@ impl Runner {
         {
             tracing::error!("{}", error_chain(&error));
         }
-        service::status(&format!("last run: {last}; {}", self.resting_words()));
+        systemd::status(&format!("last run: {last}; {}", self.resting_words()));
     }
 
     /// SIGHUP: settings that are good take effect with the next run, others change nothing.
     async fn reload(&mut self) {
-        service::reloading();
+        systemd::reloading();
         match Settings::load(&self.parts.sources) {
             Err(errors) => self.keep_settings(&errors.to_string()),
             Ok(loaded) => match self.take(loaded) {
@@ -361,11 +362,11 @@ impl Runner {
             },
         }
         let words = self.resting_words();
-        service::ready(&words);
+        systemd::ready(&words);
     }
 
     fn keep_settings(&self, error: &str) {
-        self.parts.health.set_settings(Condition::Bad);
+        self.parts.health.set_settings(Condition::Unhealthy);
         tracing::error!("the new settings are not used, the former ones stay: {error}");
     }
 
@@ -374,7 +375,7 @@ impl Runner {
         refuse_exposed(&loaded.warnings).map_err(|error| error.to_string())?;
         let new = &loaded.settings;
         let clock = &parts.context.clock;
-        crate::notifications::Messenger::new(new, clock.clone())
+        crate::notifications::WebhookClient::new(new, clock.clone())
             .map_err(|error| error_chain(&error))?;
         let timetable =
             Timetable::new(&new.schedule, &**clock).map_err(|error| error.to_string())?;
@@ -395,42 +396,45 @@ impl Runner {
             parts.timetable.schedule(),
             new.schedule.jitter,
         );
-        parts.health.set_settings(Condition::Fine);
+        parts.health.set_settings(Condition::Healthy);
         parts.loaded = loaded;
         Ok(())
     }
 
     /// Between runs somebody may move the store away, approve a plan or mend what was broken.
-    fn check_up(&mut self, now: Duration) {
+    fn check_store(&mut self, now: Duration) {
         let is_idle = matches!(self.activity, Activity::Idle);
-        let is_over = self.check_up.as_ref().is_none_or(JoinHandle::is_finished);
-        if !is_idle || !is_over || now.saturating_sub(self.checked_at) < CHECK_UP {
+        let is_over = self
+            .check_store
+            .as_ref()
+            .is_none_or(JoinHandle::is_finished);
+        if !is_idle || !is_over || now.saturating_sub(self.checked_at) < STORE_CHECK_INTERVAL {
             return;
         }
         self.checked_at = now;
         let context = self.parts.context.clone();
         let health = Arc::clone(&self.parts.health);
         let metrics = Arc::clone(&self.parts.metrics);
-        self.check_up = Some(tokio::spawn(async move {
+        self.check_store = Some(tokio::spawn(async move {
             show_store(&health, &metrics, &look(&context).await);
         }));
     }
 
     /// A10: the run under way ends by itself, what it did is recorded, and then that is all.
-    async fn wind_up(mut self) {
+    async fn shutdown(mut self) {
         while let Activity::Running(work) = &mut self.activity {
-            let pause = self.parts.context.clock.sleep(TURN);
+            let pause = self.parts.context.clock.sleep(LOOP_INTERVAL);
             let outcome = tokio::select! {
                 outcome = work.ended() => Some(outcome),
                 () = pause => None,
             };
-            self.show_life();
+            self.report_liveness();
             if let Some(outcome) = outcome {
                 self.ended(outcome);
             }
         }
-        self.herald.finish().await;
-        self.parts.nudges.stop().await;
+        self.notifications.finish().await;
+        self.parts.ticker.stop().await;
         tracing::info!("stopped");
     }
 
@@ -452,11 +456,11 @@ fn fresh_secrets(loaded: &Loaded<Settings>) -> Result<Settings, String> {
 fn show_store(health: &Health, metrics: &Metrics, vitals: &Result<Vitals, StoreError>) {
     match vitals {
         Ok(vitals) => {
-            health.set_store(Condition::Fine);
+            health.set_store(Condition::Healthy);
             metrics.show_store(vitals);
         }
         Err(error) => {
-            health.set_store(Condition::Bad);
+            health.set_store(Condition::Unhealthy);
             tracing::error!("the store cannot be read: {}", error_chain(error));
         }
     }

@@ -1,4 +1,4 @@
-//! tokio-cron-scheduler as the source of nudges; the module above says what it is trusted with.
+//! tokio-cron-scheduler as the source of ticker; the module above says what it is trusted with.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::settings::ScheduleSettings;
 
 /// Wakes the main loop up at the schedule's times.
-pub(super) struct Nudges {
+pub(super) struct Ticker {
     scheduler: JobScheduler,
     armed: Option<Armed>,
     /// Holds one nudge at most: a burst of ticks is one.
@@ -22,7 +22,7 @@ struct Armed {
     offset: FixedOffset,
 }
 
-impl Nudges {
+impl Ticker {
     /// A scheduler that is running and has no job yet.
     pub(super) async fn start() -> Result<Self, JobSchedulerError> {
         let scheduler = JobScheduler::new().await?;
@@ -67,7 +67,7 @@ impl Nudges {
         }
     }
 
-    /// No more nudges.
+    /// No more ticker.
     pub(super) async fn stop(mut self) {
         if let Err(error) = self.scheduler.shutdown().await {
             tracing::debug!(%error, "the scheduler did not shut down");

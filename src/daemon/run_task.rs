@@ -34,7 +34,7 @@ pub(super) struct Outcome {
 }
 
 /// A run under way.
-pub(super) struct Work {
+pub(super) struct RunTask {
     future: Pin<Box<dyn Future<Output = Outcome>>>,
     heartbeat: Heartbeat,
     beats: u64,
@@ -53,7 +53,7 @@ pub(super) enum Overlap {
     Told,
 }
 
-impl Work {
+impl RunTask {
     /// A run with these settings; it begins when it is first polled.
     pub(super) fn new(context: Context, stop: CancellationToken) -> Self {
         let progress = Progress::silent();
@@ -157,8 +157,8 @@ pub(super) async fn look(context: &Context) -> Result<Vitals, StoreError> {
 mod tests {
     use super::*;
 
-    fn silent_run(heartbeat: &Heartbeat) -> Work {
-        Work {
+    fn silent_run(heartbeat: &Heartbeat) -> RunTask {
+        RunTask {
             future: Box::pin(std::future::pending()),
             heartbeat: heartbeat.clone(),
             beats: 0,

@@ -10,7 +10,7 @@ const CALLS: [&str; 5] = ["channel", "here", "all", "everyone", "team"];
 
 /// `text` without anything that could be taken for markup, at most `most` characters long.
 /// `<`, `>` and `&` stay: the body's own escaping takes care of them.
-pub(super) fn plain(text: &str, most: usize) -> String {
+pub(super) fn escape(text: &str, most: usize) -> String {
     let characters: Vec<char> = text.chars().filter(|c| !is_unsafe(*c)).collect();
     let mut safe = String::with_capacity(text.len());
     for (position, c) in characters.iter().enumerate() {
@@ -76,14 +76,14 @@ mod tests {
             "Zoë Müller-Lüdenscheidt",
             "a: b, c (d)",
         ] {
-            assert_eq!(plain(text, 100), text);
+            assert_eq!(escape(text, 100), text);
         }
     }
 
     #[test]
     fn nobody_is_called_and_nothing_is_linked_or_formatted() {
         let hostile = "<!channel> @here x@channel *b* _i_ ~s~ `c` [l](http://evil.example) a|b";
-        let safe = entities(&plain(hostile, 200));
+        let safe = entities(&escape(hostile, 200));
         for markup in [
             "<", ">", "@here", "@channel", "*", "`", "~", "[", "://", "|", " _",
         ] {
@@ -94,12 +94,15 @@ mod tests {
 
     #[test]
     fn nothing_steers_a_terminal_or_breaks_the_line() {
-        assert_eq!(plain("a\r\n\u{1b}[31m\u{202e}b\u{200b}\u{0}", 50), "a(31mb");
+        assert_eq!(
+            escape("a\r\n\u{1b}[31m\u{202e}b\u{200b}\u{0}", 50),
+            "a(31mb"
+        );
     }
 
     #[test]
     fn a_long_text_is_cut_and_says_so() {
-        assert_eq!(plain(&"é".repeat(50), 3), "ééé…");
+        assert_eq!(escape(&"é".repeat(50), 3), "ééé…");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 
 use super::message::{Event, body};
-use super::webhook::Messenger;
+use super::webhook::WebhookClient;
 use crate::domain::text::error_chain;
 use crate::domain::{Mode, Outcome, Report, time::Timestamp};
 use crate::reconcile::Context;
@@ -16,22 +16,22 @@ const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(7);
 
 /// What this process told while the store could not remember it.
 #[derive(Debug, Default)]
-pub(super) struct Memory {
+pub(super) struct Notified {
     troubles: BTreeMap<String, Timestamp>,
 }
 
 /// Tells the webhook, if there is one, what of this run is news. Whatever goes wrong ends in the
 /// log.
-pub async fn tell(context: &Context, report: &Report) {
-    tell_with(context, report, &mut Memory::default()).await;
+pub async fn notify(context: &Context, report: &Report) {
+    notify_with(context, report, &mut Notified::default()).await;
 }
 
-pub(super) async fn tell_with(context: &Context, report: &Report, memory: &mut Memory) {
+pub(super) async fn notify_with(context: &Context, report: &Report, memory: &mut Notified) {
     if report.mode == Mode::DryRun {
         return;
     }
-    let messenger = match Messenger::new(&context.settings, context.clock.clone()) {
-        Ok(Some(messenger)) => messenger,
+    let client = match WebhookClient::new(&context.settings, context.clock.clone()) {
+        Ok(Some(client)) => client,
         Ok(None) => return,
         Err(error) => {
             tracing::warn!("nobody is told: {}", error_chain(&error));
@@ -46,13 +46,13 @@ pub(super) async fn tell_with(context: &Context, report: &Report, memory: &mut M
             None
         }
     };
-    let news = News {
+    let alerts = Alerts {
         context,
         report,
-        messenger,
+        client,
         store: store.as_ref(),
     };
-    if let Err(error) = news.tell(memory).await {
+    if let Err(error) = alerts.notify(memory).await {
         tracing::warn!(
             "what was told cannot be remembered: {}",
             error_chain(&error)
@@ -63,15 +63,15 @@ pub(super) async fn tell_with(context: &Context, report: &Report, memory: &mut M
     }
 }
 
-struct News<'n> {
+struct Alerts<'n> {
     context: &'n Context,
     report: &'n Report,
-    messenger: Messenger,
+    client: WebhookClient,
     store: Option<&'n Store>,
 }
 
-impl News<'_> {
-    async fn tell(&self, memory: &mut Memory) -> Result<(), StoreError> {
+impl Alerts<'_> {
+    async fn notify(&self, memory: &mut Notified) -> Result<(), StoreError> {
         let now = self.context.clock.now();
         let mut troubles = match self.store {
             Some(store) => store.list_troubles().await?,
@@ -127,8 +127,8 @@ impl News<'_> {
 
     async fn send(&self, event: Event<'_>) -> bool {
         let team = &self.context.settings.opa.team;
-        let body = body(self.messenger.format(), team, event, self.report);
-        match self.messenger.send(body).await {
+        let body = body(self.client.format(), team, event, self.report);
+        match self.client.send(body).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(
@@ -142,7 +142,7 @@ impl News<'_> {
     }
 
     fn repeat_after(&self) -> TimeDelta {
-        TimeDelta::from_std(self.messenger.repeat_after()).unwrap_or(TimeDelta::MAX)
+        TimeDelta::from_std(self.client.repeat_after()).unwrap_or(TimeDelta::MAX)
     }
 }
 

@@ -5,37 +5,37 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::news::{Memory, tell_with};
+use super::alerts::{Notified, notify_with};
 use crate::domain::Report;
 use crate::reconcile::Context;
 
 /// Runs that may wait for a slow webhook; what comes on top is left to the next run.
 const WAITING: usize = 4;
 /// What shutting down waits for a message that is under way, at most.
-const FAREWELL: Duration = Duration::from_secs(5);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// Tells the webhook about runs, without anybody waiting for it.
 #[derive(Debug)]
-pub struct Herald {
+pub struct NotificationWorker {
     runs: mpsc::Sender<(Context, Box<Report>)>,
     task: JoinHandle<()>,
 }
 
-impl Herald {
-    /// A herald with nothing to tell yet.
+impl NotificationWorker {
+    /// Starts the worker.
     pub fn start() -> Self {
         let (runs, mut waiting) = mpsc::channel::<(Context, Box<Report>)>(WAITING);
         let task = tokio::spawn(async move {
-            let mut memory = Memory::default();
+            let mut memory = Notified::default();
             while let Some((context, report)) = waiting.recv().await {
-                tell_with(&context, &report, &mut memory).await;
+                notify_with(&context, &report, &mut memory).await;
             }
         });
         Self { runs, task }
     }
 
     /// Lets the webhook know of a run; returns at once.
-    pub fn tell(&self, context: Context, report: Report) {
+    pub fn notify(&self, context: Context, report: Report) {
         if context.settings.notify.webhook_url.is_none() {
             return;
         }
@@ -47,7 +47,10 @@ impl Herald {
     /// Waits a little for what is under way.
     pub async fn finish(self) {
         drop(self.runs);
-        if tokio::time::timeout(FAREWELL, self.task).await.is_err() {
+        if tokio::time::timeout(SHUTDOWN_GRACE, self.task)
+            .await
+            .is_err()
+        {
             tracing::warn!("the webhook is slow: a message was left behind");
         }
     }
