@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use rolecall::domain::time::SystemClock;
-use rolecall::sandbox::{Api, Effect, Fault, Misbehaviour};
+use rolecall::sandbox::{Api, Effect, Fault, FaultKind};
 use rolecall::store::{RunLock, Store};
 
 use crate::daemon_world::{DaemonWorld, EVERY_SECOND, send};
 
-fn delay(millis: u64) -> Misbehaviour {
-    Misbehaviour::Delay(Duration::from_millis(millis))
+fn delay(millis: u64) -> FaultKind {
+    FaultKind::Delay(Duration::from_millis(millis))
 }
 
 fn position(heard: &[String], line: &str) -> usize {
@@ -84,7 +84,7 @@ async fn a_run_longer_than_the_interval_skips_and_says_so_once() {
 async fn sigterm_during_a_pull_ends_it_and_exits_with_0() {
     let world = DaemonWorld::start("").await;
     world.sandbox.inject(
-        Fault::opa(Misbehaviour::StallBeforeEffect)
+        Fault::opa(FaultKind::StallBeforeEffect)
             .on("GET", "/users")
             .always(),
     );
@@ -141,7 +141,7 @@ async fn a_second_signal_ends_at_once_and_the_next_daemon_recovers() {
     let writes = |received: &rolecall::sandbox::Received| received.is_write();
     world
         .sandbox
-        .inject(Fault::opsera(Misbehaviour::StallAfterEffect).when(writes));
+        .inject(Fault::opsera(FaultKind::StallAfterEffect).when(writes));
     let mut daemon = world.daemon(&[]);
     daemon
         .until("the write", async |_| {
@@ -243,7 +243,7 @@ async fn readiness_goes_bad_with_failing_runs_and_good_again() {
     let world = DaemonWorld::start("\n[retry]\nmax_attempts = 1\n").await;
     let mut daemon = world.daemon(&[]);
     daemon.readiness(200, "").await;
-    let broken = Misbehaviour::Answer(rolecall::sandbox::Answer::status(500));
+    let broken = FaultKind::Answer(rolecall::sandbox::Answer::status(500));
     world
         .sandbox
         .inject(Fault::opa(broken).on("GET", "/users").always());

@@ -1,6 +1,6 @@
 //! Held plans: looked at, decided on, and applied exactly as they were approved (§6).
 
-use rolecall::sandbox::{Answer, Fault, Misbehaviour};
+use rolecall::sandbox::{Answer, Fault, FaultKind};
 
 use crate::operator::{COUNTING, Desk, addresses};
 
@@ -207,7 +207,7 @@ async fn an_approval_survives_a_run_that_stops_half_way() {
         desk.leave(&["p1", "p2", "p3"]);
         let id = desk.hold();
         desk.approve(&id);
-        let refused = Misbehaviour::Answer(Answer::status(answer));
+        let refused = FaultKind::Answer(Answer::status(answer));
         let fault = Fault::opsera(refused).on("DELETE", "/user/").after(1);
         desk.sandbox.inject(fault.always());
         desk.sync(status);

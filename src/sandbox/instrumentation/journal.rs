@@ -1,7 +1,7 @@
-//! What the sandbox received, in order, and what came of it.
+//! The requests that the sandbox received, in order, with their effects and statuses.
 //!
-//! Tests read it to say what was sent and what it did; the hook lets them look at the world at the
-//! very moment a request arrives, before it has any effect.
+//! Tests read it to say what was sent and what it changed; the hook lets them look at both
+//! directories when a request has arrived and has had no effect yet.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -10,18 +10,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::Value;
 
 use crate::domain::time::Timestamp;
+use crate::sandbox::api::{Api, Effect};
 
 /// Entries kept. The oldest go first, so that a sandbox left running does not fill the memory.
 const KEPT: usize = 500_000;
-
-/// One of the two simulated directories.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Api {
-    /// Okta Privileged Access.
-    Opa,
-    /// Opsera.
-    Opsera,
-}
 
 /// A request as it arrived.
 #[derive(Clone, Debug, PartialEq)]
@@ -62,36 +54,7 @@ impl Received {
     }
 }
 
-/// What a request changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Effect {
-    /// Nothing.
-    #[default]
-    None,
-    /// An OPA token was minted.
-    TokenMinted,
-    /// An account was deactivated.
-    Deactivated {
-        /// The account's `_id`.
-        id: String,
-    },
-    /// An account's site role was set, possibly to what it was.
-    RoleSet {
-        /// The account's `_id`.
-        id: String,
-        /// The role it has now.
-        to: String,
-    },
-    /// An account was created, pending.
-    Created {
-        /// The account's `_id`.
-        id: String,
-        /// Its address.
-        email: String,
-    },
-}
-
-/// One request with what came of it.
+/// One request with its effect and its status.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     /// The request.
@@ -163,7 +126,7 @@ impl Journal {
     }
 
     /// Numbers and enters a request, and calls the hook.
-    pub(super) fn open(&self, mut received: Received) -> Received {
+    pub(in crate::sandbox) fn open(&self, mut received: Received) -> Received {
         {
             let mut pages = self.lock();
             pages.received += 1;
@@ -189,12 +152,12 @@ impl Journal {
     }
 
     /// Notes what a request changed.
-    pub(super) fn note_effect(&self, number: u64, effect: Effect) {
+    pub(in crate::sandbox) fn note_effect(&self, number: u64, effect: Effect) {
         self.amend(number, |entry| entry.effect = effect);
     }
 
     /// Notes what was answered.
-    pub(super) fn note_status(&self, number: u64, status: u16) {
+    pub(in crate::sandbox) fn note_status(&self, number: u64, status: u16) {
         self.amend(number, |entry| entry.status = Some(status));
     }
 

@@ -1,4 +1,4 @@
-//! Things that go wrong when a test says so.
+//! Faults that a test injects.
 //!
 //! A [`Fault`] names the requests it is for and what happens to them. Faults are tried in the
 //! order in which they were injected; the first that fits a request is used up by it.
@@ -7,7 +7,9 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::journal::{Api, Received};
+use super::journal::Received;
+use crate::sandbox::api::Api;
+use crate::sandbox::wire::OpaRefusal;
 
 /// An answer that is sent word for word.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +30,12 @@ impl Answer {
             headers: Vec::new(),
             body: Vec::new(),
         }
+    }
+
+    /// A refusal of OPA, with its status and its body.
+    pub fn opa_refusal(refusal: OpaRefusal) -> Self {
+        let (status, body) = refusal.answer();
+        Self::status(status.as_u16()).json(&body)
     }
 
     /// Adds a header field.
@@ -51,7 +59,7 @@ impl Answer {
 
 /// What happens to a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Misbehaviour {
+pub enum FaultKind {
     /// This is answered, and nothing changes.
     Answer(Answer),
     /// The request has its effect, and this is answered.
@@ -85,7 +93,7 @@ enum Times {
 
 type Condition = Arc<dyn Fn(&Received) -> bool + Send + Sync>;
 
-/// Something that goes wrong: once, with every request to one directory, unless said otherwise.
+/// A fault: once, with every request to one directory, unless said otherwise.
 #[derive(Clone)]
 pub struct Fault {
     api: Api,
@@ -94,21 +102,21 @@ pub struct Fault {
     condition: Option<Condition>,
     skip: u32,
     times: Times,
-    does: Misbehaviour,
+    does: FaultKind,
 }
 
 impl Fault {
     /// A fault of the OPA side.
-    pub fn opa(does: Misbehaviour) -> Self {
+    pub fn opa(does: FaultKind) -> Self {
         Self::of(Api::Opa, does)
     }
 
     /// A fault of the Opsera side.
-    pub fn opsera(does: Misbehaviour) -> Self {
+    pub fn opsera(does: FaultKind) -> Self {
         Self::of(Api::Opsera, does)
     }
 
-    fn of(api: Api, does: Misbehaviour) -> Self {
+    fn of(api: Api, does: FaultKind) -> Self {
         Self {
             api,
             method: None,
@@ -159,7 +167,7 @@ impl Fault {
     }
 
     /// What happens to one more fitting request; `None` if this fault lets it pass.
-    fn strike(&mut self) -> Option<Misbehaviour> {
+    fn take(&mut self) -> Option<FaultKind> {
         if self.skip > 0 {
             self.skip -= 1;
             return None;
@@ -186,35 +194,35 @@ impl fmt::Debug for Fault {
     }
 }
 
-/// The faults in waiting.
+/// The faults that have not happened yet.
 #[derive(Debug, Default)]
-pub(super) struct Faults(Mutex<Vec<Fault>>);
+pub(in crate::sandbox) struct Faults(Mutex<Vec<Fault>>);
 
 impl Faults {
     /// Adds one after those that wait already.
-    pub(super) fn inject(&self, fault: Fault) {
+    pub(in crate::sandbox) fn inject(&self, fault: Fault) {
         self.lock().push(fault);
     }
 
     /// Forgets all of them.
-    pub(super) fn clear(&self) {
+    pub(in crate::sandbox) fn clear(&self) {
         self.lock().clear();
     }
 
     /// How many have not been used up.
-    pub(super) fn waiting(&self) -> usize {
+    pub(in crate::sandbox) fn waiting(&self) -> usize {
         self.lock().len()
     }
 
-    /// What goes wrong with `received`, if anything.
-    pub(super) fn strike(&self, received: &Received) -> Option<Misbehaviour> {
+    /// The fault that `received` uses up, if one fits it.
+    pub(in crate::sandbox) fn next_for(&self, received: &Received) -> Option<FaultKind> {
         let mut faults = self.lock();
-        let struck = faults
+        let taken = faults
             .iter_mut()
             .filter(|fault| fault.fits(received))
-            .find_map(Fault::strike);
+            .find_map(Fault::take);
         faults.retain(|fault| !matches!(fault.times, Times::Left(0)));
-        struck
+        taken
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Fault>> {

@@ -1,4 +1,4 @@
-//! The example organisation: rolled from a seed, the same every time.
+//! The example organisation: drawn from a seed, the same every time.
 
 use std::collections::HashMap;
 
@@ -6,12 +6,12 @@ use rand::rngs::StdRng;
 use rand::seq::IndexedRandom as _;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::Mistake;
-use super::accounts::{AccountSeed, Accounts, SITE_ROLES, Standing};
+use super::ChangeError;
+use super::accounts::{AccountSeed, AccountStatus, Accounts, SITE_ROLES};
 use super::example::{ACCESS_GROUP, BREAK_GLASS, DOMAIN, RETIRED_GROUP, ROLE_GROUPS, TOKEN_OWNER};
 use super::names::{DEPARTMENTS, ELSEWHERE, FIRST, LAST};
 use super::people::{PersonSeed, UserKind};
-use super::stories::{Story, cast};
+use super::scenarios::{Scenario, assign};
 use super::team::Team;
 use crate::domain::time::Timestamp;
 
@@ -27,28 +27,34 @@ pub(super) fn populate(
     accounts: &Accounts,
     users: u32,
     seed: u64,
-) -> Result<Vec<Alias>, Mistake> {
+) -> Result<Vec<Alias>, ChangeError> {
     let mut rng = StdRng::seed_from_u64(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
-    let stories = cast(users, &mut rng);
-    let mut founder = Founder {
+    let scenarios = assign(users, &mut rng);
+    let mut builder = OrgBuilder {
         team,
         accounts,
         rng,
         used: HashMap::new(),
         aliases: Vec::new(),
+        returned: 0,
+        cleared: 0,
+        afterwards: Vec::new(),
     };
-    founder.furnish()?;
-    for (position, story) in stories.into_iter().enumerate() {
-        let member = founder.member(position);
-        founder.tell(&member, story)?;
+    builder.add_fixtures()?;
+    for (position, scenario) in scenarios.into_iter().enumerate() {
+        let member = builder.member(position);
+        builder.apply(&member, scenario)?;
     }
     for number in 0..(users / 80).max(1) {
-        founder.service_user(number)?;
+        builder.service_user(number)?;
     }
-    Ok(founder.aliases)
+    for person in std::mem::take(&mut builder.afterwards) {
+        builder.add_person(person)?;
+    }
+    Ok(builder.aliases)
 }
 
-/// Somebody, before anything happened to them.
+/// A member before the scenario is applied.
 #[derive(Clone, Debug)]
 struct Member {
     first: &'static str,
@@ -62,6 +68,11 @@ struct Member {
 impl Member {
     fn email(&self) -> String {
         format!("{}@{DOMAIN}", self.local)
+    }
+
+    /// The address after a change of name.
+    fn married_email(&self) -> String {
+        format!("{}-weiss@{DOMAIN}", self.local)
     }
 
     fn role(&self) -> &'static str {
@@ -87,18 +98,24 @@ impl Member {
     }
 }
 
-struct Founder<'a> {
+struct OrgBuilder<'a> {
     team: &'a Team,
     accounts: &'a Accounts,
     rng: StdRng,
     /// How often each local part was given.
     used: HashMap<String, u32>,
     aliases: Vec<Alias>,
+    /// How many left and came back so far.
+    returned: u32,
+    /// How many records had their details emptied so far.
+    cleared: u32,
+    /// Second records, added after all others so that those keep their ids.
+    afterwards: Vec<PersonSeed>,
 }
 
-impl Founder<'_> {
-    /// What is there whoever works here.
-    fn furnish(&mut self) -> Result<(), Mistake> {
+impl OrgBuilder<'_> {
+    /// The groups and accounts that are there in every organisation.
+    fn add_fixtures(&mut self) -> Result<(), ChangeError> {
         self.team.add_group(RETIRED_GROUP);
         self.team.delete_group(RETIRED_GROUP)?;
         self.team.add_group(ACCESS_GROUP);
@@ -106,12 +123,13 @@ impl Founder<'_> {
             self.team.add_group(group);
         }
         for email in [TOKEN_OWNER, BREAK_GLASS] {
-            self.open(AccountSeed::active(email).role("Administrators"))?;
+            self.add_account(AccountSeed::active(email).role("Administrators"))?;
         }
-        self.open(AccountSeed::active("contractor (ask Ruth)").named("Hana", "Ito"))?;
+        self.accounts.token_owner(TOKEN_OWNER);
+        self.add_account(AccountSeed::active("contractor (ask Ruth)").named("Hana", "Ito"))?;
         let mut nameless = AccountSeed::active("");
         nameless.email = None;
-        self.open(nameless)
+        self.add_account(nameless)
     }
 
     fn member(&mut self, position: usize) -> Member {
@@ -150,24 +168,24 @@ impl Founder<'_> {
 
     #[expect(
         clippy::too_many_lines,
-        reason = "one arm a story; apart they would be harder to compare"
+        reason = "one arm a scenario; apart they would be harder to compare"
     )]
-    fn tell(&mut self, member: &Member, story: Story) -> Result<(), Mistake> {
+    fn apply(&mut self, member: &Member, scenario: Scenario) -> Result<(), ChangeError> {
         let person = member.person();
         let account = member.account();
         let email = member.email();
-        match story {
-            Story::InStep => self.both(person, account),
-            Story::Disabled => self.both(person.status("DISABLED"), account),
-            Story::DisabledOwner => self.both(person.status("DISABLED"), account.owning(3)),
-            Story::Deleted => self.both(person.status("DELETED"), account),
-            Story::Absent => self.open(account),
-            Story::OutOfGroup => {
+        match scenario {
+            Scenario::InStep => self.both(person, account),
+            Scenario::Disabled => self.both(person.status("DISABLED"), account),
+            Scenario::DisabledOwner => self.both(person.status("DISABLED"), account.owning(3)),
+            Scenario::Deleted => self.both(person.status("DELETED"), account),
+            Scenario::Absent => self.add_account(account),
+            Scenario::OutOfGroup => {
                 let mut person = person;
                 person.groups.retain(|group| group != ACCESS_GROUP);
                 self.both(person, account)
             }
-            Story::Mover => {
+            Scenario::Mover => {
                 let others = ["PowerUsers", "Users", "Auditors"];
                 let others: Vec<&str> =
                     others.into_iter().filter(|r| *r != member.role()).collect();
@@ -180,101 +198,141 @@ impl Founder<'_> {
                 let former = others.choose(&mut self.rng).copied().unwrap_or("Users");
                 self.both(person, account.role(former))
             }
-            Story::NewAdministrator => {
+            Scenario::NewAdministrator => {
                 let mut member = member.clone();
                 member.role_group = Some("opsera-admins");
                 self.both(member.person(), member.account().role("PowerUsers"))
             }
-            Story::Joiner => {
+            Scenario::Joiner => {
                 let mut member = member.clone();
                 member.role_group = member.role_group.filter(|group| *group != "opsera-admins");
-                self.hire(member.person())
+                self.add_person(member.person())
             }
-            Story::PendingJoiner => self.both(person, account.standing(Standing::Pending)),
-            Story::Rehired => {
-                let mut former = member.person().status("DELETED");
-                former.name = format!("{}-former", former.name);
-                self.hire(former)?;
+            Scenario::PendingJoiner => self.both(person, account.status(AccountStatus::Pending)),
+            Scenario::Rehired => {
+                self.came_back(member);
                 self.both(person, account)
             }
-            Story::BackWithoutAccount => {
-                let mut former = member.person().status("DELETED");
-                former.name = format!("{}-former", former.name);
-                self.hire(former)?;
-                self.both(person, account.standing(Standing::Inactive))
+            Scenario::BackWithoutAccount => {
+                self.came_back(member);
+                self.both(person, account.status(AccountStatus::Inactive))
             }
-            Story::Renamed => {
+            Scenario::Renamed => {
                 let mut person = person;
-                let new = format!("{}-weiss@{DOMAIN}", member.local);
+                let new = member.married_email();
                 person.email = Some(new.clone());
                 self.aliases.push((email, new));
                 self.both(person, account)
             }
-            Story::Shouted => self.both(person, addressed(account, email.to_uppercase())),
-            Story::TrailingSpace => self.both(person, addressed(account, format!("{email} "))),
-            Story::UnicodeDomain => {
+            Scenario::UppercaseAddress => {
+                self.both(person, addressed(account, email.to_uppercase()))
+            }
+            Scenario::TrailingSpace => self.both(person, addressed(account, format!("{email} "))),
+            Scenario::UnicodeDomain => {
                 let mut person = person;
                 person.email = Some(format!("{}@bücher.example", member.local));
                 let ascii = format!("{}@xn--bcher-kva.example", member.local);
                 self.both(person, addressed(account, ascii))
             }
-            Story::PlusTag => {
+            Scenario::PlusTag => {
                 let mut person = person;
                 let tagged = format!("{}+opsera@{DOMAIN}", member.local);
                 person.email = Some(tagged.clone());
                 self.both(person, addressed(account, tagged))
             }
-            Story::TwoAccounts => {
-                self.open(addressed(member.account(), member.email().to_uppercase()))?;
+            Scenario::TwoAccounts => {
+                self.add_account(addressed(member.account(), member.email().to_uppercase()))?;
                 self.both(person, account)
             }
-            Story::TwoRecords => {
+            Scenario::TwoRecords => {
                 let mut second = member.person();
                 second.name = format!("{}-2", second.name);
-                self.hire(second)?;
+                self.add_person(second)?;
                 self.both(person, account)
             }
-            Story::NoAddress => {
+            Scenario::NoAddress => {
                 let mut person = person;
                 person.email = None;
                 self.both(person, account)
             }
-            Story::UnknownStatus => self.both(person.status("SUSPENDED"), account),
-            Story::LookAlike => {
+            Scenario::UnknownStatus => self.both(person.status("SUSPENDED"), account),
+            Scenario::LookAlike => {
                 let email = format!("{}@{DOMAIN}", look_alike(&member.local));
                 let mut member = member.clone();
                 member.role_group = None;
                 self.both(member.person(), addressed(member.account(), email))
             }
-            Story::Elsewhere => {
+            Scenario::Elsewhere => {
                 let mut person = person;
                 person.groups = vec![self.one_of(&ELSEWHERE).to_owned()];
-                self.hire(person)
+                self.add_person(person)
             }
-            Story::PastLeaver => self.both(
+            Scenario::PastLeaver => self.both(
                 person.status("DELETED"),
-                account.standing(Standing::Inactive),
+                account.status(AccountStatus::Inactive),
+            ),
+            Scenario::RenamedAndRecreated => {
+                let new = member.married_email();
+                let mut second = member.person();
+                second.name = format!("{}-weiss", member.name);
+                second.email = Some(new.clone());
+                self.afterwards.push(second);
+                let mut person = person.status("DELETED");
+                person.email = Some(new);
+                self.both(person, account)
+            }
+            Scenario::DetailsCleared => {
+                let status = if self.cleared.is_multiple_of(2) {
+                    "DISABLED"
+                } else {
+                    "DELETED"
+                };
+                self.cleared += 1;
+                let mut person = person.status(status);
+                (person.email, person.first_name, person.last_name) = (None, None, None);
+                self.both(person, account)
+            }
+            Scenario::MailboxPassedOn => {
+                let mut former = PersonSeed::active(&format!("{}-before", member.name), &email);
+                former = former.status("DELETED").named("Former", "Holder");
+                self.afterwards.push(former);
+                self.both(person, account)
+            }
+            Scenario::PendingLeaver => self.both(
+                person.status("DISABLED"),
+                account.status(AccountStatus::Pending),
             ),
         }
     }
 
-    fn service_user(&mut self, number: u32) -> Result<(), Mistake> {
+    /// Most who come back are the same record again, which then looks as if nothing had happened;
+    /// one in four is a new record, and the former one stays DELETED.
+    fn came_back(&mut self, member: &Member) {
+        if self.returned % 4 == 1 {
+            let mut former = member.person().status("DELETED");
+            former.name = format!("{}-former", former.name);
+            self.afterwards.push(former);
+        }
+        self.returned += 1;
+    }
+
+    fn service_user(&mut self, number: u32) -> Result<(), ChangeError> {
         let mut seed = PersonSeed::active(&format!("svc/deploy-{number}"), "");
         seed.email = None;
         seed.kind = UserKind::Service;
-        self.hire(seed)
+        self.add_person(seed)
     }
 
-    fn both(&mut self, person: PersonSeed, account: AccountSeed) -> Result<(), Mistake> {
-        self.hire(person)?;
-        self.open(account)
+    fn both(&mut self, person: PersonSeed, account: AccountSeed) -> Result<(), ChangeError> {
+        self.add_person(person)?;
+        self.add_account(account)
     }
 
-    fn hire(&mut self, person: PersonSeed) -> Result<(), Mistake> {
+    fn add_person(&mut self, person: PersonSeed) -> Result<(), ChangeError> {
         self.team.add_person(person).map(drop)
     }
 
-    fn open(&mut self, account: AccountSeed) -> Result<(), Mistake> {
+    fn add_account(&mut self, account: AccountSeed) -> Result<(), ChangeError> {
         debug_assert!(SITE_ROLES.contains(&account.site_role.as_str()));
         let seconds = FOUNDED + self.rng.random_range(0..170_000_000_i64);
         let at = Timestamp::from_timestamp(seconds, 632_000_000).unwrap_or(Timestamp::UNIX_EPOCH);
