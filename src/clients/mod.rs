@@ -8,6 +8,8 @@
 mod account_stream;
 mod array;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod link;
 mod listing;

@@ -75,6 +75,8 @@ mod queue_machine;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
+mod requirements;
+#[cfg(test)]
 mod retention;
 #[cfg(test)]
 mod sandbox;
