@@ -2,26 +2,25 @@
 //!
 //! # How the data flows
 //!
-//! One way, every run: `directory → store → rules → plan → queue → directory`, with the audit log
-//! beside it and the reports reading at the end. The store joins, the rules decide, the queue acts.
+//! One way, every run: `clients → store → rules → plan → queue → clients`, with the audit log
+//! beside it and the reports reading at the end. The store joins, the rules decide, `reconcile`
+//! acts. Which folder may know which is held by `tests/it/layers.rs`.
 //!
 //! | module | its part |
 //! |---|---|
-//! | [`domain`] | what the words mean: address, key, person, account, role, evidence, finding |
+//! | [`domain`] | the nouns: address, key, person, account, role, evidence, finding, plan, action state, approval, run result, time, text |
+//! | [`rules`] | who keeps which account, in which role, and the guards: pure |
 //! | [`settings`] | everything the program can be told, resolved once |
-//! | [`directory`] | the two APIs over HTTP |
-//! | [`store`] | the SQLite file: the only SQL |
-//! | [`rules`] | who keeps which account, in which role: pure |
-//! | [`plan`] | what is to be done, as a value |
-//! | [`approval`] | whether an operator may decide about a held plan: pure |
-//! | [`queue`] | carries a plan out: durable, audited, paced |
 //! | [`audit`] | the log of everything that was done, and how it is proven |
-//! | [`run`] | one reconciliation from pull to report |
-//! | [`report`] | what a run says, in five formats |
-//! | [`sandbox`] | both directories, simulated |
+//! | [`clients`] | the two APIs over HTTP |
+//! | [`store`] | the SQLite files: the only SQL |
+//! | [`reconcile`] | one run from pull to report: plan, guard, apply |
+//! | [`output`] | what a run says, in five formats, and how it reaches the reader |
+//! | [`check`], [`explain`] | what the commands of the same name find out |
+//! | [`metrics`] | what Prometheus reads |
+//! | [`notifications`] | what the webhook receives |
 //! | [`daemon`] | runs on a schedule, with health over HTTP |
-//! | [`metrics`] | what Prometheus is told |
-//! | [`notify`] | what the webhook is told |
+//! | [`sandbox`] | both directories, simulated |
 //! | [`commands`] | one file per command; [`cli`] has their arguments |
 //!
 //! # What always holds
@@ -30,29 +29,19 @@
 //! 2. No request that writes goes out before its intent is durable in queue and audit log (A1).
 //! 3. Every doubt ends in doing nothing and saying so.
 
-pub mod approval;
 pub mod audit;
+pub mod check;
 pub mod cli;
-pub mod clock;
+pub mod clients;
 pub mod commands;
 pub mod daemon;
-pub mod directory;
-pub mod doctor;
 pub mod domain;
-pub mod exit;
 pub mod explain;
-pub mod ids;
-pub mod lifecycle;
-pub mod logging;
 pub mod metrics;
-pub mod notify;
-pub mod plan;
-pub mod progress;
-pub mod queue;
-pub mod report;
+pub mod notifications;
+pub mod output;
+pub mod reconcile;
 pub mod rules;
-pub mod run;
 pub mod sandbox;
 pub mod settings;
 pub mod store;
-pub mod ui;

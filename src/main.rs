@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use rolecall::cli::Cli;
-use rolecall::exit::ExitStatus;
-use rolecall::{commands, ui};
+use rolecall::domain::ExitStatus;
+use rolecall::{commands, output};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -14,7 +14,7 @@ async fn main() -> ExitCode {
     match commands::run(cli).await {
         Ok(status) => status.into(),
         Err(error) => {
-            ui::tell_failure(&error, &commands::hints(&error), colour);
+            output::tell_failure(&error, &commands::hints(&error), colour);
             ExitStatus::Failed.into()
         }
     }

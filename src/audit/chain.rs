@@ -7,12 +7,11 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::SecondsFormat;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::{Actor, AuditKey, NewEntry, canonical_json};
-use crate::clock::{SharedClock, Timestamp};
+use crate::domain::time::{SharedClock, Timestamp, format_time};
 
 /// The `prev_hash` of the first entry.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
@@ -238,11 +237,6 @@ fn read_back(column: &'static str, text: Option<&str>) -> Result<Value, NotCanon
         // Nothing and the JSON value null would otherwise be hashed alike.
         .filter(|value: &Value| !value.is_null() && canonical_json(value) == text)
         .ok_or(NotCanonical { column })
-}
-
-/// The time as the log writes it.
-pub fn format_time(at: Timestamp) -> String {
-    at.to_rfc3339_opts(SecondsFormat::Millis, true)
 }
 
 /// The hash of an entry: HMAC-SHA256 under `key`, or plain SHA-256 without one.

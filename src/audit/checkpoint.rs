@@ -9,8 +9,8 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Wri
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use super::{AuditError, Head, format_time};
-use crate::clock::Timestamp;
+use super::{AuditError, Head};
+use crate::domain::time::{Timestamp, format_time};
 
 /// A whole line is 24 + 1 + at most 20 + 1 + 64 bytes.
 const MAX_LINE: u64 = 110;

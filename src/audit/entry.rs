@@ -5,8 +5,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-use crate::domain::OpseraId;
-use crate::ids::RunId;
+use crate::domain::{ActionState, OpseraId, RunId};
 
 /// What happened (§8).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -74,6 +73,17 @@ impl Event {
             Self::ActionFailed => "action_failed",
             Self::ActionSkipped => "action_skipped",
             Self::RunFinished => "run_finished",
+        }
+    }
+}
+
+impl From<ActionState> for Event {
+    /// The event of an action that ends in this state.
+    fn from(state: ActionState) -> Self {
+        match state {
+            ActionState::Succeeded | ActionState::Already => Self::ActionSucceeded,
+            ActionState::Failed | ActionState::Rejected => Self::ActionFailed,
+            ActionState::Skipped => Self::ActionSkipped,
         }
     }
 }
@@ -187,5 +197,23 @@ impl NewEntry {
     pub fn outcome(mut self, http_status: Option<u16>, words: Option<String>) -> Self {
         self.outcome = Some(EntryOutcome { http_status, words });
         self
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_end_of_an_action_has_its_event() {
+        for (state, event) in [
+            (ActionState::Succeeded, Event::ActionSucceeded),
+            (ActionState::Already, Event::ActionSucceeded),
+            (ActionState::Failed, Event::ActionFailed),
+            (ActionState::Rejected, Event::ActionFailed),
+            (ActionState::Skipped, Event::ActionSkipped),
+        ] {
+            assert_eq!(Event::from(state), event);
+        }
     }
 }

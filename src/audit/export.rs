@@ -6,7 +6,7 @@
 use std::io::{self, Write};
 
 use super::{HashedEntry, canonical_json};
-use crate::report::text::for_csv;
+use crate::domain::text::for_csv;
 
 /// `audit export --format`
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

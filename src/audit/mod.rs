@@ -16,7 +16,7 @@ mod verify;
 
 pub use actor::Actor;
 pub use canonical::canonical_json;
-pub use chain::{Algorithm, GENESIS, HashedEntry, Head, NotCanonical, Scribe, format_time};
+pub use chain::{Algorithm, GENESIS, HashedEntry, Head, NotCanonical, Scribe};
 pub use checkpoint::{Checkpoint, must_take_checkpoints, read_checkpoints};
 pub use entry::{EntryOutcome, Event, NewEntry, Subject, UnknownEvent};
 pub use error::AuditError;

@@ -8,11 +8,8 @@ use std::path::PathBuf;
 
 use super::chain::digest;
 use super::checkpoint::is_hash;
-use super::{
-    Algorithm, AuditError, AuditKey, Checkpoint, Event, HashedEntry, Head, NotCanonical,
-    format_time,
-};
-use crate::clock::Timestamp;
+use super::{Algorithm, AuditError, AuditKey, Checkpoint, Event, HashedEntry, Head, NotCanonical};
+use crate::domain::time::{Timestamp, format_time};
 
 /// What a verification comes to: never a bare “ok”.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,9 @@
 //! [`crate::commands`], an arm in `commands::run`; the help snapshot shows the rest.
 
 mod inspect;
+pub mod logging;
 mod reconcile;
+pub mod signals;
 mod tools;
 
 use std::path::PathBuf;
@@ -20,7 +22,7 @@ pub use reconcile::{
 };
 pub use tools::{CompletionsArgs, ConfigArgs, ConfigCommand, DemoArgs, ManArgs, SandboxArgs};
 
-use crate::logging::LogOptions;
+use crate::cli::logging::LogOptions;
 use crate::settings::LogFormat;
 
 /// Keeps Opsera accounts and site roles in step with an Okta Privileged Access Team.
@@ -219,7 +221,7 @@ fn not_empty(text: &str) -> Result<String, String> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
     /// An RFC 3339 time, or the beginning of a day in UTC.
-    At(crate::clock::Timestamp),
+    At(crate::domain::time::Timestamp),
     /// So long before now.
     Ago(std::time::Duration),
 }

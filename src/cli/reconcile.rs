@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{FormatArgs, not_empty};
-use crate::plan::ActionKind;
+use crate::domain::ActionKind;
 
 /// `--help` of the command below, which clap takes from the variant.
 pub(super) const SYNC_LONG: &str = "Reads both directories, compares them, plans what is to be done, checks the plan against \

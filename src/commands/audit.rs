@@ -10,13 +10,10 @@ use crate::cli::{
     self, AuditArgs, AuditCommand, AuditExportArgs, AuditListArgs, AuditVerifyArgs, GlobalArgs,
     TableFormat,
 };
-use crate::clock::SystemClock;
-use crate::exit::ExitStatus;
-use crate::ids::RunId;
-use crate::report::text::for_terminal;
-use crate::store::StoreError;
-use crate::store::audit::AuditFilter;
-use crate::ui;
+use crate::domain::text;
+use crate::domain::{ExitStatus, RunId, text::for_terminal, time::SystemClock};
+use crate::output;
+use crate::store::{StoreError, audit::AuditFilter};
 
 pub(super) async fn run(global: &GlobalArgs, args: &AuditArgs) -> anyhow::Result<ExitStatus> {
     match &args.command {
@@ -42,7 +39,7 @@ async fn list(global: &GlobalArgs, args: &AuditListArgs) -> anyhow::Result<ExitS
         since: args.since.map(|when| since(when, desk.clock.now())),
         limit: Some(args.limit),
     };
-    let mut sink = ui::Sink::stdout(global.colour());
+    let mut sink = output::Sink::stdout(global.colour());
     let written = write_entries(&desk, &filter, format, &mut sink).await;
     desk.store.close().await;
     written?;
@@ -54,7 +51,7 @@ async fn write_entries(
     desk: &Desk,
     filter: &AuditFilter,
     format: TableFormat,
-    sink: &mut ui::Sink,
+    sink: &mut output::Sink,
 ) -> anyhow::Result<()> {
     let mut entries = desk.store.stream_audit(filter).await?;
     let mut is_first = true;
@@ -136,7 +133,7 @@ async fn verify(global: &GlobalArgs, args: &AuditVerifyArgs) -> anyhow::Result<E
         text.push_str(&remark);
         text.push('\n');
     }
-    ui::deliver(None, global.colour(), &text)?;
+    output::deliver(None, global.colour(), &text)?;
     Ok(match verdict {
         Verdict::Anchored { .. } | Verdict::Unanchored { .. } => ExitStatus::Done,
         Verdict::Broken(_) => ExitStatus::Failed,
@@ -210,11 +207,11 @@ async fn export(global: &GlobalArgs, args: &AuditExportArgs) -> anyhow::Result<E
 async fn export_to(
     desk: &Desk,
     format: ExportFormat,
-    from: Option<crate::clock::Timestamp>,
+    from: Option<crate::domain::time::Timestamp>,
     args: &AuditExportArgs,
     global: &GlobalArgs,
 ) -> anyhow::Result<()> {
-    let mut sink = ui::Sink::open(args.output.as_deref(), global.colour())?;
+    let mut sink = output::Sink::open(args.output.as_deref(), global.colour())?;
     let written = {
         let mut buffered = io::BufWriter::new(&mut sink);
         let written = desk.store.export_audit(format, from, &mut buffered).await?;
@@ -224,8 +221,8 @@ async fn export_to(
     sink.finish()?;
     if let Some(file) = &args.output {
         let entries = super::desk::counted(written, "entry", "entries");
-        let file = ui::terminal_safe(&file.display().to_string()).into_owned();
-        ui::note(&format!("{entries} written to {file}\n"), global.colour());
+        let file = text::terminal_safe(&file.display().to_string()).into_owned();
+        output::note(&format!("{entries} written to {file}\n"), global.colour());
     }
     Ok(())
 }

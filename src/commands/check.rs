@@ -5,12 +5,12 @@ use std::io::{IsTerminal as _, Write as _};
 use anyhow::Context as _;
 
 use crate::audit::Actor;
+use crate::check::{examine, render};
+use crate::cli::logging;
 use crate::cli::{CheckArgs, GlobalArgs, TableFormat};
-use crate::clock::SystemClock;
-use crate::doctor::{examine, render};
-use crate::exit::ExitStatus;
+use crate::domain::{ExitStatus, time::SystemClock};
+use crate::output;
 use crate::settings::{LogSettings, Settings};
-use crate::{logging, ui};
 
 pub(super) async fn run(global: &GlobalArgs, args: CheckArgs) -> anyhow::Result<ExitStatus> {
     let sources = super::sources(global);
@@ -24,10 +24,10 @@ pub(super) async fn run(global: &GlobalArgs, args: CheckArgs) -> anyhow::Result<
     );
     logging::start(&log, global.log_options()).context("logging could not be set up")?;
     let checkup = examine(&sources, SystemClock::shared(), Actor::of_this_process()).await;
-    let mut sink = ui::Sink::stdout(global.colour());
+    let mut sink = output::Sink::stdout(global.colour());
     match args.format.or_fitting() {
         TableFormat::Table => {
-            let style = ui::table_style(global.colour(), std::io::stdout().is_terminal());
+            let style = output::table_style(global.colour(), std::io::stdout().is_terminal());
             render(&checkup, style, &mut sink)?;
         }
         TableFormat::Json => {

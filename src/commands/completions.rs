@@ -3,12 +3,12 @@
 use clap::CommandFactory as _;
 
 use crate::cli::{Cli, CompletionsArgs, GlobalArgs};
-use crate::exit::ExitStatus;
-use crate::ui;
+use crate::domain::ExitStatus;
+use crate::output;
 
 pub(super) fn run(global: &GlobalArgs, args: CompletionsArgs) -> anyhow::Result<ExitStatus> {
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "rolecall", &mut script);
-    ui::deliver(None, global.colour(), &String::from_utf8_lossy(&script))?;
+    output::deliver(None, global.colour(), &String::from_utf8_lossy(&script))?;
     Ok(ExitStatus::Done)
 }

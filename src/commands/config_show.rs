@@ -7,9 +7,10 @@ use std::fmt::Write as _;
 use serde_json::json;
 
 use crate::cli::{GlobalArgs, TableFormat};
-use crate::exit::ExitStatus;
+use crate::domain::ExitStatus;
+use crate::domain::text;
+use crate::output;
 use crate::settings::{Effective, Layers, Settings, Warning};
-use crate::ui;
 
 pub(super) fn run(global: &GlobalArgs, format: TableFormat) -> anyhow::Result<ExitStatus> {
     let layers = Layers::read(&super::sources(global))?;
@@ -28,10 +29,10 @@ pub(super) fn run(global: &GlobalArgs, format: TableFormat) -> anyhow::Result<Ex
         TableFormat::Table => table(&values, &files),
         TableFormat::Json => document(&values, &files, warnings),
     };
-    ui::deliver(None, global.colour(), &text)?;
+    output::deliver(None, global.colour(), &text)?;
     for warning in warnings {
-        let line = format!("warning: {}\n", ui::terminal_safe(&warning.to_string()));
-        ui::note(&line, global.colour());
+        let line = format!("warning: {}\n", text::terminal_safe(&warning.to_string()));
+        output::note(&line, global.colour());
     }
     validated?;
     Ok(ExitStatus::Done)
@@ -44,7 +45,7 @@ fn table(values: &[Effective], files: &[String]) -> String {
         [] => text.push_str("# no configuration file\n"),
         files => {
             for file in files {
-                line(&mut text, &format!("# read {}", ui::terminal_safe(file)));
+                line(&mut text, &format!("# read {}", text::terminal_safe(file)));
             }
         }
     }
@@ -55,8 +56,8 @@ fn table(values: &[Effective], files: &[String]) -> String {
             section = of;
             line(&mut text, &format!("\n[{section}]"));
         }
-        let setting = format!("{name} = {}", ui::terminal_safe(&value.text));
-        let origin = ui::terminal_safe(&value.origin);
+        let setting = format!("{name} = {}", text::terminal_safe(&value.text));
+        let origin = text::terminal_safe(&value.origin);
         line(
             &mut text,
             &format!("{setting:<44} \u{1b}[2m# {origin}\u{1b}[0m"),

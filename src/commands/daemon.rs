@@ -3,11 +3,10 @@
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
+use crate::cli::signals::{hangups, stop_on_signals};
 use crate::cli::{DaemonArgs, GlobalArgs};
-use crate::clock::SystemClock;
 use crate::daemon::{self, DaemonOptions};
-use crate::exit::ExitStatus;
-use crate::lifecycle::{hangups, stop_on_signals};
+use crate::domain::{ExitStatus, time::SystemClock};
 
 pub(super) async fn run(global: &GlobalArgs, args: &DaemonArgs) -> anyhow::Result<ExitStatus> {
     // Before anything takes time: a signal that comes early must neither kill nor be lost.

@@ -5,20 +5,17 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail};
 
 use crate::audit::{Actor, AuditKey, Scribe};
+use crate::cli::logging::{self, LogOptions};
+use crate::cli::signals::stop_on_signals;
 use crate::cli::{DemoArgs, GlobalArgs};
-use crate::clock::{SharedClock, SystemClock};
-use crate::exit::ExitStatus;
-use crate::ids::RunId;
-use crate::lifecycle::stop_on_signals;
-use crate::logging::{self, LogOptions};
-use crate::progress::{Progress, Visibility};
-use crate::report::{ActionStatus, Format, Listing, Mode, Outcome, Report, render};
-use crate::run::{Context, Kinds, RunRequest, RunResult, run as reconcile};
+use crate::domain::time::{SharedClock, SystemClock};
+use crate::domain::{ActionStatus, ExitStatus, Mode, Outcome, Report, RunId};
+use crate::output;
+use crate::output::{Format, Listing, ProgressLine, Visibility, render};
+use crate::reconcile::{Context, Kinds, RunRequest, RunResult, run as reconcile};
 use crate::sandbox::{Sandbox, SandboxOptions, Standing};
 use crate::settings::{ConfigSources, LogFormat, LogSettings, Settings};
-use crate::store::Store;
-use crate::store::audit::AuditFilter;
-use crate::ui;
+use crate::store::{Store, audit::AuditFilter};
 
 /// Audit entries that are shown: enough to see one action from its announcement to its outcome.
 const SHOWN_ENTRIES: u32 = 12;
@@ -100,7 +97,7 @@ impl Place {
             serde_json::Value::from(self.directory.join("rolecall.db").display().to_string());
         // A JSON string is a TOML basic string.
         let text = format!("{}\n[store]\npath = {store}\n", sandbox.settings_toml());
-        ui::deliver(
+        output::deliver(
             Some(&self.settings_file()),
             anstream::ColorChoice::Never,
             &text,
@@ -185,7 +182,7 @@ impl Stage<'_> {
             mode,
             kinds: Kinds::all(),
             stop: self.stop.clone(),
-            progress: Progress::on_stderr(Visibility::OnTerminal),
+            progress: ProgressLine::on_stderr(Visibility::OnTerminal),
         };
         match reconcile(&self.context, &request).await {
             RunResult::AnotherRun(words) => bail!(words),
@@ -254,22 +251,22 @@ impl Stage<'_> {
                 short.into(),
             ]);
         }
-        let mut sink = ui::Sink::stdout(self.global.colour());
+        let mut sink = output::Sink::stdout(self.global.colour());
         listing.write_table(self.style(), &mut sink)?;
         sink.finish()?;
         self.say("Every entry carries the hash of the one before: an edit breaks the chain.\n")
     }
 
     fn show(&self, report: &Report) -> anyhow::Result<()> {
-        let mut sink = ui::Sink::stdout(self.global.colour());
+        let mut sink = output::Sink::stdout(self.global.colour());
         render(report, Format::Table, self.style(), &mut sink)?;
         sink.finish()?;
         Ok(())
     }
 
-    fn style(&self) -> crate::report::TableStyle {
+    fn style(&self) -> crate::output::TableStyle {
         use std::io::IsTerminal as _;
-        ui::table_style(self.global.colour(), std::io::stdout().is_terminal())
+        output::table_style(self.global.colour(), std::io::stdout().is_terminal())
     }
 
     fn title(&self, words: &str, command: &str) -> anyhow::Result<()> {
@@ -279,6 +276,6 @@ impl Stage<'_> {
     }
 
     fn say(&self, text: &str) -> anyhow::Result<()> {
-        Ok(ui::deliver(None, self.global.colour(), text)?)
+        Ok(output::deliver(None, self.global.colour(), text)?)
     }
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crate::audit::{Actor, AuditKey, Scribe};
 use crate::cli::{GlobalArgs, Since, TableFormat};
-use crate::clock::{SharedClock, SystemClock, Timestamp};
+use crate::domain::text;
+use crate::domain::time::{SharedClock, SystemClock, Timestamp};
+use crate::output;
 use crate::settings::OfflineSettings;
-use crate::store::audit::refuse_lost_store;
-use crate::store::{Store, StoreError};
-use crate::ui;
+use crate::store::{Store, StoreError, audit::refuse_lost_store};
 
 /// An open store with the settings that belong to it.
 pub(super) struct Desk {
@@ -97,10 +97,10 @@ pub(super) fn tell_no_run_yet(
         TableFormat::Json => format!("{empty:#}\n"),
         TableFormat::Table => format!(
             "There has been no run yet: there is no store at {}.\n",
-            ui::terminal_safe(&settings.store.path.display().to_string())
+            text::terminal_safe(&settings.store.path.display().to_string())
         ),
     };
-    Ok(ui::deliver(None, global.colour(), &text)?)
+    Ok(output::deliver(None, global.colour(), &text)?)
 }
 
 /// The time that `--since` means.

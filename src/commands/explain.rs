@@ -4,14 +4,14 @@ use std::io::{IsTerminal as _, Write as _};
 
 use super::desk::Desk;
 use crate::cli::{ExplainArgs, GlobalArgs, TableFormat};
-use crate::clock::{SharedClock, SystemClock};
-use crate::directory::{Opa, OpseraReader, Transport};
-use crate::exit::ExitStatus;
+use crate::clients::{Opa, OpseraReader, Transport};
+use crate::domain::ExitStatus;
+use crate::domain::time::{SharedClock, SystemClock};
 use crate::explain::{Explanation, Question, explain, live, render};
-use crate::settings::{Policy, Settings};
-use crate::store::Store;
-use crate::store::audit::refuse_lost_store;
-use crate::ui;
+use crate::output;
+use crate::rules::Policy;
+use crate::settings::Settings;
+use crate::store::{Store, audit::refuse_lost_store};
 
 pub(super) async fn run(global: &GlobalArgs, args: &ExplainArgs) -> anyhow::Result<ExitStatus> {
     let clock = SystemClock::shared();
@@ -69,10 +69,10 @@ async fn look_again(
 }
 
 fn print(global: &GlobalArgs, args: &ExplainArgs, explanation: &Explanation) -> anyhow::Result<()> {
-    let mut sink = ui::Sink::stdout(global.colour());
+    let mut sink = output::Sink::stdout(global.colour());
     match args.format.or_fitting() {
         TableFormat::Table => {
-            let style = ui::table_style(global.colour(), std::io::stdout().is_terminal());
+            let style = output::table_style(global.colour(), std::io::stdout().is_terminal());
             render(explanation, style, &mut sink)?;
         }
         TableFormat::Json => {

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use clap::CommandFactory as _;
 
 use crate::cli::{Cli, ManArgs};
-use crate::exit::ExitStatus;
+use crate::domain::ExitStatus;
 
 pub(super) fn run(args: &ManArgs) -> anyhow::Result<ExitStatus> {
     let directory = args.directory.display();

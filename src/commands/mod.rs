@@ -22,13 +22,15 @@ use std::io::IsTerminal as _;
 
 use anyhow::Context as _;
 
+use crate::cli::logging;
 use crate::cli::{Cli, Command, ConfigCommand, GlobalArgs, TableFormat};
-use crate::exit::ExitStatus;
-use crate::report::{Listing, TableStyle};
+use crate::domain::ExitStatus;
+use crate::domain::text;
+use crate::output;
+use crate::output::{Listing, TableStyle};
 use crate::settings::{
     ConfigSources, Loaded, LogSettings, OfflineSettings, Settings, SettingsErrors, Warning,
 };
-use crate::{logging, ui};
 
 /// Runs the command that was asked for.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
@@ -80,7 +82,7 @@ fn start_logging(
         tracing::warn!(
             setting = warning.key,
             "{}",
-            ui::terminal_safe(&warning.message)
+            text::terminal_safe(&warning.message)
         );
     }
     Ok(())
@@ -88,7 +90,7 @@ fn start_logging(
 
 /// How tables on standard output are drawn.
 fn style(global: &GlobalArgs) -> TableStyle {
-    ui::table_style(global.colour(), std::io::stdout().is_terminal())
+    output::table_style(global.colour(), std::io::stdout().is_terminal())
 }
 
 /// Prints a listing in the format asked for.
@@ -97,7 +99,7 @@ fn print_listing(
     listing: &Listing,
     format: TableFormat,
 ) -> anyhow::Result<()> {
-    let mut sink = ui::Sink::stdout(global.colour());
+    let mut sink = output::Sink::stdout(global.colour());
     match format {
         TableFormat::Table => listing.write_table(style(global), &mut sink)?,
         TableFormat::Json => listing.write_json(&mut sink)?,

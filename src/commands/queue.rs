@@ -3,16 +3,14 @@
 use serde_json::{Value, json};
 
 use super::desk::{Desk, Look, tell_no_run_yet};
-use crate::approval::shown;
 use crate::audit::Scribe;
 use crate::cli::{GlobalArgs, QueueArgs, QueueCommand, TableFormat};
-use crate::clock::Timestamp;
-use crate::exit::ExitStatus;
-use crate::plan::ActionKind;
-use crate::report::Listing;
-use crate::report::text::for_terminal;
+use crate::domain::{
+    ActionKind, ExitStatus, text::for_terminal, time::Timestamp, time::time_for_people,
+};
+use crate::output;
+use crate::output::Listing;
 use crate::store::{QueueRow, QueueView, Ruling, RunLock, StoreError, retry_at};
-use crate::ui;
 
 pub(super) async fn run(global: &GlobalArgs, args: &QueueArgs) -> anyhow::Result<ExitStatus> {
     match &args.command {
@@ -123,7 +121,7 @@ fn what(row: &QueueRow) -> String {
 /// Why an action is where it is, and what happens next: for people, here and in `status`.
 pub(super) fn note(row: &QueueRow) -> String {
     let said = row.message.as_deref().unwrap_or_default();
-    let until = row.next_attempt_at.map(shown).unwrap_or_default();
+    let until = row.next_attempt_at.map(time_for_people).unwrap_or_default();
     match row.state.as_str() {
         "planned" if said.is_empty() => "the next run plans it afresh".to_owned(),
         "planned" => format!("{said}; the next run plans it afresh"),
@@ -166,7 +164,7 @@ async fn rule(global: &GlobalArgs, id: &str, wish: Wish) -> anyhow::Result<ExitS
                 "{} is cancelled: it is not tried before {}, or until `rolecall queue retry {}`.\n\
                  To keep it from being done for good, protect the address (protect.emails).\n",
                 named(&row),
-                shown(until),
+                time_for_people(until),
                 row.id,
             ),
         },
@@ -181,11 +179,11 @@ async fn rule(global: &GlobalArgs, id: &str, wish: Wish) -> anyhow::Result<ExitS
                  before you cancel the action",
                 named(&row)
             );
-            ui::note(&format!("rolecall: {words}\n"), global.colour());
+            output::note(&format!("rolecall: {words}\n"), global.colour());
             return Ok(ExitStatus::AnotherRun);
         }
     };
-    ui::deliver(None, global.colour(), &text)?;
+    output::deliver(None, global.colour(), &text)?;
     Ok(ExitStatus::Done)
 }
 

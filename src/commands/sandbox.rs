@@ -4,12 +4,11 @@ use std::fmt::Write as _;
 
 use anyhow::Context as _;
 
+use crate::cli::signals::stop_on_signals;
 use crate::cli::{GlobalArgs, SandboxArgs};
-use crate::clock::SystemClock;
-use crate::exit::ExitStatus;
-use crate::lifecycle::stop_on_signals;
+use crate::domain::{ExitStatus, time::SystemClock};
+use crate::output;
 use crate::sandbox::{FaultOptions, Sandbox, SandboxOptions};
-use crate::ui;
 
 pub(super) async fn run(global: &GlobalArgs, args: &SandboxArgs) -> anyhow::Result<ExitStatus> {
     let stop = stop_on_signals()?;
@@ -30,7 +29,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SandboxArgs) -> anyhow::Resu
     .context("the sandbox could not be started")?;
     let mut text = sandbox.describe();
     if let Some(file) = &args.write_config {
-        ui::deliver(Some(file), global.colour(), &sandbox.settings_toml())?;
+        output::deliver(Some(file), global.colour(), &sandbox.settings_toml())?;
         let _ = write!(
             text,
             "\nWritten to {0}. In a second terminal: rolecall --config {0} sync --dry-run\n",
@@ -38,7 +37,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SandboxArgs) -> anyhow::Resu
         );
     }
     text.push_str("\nServing until interrupted (Ctrl-C).\n");
-    ui::deliver(None, global.colour(), &text)?;
+    output::deliver(None, global.colour(), &text)?;
     stop.cancelled().await;
     sandbox.stop().await;
     Ok(ExitStatus::Done)

@@ -6,16 +6,17 @@ use serde_json::{Value, json};
 
 use super::desk::{Desk, Look, age, counted, tell_no_run_yet};
 use super::queue;
-use crate::approval::{good_until, shown};
 use crate::audit::Head;
 use crate::cli::{GlobalArgs, StatusArgs, TableFormat};
-use crate::clock::Timestamp;
-use crate::exit::ExitStatus;
-use crate::report::text::for_terminal;
-use crate::report::{Listing, Outcome};
+use crate::domain::approval::good_until;
+use crate::domain::time::time_for_people;
+use crate::domain::{
+    ExitStatus, HeldPlan, Outcome, PlanState, text::for_terminal, time::Timestamp,
+};
+use crate::output;
+use crate::output::Listing;
 use crate::settings::OfflineSettings;
-use crate::store::{HeldPlan, PlanState, QueueRow, QueueView, RunRow, StoreError};
-use crate::ui;
+use crate::store::{QueueRow, QueueView, RunRow, StoreError};
 
 /// The `schema` of the JSON form.
 const SCHEMA: &str = "rolecall.status/1";
@@ -53,7 +54,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &StatusArgs) -> anyhow::Resul
         TableFormat::Json => format!("{:#}\n", document(&picture, &desk.settings)),
         TableFormat::Table => page(global, &picture, &desk.settings)?,
     };
-    ui::deliver(None, global.colour(), &text)?;
+    output::deliver(None, global.colour(), &text)?;
     Ok(ExitStatus::Done)
 }
 
@@ -158,7 +159,7 @@ fn facts(text: &mut String, picture: &Picture, settings: &OfflineSettings) {
     let when = |at: Option<Timestamp>| {
         at.map_or_else(
             || "never".to_owned(),
-            |at| format!("{} ({})", shown(at), age(at, picture.now)),
+            |at| format!("{} ({})", time_for_people(at), age(at, picture.now)),
         )
     };
     let of = |state: &str| {
@@ -210,7 +211,7 @@ fn runs(picture: &Picture) -> Listing {
         listing.push([
             json!(format!(
                 "{} ({})",
-                shown(run.started_at),
+                time_for_people(run.started_at),
                 age(run.started_at, picture.now)
             )),
             json!(took),
@@ -225,7 +226,7 @@ fn runs(picture: &Picture) -> Listing {
 }
 
 /// What a run wanted, by kind; nothing where it wanted nothing.
-fn counts(report: &crate::report::Report) -> String {
+fn counts(report: &crate::domain::Report) -> String {
     let summary = &report.summary;
     let parts: Vec<String> = [
         (summary.deactivate, "deactivate"),
@@ -269,7 +270,7 @@ fn plans(text: &mut String, picture: &Picture, settings: &OfflineSettings) {
     title(text, "Plans held by a guard");
     for (plan, until) in open {
         let actions = counted(plan.actions, "action", "actions");
-        let until = shown(until);
+        let until = time_for_people(until);
         let words = match plan.state {
             PlanState::Approved => {
                 format!(

@@ -4,21 +4,21 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use crate::audit::Actor;
+use crate::cli::signals::stop_on_signals;
 use crate::cli::{GlobalArgs, ReportFormat, SyncArgs};
-use crate::clock::{SystemClock, Timestamp};
-use crate::exit::ExitStatus;
-use crate::ids::RunId;
-use crate::lifecycle::stop_on_signals;
+use crate::domain::text;
+use crate::domain::text::error_chain;
+use crate::domain::time::{SystemClock, Timestamp};
+use crate::domain::{ExitStatus, Mode, Outcome, Report, RunId};
 use crate::metrics::{Exposition, Metrics, write_file};
-use crate::notify;
-use crate::progress::{Progress, Visibility};
-use crate::report::{Format, Mode, Outcome, Report, render};
-use crate::run::{
-    Context, Finished, Kinds, RunRequest, RunResult, chain, exit_status, failed_before_start,
+use crate::notifications;
+use crate::output;
+use crate::output::{Format, ProgressLine, Visibility, render};
+use crate::reconcile::{
+    Context, Finished, Kinds, RunRequest, RunResult, exit_status, failed_before_start,
     run as reconcile,
 };
 use crate::store::Store;
-use crate::ui;
 
 pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<ExitStatus> {
     let clock = SystemClock::shared();
@@ -31,7 +31,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
         },
         kinds: Kinds::only(args.only.iter().map(|kind| (*kind).into())),
         stop: stop_on_signals()?,
-        progress: Progress::on_stderr(if global.quiet > 0 {
+        progress: ProgressLine::on_stderr(if global.quiet > 0 {
             Visibility::Silent
         } else {
             Visibility::OnTerminal
@@ -60,8 +60,8 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
                 metrics.another_run();
                 write_metrics(file, &metrics);
             }
-            ui::note(
-                &format!("rolecall: {}\n", ui::terminal_safe(&words)),
+            output::note(
+                &format!("rolecall: {}\n", text::terminal_safe(&words)),
                 global.colour(),
             );
             Ok(ExitStatus::AnotherRun)
@@ -70,8 +70,8 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
             print(global, args, &finished.report)?;
             after_run(&context, &request, args, &finished, started_at).await;
             if let Some(error) = &finished.report.error {
-                ui::note(
-                    &format!("error: {}\n", ui::terminal_safe(error)),
+                output::note(
+                    &format!("error: {}\n", text::terminal_safe(error)),
                     global.colour(),
                 );
             }
@@ -91,7 +91,7 @@ async fn after_run(
     let report = &finished.report;
     // Whoever interrupted the run knows.
     if !(request.stop.is_cancelled() && report.outcome == Outcome::Failed) {
-        notify::tell(context, report).await;
+        notifications::tell(context, report).await;
     }
     if let Some(file) = &args.metrics_file {
         let metrics = metrics_of(context).await;
@@ -107,7 +107,7 @@ async fn after_run(
 /// The exit status tells of the run (§1), so a file that cannot be written only ends in the log.
 fn write_metrics(file: &Path, metrics: &Metrics) {
     if let Err(error) = write_file(file, &metrics.render(Exposition::Prometheus)) {
-        tracing::error!("{}", chain(&error));
+        tracing::error!("{}", error_chain(&error));
     }
 }
 
@@ -133,11 +133,11 @@ fn print(global: &GlobalArgs, args: &SyncArgs, report: &Report) -> anyhow::Resul
         None if on_terminal => Format::Table,
         Some(ReportFormat::Json) | None => Format::Json,
     };
-    let mut sink = ui::Sink::open(args.output.as_deref(), global.colour())?;
+    let mut sink = output::Sink::open(args.output.as_deref(), global.colour())?;
     render(
         report,
         format,
-        ui::table_style(global.colour(), on_terminal),
+        output::table_style(global.colour(), on_terminal),
         &mut sink,
     )?;
     sink.finish()?;

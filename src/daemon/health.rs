@@ -10,7 +10,7 @@ use chrono::TimeDelta;
 use serde::Serialize;
 
 use super::timetable::Occurrences;
-use crate::clock::{SharedClock, Timestamp};
+use crate::domain::time::{SharedClock, Timestamp};
 
 /// A loop that has not turned for so long has stopped.
 const STALE: Duration = Duration::from_secs(30);
@@ -200,7 +200,7 @@ impl Health {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clock::{Clock as _, ManualClock};
+    use crate::domain::time::{Clock as _, ManualClock};
     use crate::settings::ScheduleSettings;
 
     fn quarter_hours() -> Occurrences {

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::health::Health;
-use crate::clock::SharedClock;
+use crate::domain::time::SharedClock;
 use crate::metrics::{Exposition, Metrics};
 
 /// Connections at the same time; more wait in the system's queue.

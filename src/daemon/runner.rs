@@ -23,11 +23,11 @@ use super::service::{self, Watchdog};
 use super::start::refuse_exposed;
 use super::timetable::{ClockMove, Timetable};
 use super::work::{Ended, Outcome, Overlap, Work, failed_on_settings, look};
-use crate::clock::Timestamp;
+use crate::domain::text::error_chain;
+use crate::domain::time::Timestamp;
 use crate::metrics::{Exposition, Metrics, write_file};
-use crate::notify::Herald;
-use crate::report;
-use crate::run::{Context, FailedOn, Finished, chain};
+use crate::notifications::Herald;
+use crate::reconcile::{Context, FailedOn, Finished};
 use crate::settings::{ConfigSources, Loaded, Settings};
 use crate::store::{StoreError, Vitals};
 
@@ -295,7 +295,7 @@ impl Runner {
         self.parts.metrics.finished(&finished, took);
         let report = finished.report;
         let outcome = report.outcome;
-        if outcome == report::Outcome::Failed {
+        if outcome == crate::domain::Outcome::Failed {
             if !self.parts.stop.is_cancelled() {
                 self.slow_down();
             }
@@ -311,7 +311,7 @@ impl Runner {
             }
         }
         // A run that was told to stop is no news.
-        if !(self.parts.stop.is_cancelled() && outcome == report::Outcome::Failed) {
+        if !(self.parts.stop.is_cancelled() && outcome == crate::domain::Outcome::Failed) {
             self.herald.tell(self.parts.context.clone(), report);
         }
         self.after_run(outcome.as_str());
@@ -342,7 +342,7 @@ impl Runner {
         if let Some(file) = &parts.metrics_file
             && let Err(error) = write_file(file, &parts.metrics.render(Exposition::Prometheus))
         {
-            tracing::error!("{}", chain(&error));
+            tracing::error!("{}", error_chain(&error));
         }
         service::status(&format!("last run: {last}; {}", self.resting_words()));
     }
@@ -374,7 +374,8 @@ impl Runner {
         refuse_exposed(&loaded.warnings).map_err(|error| error.to_string())?;
         let new = &loaded.settings;
         let clock = &parts.context.clock;
-        crate::notify::Messenger::new(new, clock.clone()).map_err(|error| chain(&error))?;
+        crate::notifications::Messenger::new(new, clock.clone())
+            .map_err(|error| error_chain(&error))?;
         let timetable =
             Timetable::new(&new.schedule, &**clock).map_err(|error| error.to_string())?;
         for warning in &loaded.warnings {
@@ -456,7 +457,7 @@ fn show_store(health: &Health, metrics: &Metrics, vitals: &Result<Vitals, StoreE
         }
         Err(error) => {
             health.set_store(Condition::Bad);
-            tracing::error!("the store cannot be read: {}", chain(error));
+            tracing::error!("the store cannot be read: {}", error_chain(error));
         }
     }
 }

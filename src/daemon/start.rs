@@ -19,10 +19,10 @@ use super::service::Watchdog;
 use super::timetable::{ScheduleError, Timetable};
 use super::work::look;
 use crate::audit::Actor;
-use crate::clock::SharedClock;
+use crate::domain::time::SharedClock;
 use crate::metrics::{Exposition, Metrics, MetricsFileError, write_file};
-use crate::notify::{Messenger, NotifyError};
-use crate::run::{Context, RunError, check_start};
+use crate::notifications::{Messenger, NotifyError};
+use crate::reconcile::{Context, RunError, check_start};
 use crate::settings::{ConfigSources, Loaded, Settings, Warning, WarningKind};
 
 /// How long the HTTP server may take to close its connections.

@@ -20,7 +20,7 @@ use croner::Cron;
 use croner::parser::{CronParser, Seconds};
 use std::time::Duration;
 
-use crate::clock::{Clock, Timestamp};
+use crate::domain::time::{Clock, Timestamp};
 use crate::settings::ScheduleSettings;
 
 /// The clock was set when wall time and elapsed time differ by more than this; less is drift.

@@ -7,10 +7,9 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::ids::RunId;
-use crate::progress::{Progress, Pulse};
-use crate::report::Mode;
-use crate::run::{
+use crate::domain::{Heartbeat, Progress};
+use crate::domain::{Mode, RunId};
+use crate::reconcile::{
     Context, FailedOn, Finished, Kinds, RunRequest, RunResult, failed_before_start,
     run as reconcile,
 };
@@ -37,7 +36,7 @@ pub(super) struct Outcome {
 /// A run under way.
 pub(super) struct Work {
     future: Pin<Box<dyn Future<Output = Outcome>>>,
-    pulse: Pulse,
+    heartbeat: Heartbeat,
     beats: u64,
     moved_at: Duration,
     patience: Duration,
@@ -60,7 +59,7 @@ impl Work {
         let progress = Progress::silent();
         let now = context.clock.monotonic();
         Self {
-            pulse: progress.pulse(),
+            heartbeat: progress.heartbeat(),
             beats: 0,
             moved_at: now,
             patience: longest_silence(&context.settings),
@@ -77,7 +76,7 @@ impl Work {
 
     /// Whether nothing has moved for longer than anything that goes well can take.
     pub(super) fn is_stalled(&mut self, now: Duration) -> bool {
-        let beats = self.pulse.beats();
+        let beats = self.heartbeat.beats();
         if beats != self.beats {
             self.beats = beats;
             self.moved_at = now;
@@ -158,10 +157,10 @@ pub(super) async fn look(context: &Context) -> Result<Vitals, StoreError> {
 mod tests {
     use super::*;
 
-    fn silent_run(pulse: &Pulse) -> Work {
+    fn silent_run(heartbeat: &Heartbeat) -> Work {
         Work {
             future: Box::pin(std::future::pending()),
-            pulse: pulse.clone(),
+            heartbeat: heartbeat.clone(),
             beats: 0,
             moved_at: Duration::ZERO,
             patience: Duration::from_mins(10),
@@ -172,11 +171,11 @@ mod tests {
 
     #[test]
     fn a_run_that_gives_no_sign_of_life_is_stalled_until_it_gives_one() {
-        let pulse = Pulse::default();
-        let mut work = silent_run(&pulse);
+        let heartbeat = Heartbeat::default();
+        let mut work = silent_run(&heartbeat);
         assert!(!work.is_stalled(Duration::from_mins(10)));
         assert!(work.is_stalled(Duration::from_mins(11)));
-        pulse.beat();
+        heartbeat.beat();
         assert!(!work.is_stalled(Duration::from_mins(11)));
         assert!(!work.is_stalled(Duration::from_mins(21)));
         assert!(work.is_stalled(Duration::from_mins(22)));
@@ -185,9 +184,9 @@ mod tests {
     #[test]
     fn records_stages_and_requests_are_signs_of_life() {
         let progress = Progress::silent();
-        let pulse = progress.pulse();
+        let heartbeat = progress.heartbeat();
         progress.stage("reading");
         progress.count(1);
-        assert_eq!(pulse.beats(), 2);
+        assert_eq!(heartbeat.beats(), 2);
     }
 }

@@ -5,18 +5,37 @@
 //! the [`Evidence`] for a leaver, a [`Finding`]. Nothing here knows HTTP, SQL or the time of day.
 
 mod account;
+mod action_state;
 mod address;
+pub mod approval;
 mod evidence;
+mod exit_status;
 mod finding;
+mod ids;
 mod person;
+mod plan;
+mod progress;
 mod role;
+mod run_result;
+pub mod text;
+pub mod time;
 
 pub use account::{AccountRecord, NewAccount, OpseraId};
+pub use action_state::{ActionState, Closing, Effect};
 pub use address::{Address, Domain, InvalidAddress, Key, Matching, Skeleton};
+pub use approval::{Decider, HeldPlan, PlanState};
 pub use evidence::Evidence;
+pub use exit_status::ExitStatus;
 pub use finding::{Finding, FindingKind};
+pub use ids::{PlanId, RunId};
 pub use person::{GroupName, GroupRecord, OpaId, OpaName, PersonRecord, PersonStatus, UserType};
+pub use plan::*;
+pub use progress::{Heartbeat, Progress, ProgressObserver};
 pub use role::{CurrentRole, SiteRole, UnknownSiteRole};
+pub use run_result::{
+    ActionReport, ActionStatus, GuardReport, Mode, OpaCounts, OpseraCounts, Outcome, Report,
+    SCHEMA, Summary, WaitingReport,
+};
 
 /// Declares a newtype over a text that is an opaque name of one of the two APIs.
 macro_rules! opaque_name {

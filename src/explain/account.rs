@@ -7,13 +7,10 @@ use super::model::{
     ShieldView,
 };
 use super::{what_if, words};
-use crate::clock::Timestamp;
-use crate::domain::CurrentRole;
-use crate::plan::PlannedAction;
+use crate::domain::{CurrentRole, PlannedAction, time::Timestamp};
 use crate::rules::decision::{Entitlement, ProtectedBy, entitlement, protected_by};
 use crate::rules::roles::{desired_role, matching_rules};
-use crate::rules::{AccountFacts, Decision, decide_account};
-use crate::settings::Policy;
+use crate::rules::{AccountFacts, Decision, Policy, decide_account};
 use crate::store::{AccountEntry, Refusal};
 
 /// The account, and the action that the rules want for it.

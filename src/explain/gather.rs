@@ -8,14 +8,12 @@ use super::model::{
     IdentityView, PersonView, SCHEMA, SnapshotView,
 };
 use super::{account, guards, identity, stranger, words};
-use crate::clock::Timestamp;
-use crate::domain::{Address, Key, OpseraId, PersonStatus, UserType};
-use crate::plan::{Plan, PlannedAction};
-use crate::rules::decide_joiner;
-use crate::run::RunError;
-use crate::settings::Policy;
-use crate::store::audit::AuditFilter;
-use crate::store::{OpaEntry, Pull, Store, StoreError};
+use crate::domain::{
+    Address, Key, OpseraId, PersonStatus, Plan, PlannedAction, UserType, time::Timestamp,
+};
+use crate::reconcile::RunError;
+use crate::rules::{Policy, decide_joiner};
+use crate::store::{OpaEntry, Pull, Store, StoreError, audit::AuditFilter};
 
 /// Entries of the audit log that are shown.
 const HISTORY: u32 = 20;

@@ -4,12 +4,9 @@ use futures::TryStreamExt as _;
 
 use super::model::GuardsView;
 use super::words;
-use crate::clock::Timestamp;
-use crate::plan::PlannedAction;
-use crate::rules::guards::evaluate;
-use crate::rules::{Decision, decide_joiner};
-use crate::run::{Kinds, RunError, SEVEN_DAYS, plan_from_store};
-use crate::settings::Policy;
+use crate::domain::{PlannedAction, time::Timestamp};
+use crate::reconcile::{Kinds, RunError, SEVEN_DAYS, plan_from_store};
+use crate::rules::{Decision, Policy, decide_joiner, guards::evaluate};
 use crate::store::{Pull, Store, StoreError};
 
 pub(super) async fn view(

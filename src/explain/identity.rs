@@ -4,7 +4,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::model::IdentityView;
 use crate::domain::{Address, Key, Matching};
-use crate::settings::Policy;
+use crate::rules::Policy;
 
 /// What a text stands for before the snapshot was asked.
 pub(super) enum Reading {

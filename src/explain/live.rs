@@ -3,10 +3,11 @@
 //! One record at a time: a call that fails is told and does not hide what the others said.
 
 use super::model::{AccountView, Explanation, LiveView, PersonView};
-use crate::directory::{CallError, Opa, OpseraReader};
+use crate::clients::{CallError, Opa, OpseraReader};
+use crate::domain::text::error_chain;
 use crate::domain::{AccountRecord, Address, GroupName, OpaName, PersonRecord};
-use crate::run::{chain, is_relevant, memberships_matter};
-use crate::settings::Policy;
+use crate::reconcile::{is_relevant, memberships_matter};
+use crate::rules::Policy;
 
 /// Records of one person that are asked for at most.
 const MOST: usize = 20;
@@ -88,7 +89,7 @@ fn addresses(explanation: &Explanation, policy: &Policy) -> Vec<Address> {
 }
 
 fn failed(view: &mut LiveView, error: &CallError) {
-    view.errors.push(chain(error));
+    view.errors.push(error_chain(error));
 }
 
 fn person(

@@ -2,10 +2,9 @@
 
 use serde::Serialize;
 
-use crate::clock::Timestamp;
-use crate::domain::{Finding, GroupName, Key, OpaId, OpaName, OpseraId};
-use crate::ids::PlanId;
-use crate::report::GuardReport;
+use crate::domain::{
+    Finding, GroupName, GuardReport, Key, OpaId, OpaName, OpseraId, PlanId, time::Timestamp,
+};
 use crate::rules::Carrier;
 
 /// The `schema` of an explanation.

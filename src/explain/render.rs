@@ -5,8 +5,8 @@ use std::io;
 
 use super::model::{AccountView, DecisionView, Explanation, GuardsView, HistoryView, RoleView};
 use super::words::time;
-use crate::report::TableStyle;
-use crate::report::text::for_terminal;
+use crate::domain::text::for_terminal;
+use crate::output::TableStyle;
 
 const LABEL: usize = 12;
 

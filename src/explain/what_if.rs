@@ -6,10 +6,8 @@ use wildmatch::WildMatch;
 
 use super::model::{DecisionView, WhatIf};
 use super::words;
-use crate::clock::Timestamp;
-use crate::domain::{Evidence, PersonStatus};
-use crate::rules::{AccountFacts, decide_account};
-use crate::settings::{AddressPattern, GroupPattern, Policy};
+use crate::domain::{Evidence, PersonStatus, time::Timestamp};
+use crate::rules::{AccountFacts, AddressPattern, GroupPattern, Policy, decide_account};
 
 /// Rules and groups whose gain or loss is tried.
 const MOST_GROUPS: usize = 6;

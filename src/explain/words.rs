@@ -1,15 +1,12 @@
 //! Decisions in words: what would happen, and why nothing would.
 
 use super::model::DecisionView;
-use crate::domain::{Address, Evidence, PersonStatus};
-use crate::plan::{Change, PlannedAction};
+use crate::domain::{Address, Change, Evidence, PersonStatus, PlannedAction};
 use crate::rules::decision::{Decided, Entitlement, entitlement};
-use crate::rules::roles::desired_role;
-use crate::rules::{AccountFacts, Decision, JoinerFacts};
-use crate::settings::Policy;
+use crate::rules::{AccountFacts, Decision, JoinerFacts, Policy, roles::desired_role};
 
 /// A time as the report writes it.
-pub(super) use crate::audit::format_time as time;
+pub(super) use crate::domain::time::format_time as time;
 
 /// The decision for an account.
 pub(super) fn decision(facts: &AccountFacts, policy: &Policy, decided: &Decided) -> DecisionView {

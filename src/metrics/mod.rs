@@ -18,11 +18,9 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::clock::Timestamp;
-use crate::directory::{AnswerClass, Api, TrafficSnapshot};
-use crate::domain::FindingKind;
-use crate::report::{Outcome, Report};
-use crate::run::Finished;
+use crate::clients::{AnswerClass, Api, TrafficSnapshot};
+use crate::domain::{FindingKind, Outcome, Report, time::Timestamp};
+use crate::reconcile::Finished;
 use crate::store::Vitals;
 
 pub use exposition::Exposition;

@@ -8,13 +8,11 @@ use serde_json::json;
 use super::facts::{AccountFacts, JoinerFacts, PersonFacts};
 use super::roles::{RoleDecision, decide_role, desired_role};
 use super::shields::shields;
-use crate::clock::Timestamp;
 use crate::domain::{
-    Address, Evidence, Finding, FindingKind, GroupName, Key, PersonStatus, SiteRole,
+    Address, Change, Evidence, Finding, FindingKind, GroupName, Key, PersonStatus, PlannedAction,
+    SiteRole, WaitingReport, time::Timestamp,
 };
-use crate::plan::{Change, PlannedAction};
-use crate::report::WaitingReport;
-use crate::settings::{AddressPattern, Policy, Protection};
+use crate::rules::{AddressPattern, Policy, Protection};
 
 /// What is to happen to one account.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -9,7 +9,7 @@ use wildmatch::WildMatch;
 use super::*;
 use crate::domain::{CurrentRole, Matching, OpaId, OpaName, OpseraId};
 use crate::rules::facts::{Carrier, SharingAccount};
-use crate::settings::{
+use crate::rules::{
     AddressPattern, GroupPattern, GuardLimits, Lookup, RolePolicy, RoleRule, UnknownRole,
 };
 

@@ -3,8 +3,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clock::Timestamp;
-use crate::domain::{Address, CurrentRole, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus};
+use crate::domain::{
+    Address, CurrentRole, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus, time::Timestamp,
+};
 
 /// One OPA human record with the key.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,10 +2,8 @@
 //!
 //! G0, the completeness of a pull, is not here: an incomplete pull never reaches a plan.
 
-use crate::domain::SiteRole;
-use crate::plan::{ActionKind, Plan, PlannedAction};
-use crate::report::GuardReport;
-use crate::settings::GuardLimits;
+use crate::domain::{ActionKind, GuardReport, Plan, PlannedAction, SiteRole};
+use crate::rules::GuardLimits;
 
 /// What the guards look at beside the plan itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -194,8 +192,7 @@ fn min_administrators(limits: &GuardLimits, sums: &Sums, granted: usize) -> Guar
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Evidence, Key, OpseraId};
-    use crate::plan::Change;
+    use crate::domain::{Change, Evidence, Key, OpseraId};
     use std::time::Duration;
 
     fn limits() -> GuardLimits {

@@ -1,7 +1,7 @@
 //! Who keeps which account, in which role: the rules, pure.
 //!
 //! The store joins the two directories into [`AccountFacts`] and [`JoinerFacts`], one at a time;
-//! [`decide_account`] and [`decide_joiner`] turn each with the [`Policy`](crate::settings::Policy)
+//! [`decide_account`] and [`decide_joiner`] turn each with the [`Policy`]
 //! into a [`Decision`]; [`guards`] looks at the sums. Nothing here knows HTTP, SQL or the clock,
 //! so the same facts and settings always give the same decision.
 //!
@@ -11,8 +11,13 @@
 pub mod decision;
 pub mod facts;
 pub mod guards;
+pub mod policy;
 pub mod roles;
 pub mod shields;
 
 pub use decision::{Decision, decide_account, decide_joiner};
 pub use facts::{AccountFacts, Carrier, JoinerFacts, PersonFacts};
+pub use policy::{
+    AddressPattern, GroupPattern, GuardLimits, Lookup, Policy, Protection, RolePolicy, RoleRule,
+    UnknownRole,
+};

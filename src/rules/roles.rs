@@ -1,7 +1,7 @@
 //! Which site role a person is to have, and whether the account's role must change (§5).
 
 use crate::domain::{CurrentRole, GroupName, SiteRole};
-use crate::settings::{RolePolicy, RoleRule, UnknownRole};
+use crate::rules::{RolePolicy, RoleRule, UnknownRole};
 
 /// The role that the rules give, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +91,7 @@ pub fn decide_role(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::settings::{GroupPattern, Lookup};
+    use crate::rules::{GroupPattern, Lookup};
 
     fn policy(rules: &[(&str, SiteRole)], default: Option<SiteRole>) -> RolePolicy {
         RolePolicy {

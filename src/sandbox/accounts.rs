@@ -13,7 +13,7 @@ use rand::rngs::StdRng;
 use super::Mistake;
 use super::identifiers::{object_id, opaque_token};
 use super::wire::AnswerShape;
-use crate::clock::{SharedClock, Timestamp};
+use crate::domain::time::{SharedClock, Timestamp};
 
 /// The names of the five site roles.
 pub const SITE_ROLES: [&str; 5] = [

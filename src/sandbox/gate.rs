@@ -20,7 +20,7 @@ use super::journal::{Api, Effect, Journal, Received};
 use super::server::Scissors;
 use super::weather::{Gust, Weather};
 use super::wire;
-use crate::clock::SharedClock;
+use crate::domain::time::SharedClock;
 
 /// No request of either API is nearly this large.
 const LARGEST_BODY: usize = 1 << 20;

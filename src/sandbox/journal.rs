@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde_json::Value;
 
-use crate::clock::Timestamp;
+use crate::domain::time::Timestamp;
 
 /// Entries kept. The oldest go first, so that a sandbox left running does not fill the memory.
 const KEPT: usize = 500_000;

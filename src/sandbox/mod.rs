@@ -47,7 +47,7 @@ use self::faults::Faults;
 use self::gate::{Gate, bearer, guarded};
 use self::server::Door;
 use self::weather::Weather;
-use crate::clock::{SharedClock, SystemClock};
+use crate::domain::time::{SharedClock, SystemClock};
 
 /// How long [`Sandbox::stop`] waits for connections to end.
 const FAREWELL: Duration = Duration::from_secs(2);

@@ -18,7 +18,7 @@ use super::team::{DefaultListing, SharedTeam, TeamState};
 use super::wire::{
     MintRequest, Minted, OpaDetails, OpaGroup, OpaList, OpaUser, opa_error, opa_parameter_error,
 };
-use crate::clock::Timestamp;
+use crate::domain::time::Timestamp;
 
 type Parameters = Query<Vec<(String, String)>>;
 

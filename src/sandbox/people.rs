@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::clock::Timestamp;
+use crate::domain::time::Timestamp;
 
 /// What kind of user a record stands for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::names::{DEPARTMENTS, ELSEWHERE, FIRST, LAST};
 use super::people::{PersonSeed, UserKind};
 use super::stories::{Story, cast};
 use super::team::Team;
-use crate::clock::Timestamp;
+use crate::domain::time::Timestamp;
 
 /// The first accounts were made at this time (2019-03-04T09:00:00Z), in seconds.
 const FOUNDED: i64 = 1_551_690_000;

@@ -14,7 +14,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use super::Mistake;
 use super::identifiers::{opaque_token, uuid};
 use super::people::{Group, Person, PersonSeed, Visibility};
-use crate::clock::{SharedClock, Timestamp};
+use crate::domain::time::{SharedClock, Timestamp};
 
 /// What `GET /users` shows without a `status`. The API's description leaves it open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -10,7 +10,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use super::faults::Answer;
 use super::journal::{Api, Received};
-use crate::clock::SharedClock;
+use crate::domain::time::SharedClock;
 
 /// Faults on demand (§9).
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

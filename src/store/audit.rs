@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 
 use super::StoreError;
 use crate::audit::{Algorithm, AuditError, HashedEntry, Head, NewEntry, Scribe};
-use crate::clock::Timestamp;
+use crate::domain::time::Timestamp;
 
 pub use read::{AuditFilter, ExportError};
 pub use verify::refuse_lost_store;

@@ -12,9 +12,9 @@ use sqlx::sqlite::SqliteRow;
 use super::diff_sql::{ACCOUNTS, COUNT_TO_LOOK_UP, JOINERS, PEOPLE_TO_LOOK_UP};
 use super::snapshot::Pull;
 use super::{Store, StoreError};
-use crate::clock::Timestamp;
 use crate::domain::{
     Address, CurrentRole, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus, SiteRole,
+    time::Timestamp,
 };
 use crate::rules::facts::{AccountFacts, Carrier, JoinerFacts, PersonFacts};
 

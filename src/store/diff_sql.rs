@@ -112,7 +112,7 @@ mod tests {
     use sqlx::Row as _;
 
     use super::*;
-    use crate::clock::SystemClock;
+    use crate::domain::time::SystemClock;
     use crate::store::Store;
 
     /// The plan's lines for the parts of a statement that run once per row.

@@ -10,7 +10,7 @@ use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::clock::{Clock, Timestamp};
+use crate::domain::time::{Clock, Timestamp};
 
 /// Held while a run works on a store; released when it is dropped or its process ends.
 #[derive(Debug)]
@@ -113,7 +113,7 @@ fn write_holder(file: &mut File, now: Timestamp) -> io::Result<()> {
         file,
         "pid {} since {}",
         std::process::id(),
-        crate::audit::format_time(now)
+        crate::domain::time::format_time(now)
     )
 }
 

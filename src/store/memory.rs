@@ -5,9 +5,7 @@ use sqlx::SqliteConnection;
 
 use super::snapshot::Pull;
 use super::{Store, StoreError};
-use crate::audit::format_time;
-use crate::clock::Timestamp;
-use crate::domain::{Key, OpseraId, SiteRole};
+use crate::domain::{Key, OpseraId, SiteRole, time::Timestamp, time::format_time};
 
 /// How a role came to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

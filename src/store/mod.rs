@@ -29,14 +29,14 @@ use std::path::{Path, PathBuf};
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
 
-use crate::clock::Timestamp;
+use crate::domain::time::Timestamp;
 
 pub use error::{Place, StoreError};
 pub use installation::Installation;
 pub use lock::{Holder, LockError, RunLock};
 pub use notices::{Told, Trouble};
 pub use person::{AccountEntry, KeyMemory, Likeness, NearMiss, OpaEntry, RoleMemory};
-pub use plans::{Decider, HeldPlan, PlanState};
+
 pub use queue::{QueuedAction, Refusal, retry_at};
 pub use queue_desk::{QueueRow, QueueView, Ruling};
 pub use runs::{FinishedRun, RunRow};

@@ -6,9 +6,7 @@ use serde_json::json;
 use sqlx::Row as _;
 
 use super::{Store, StoreError};
-use crate::audit::format_time;
-use crate::clock::Timestamp;
-use crate::domain::Finding;
+use crate::domain::{Finding, time::Timestamp, time::format_time};
 
 /// A trouble that was told and is not over.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
 use super::{Place, Store, StoreError};
-use crate::clock::Clock;
+use crate::domain::time::Clock;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 

@@ -8,8 +8,9 @@ use sqlx::sqlite::SqliteRow;
 
 use super::snapshot::{Pull, count};
 use super::{Store, StoreError};
-use crate::clock::Timestamp;
-use crate::domain::{Address, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus, UserType};
+use crate::domain::{
+    Address, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus, UserType, time::Timestamp,
+};
 
 /// Records of one kind that are shown for one address.
 const MOST: i64 = 50;

@@ -4,8 +4,6 @@
 //! may do what was approved and is not yet done, and nothing else.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::TimeDelta;
@@ -13,104 +11,11 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::audit::append;
 use super::{Store, StoreError};
-use crate::audit::{Event, NewEntry, Scribe, format_time};
-use crate::clock::Timestamp;
-use crate::ids::{PlanId, RunId};
-use crate::plan::{Plan, PlannedAction};
-use crate::report::GuardReport;
-
-/// Where a held plan stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlanState {
-    /// A guard holds it and nobody has decided.
-    Held,
-    /// Somebody approved it; what is not done yet may be done.
-    Approved,
-    /// Everything that was approved is done.
-    Used,
-    /// Somebody rejected it.
-    Rejected,
-    /// A later run wants something else.
-    Superseded,
-}
-
-impl PlanState {
-    const ALL: [Self; 5] = [
-        Self::Held,
-        Self::Approved,
-        Self::Used,
-        Self::Rejected,
-        Self::Superseded,
-    ];
-
-    /// The name in the store and in lists.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Approved => "approved",
-            Self::Used => "used",
-            Self::Rejected => "rejected",
-            Self::Superseded => "superseded",
-        }
-    }
-}
-
-impl fmt::Display for PlanState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for PlanState {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or_else(|| format!("“{text}” is no state of a plan"))
-    }
-}
-
-/// A plan that a guard held.
-#[derive(Clone, Debug)]
-pub struct HeldPlan {
-    /// Its id.
-    pub id: PlanId,
-    /// Where it stands.
-    pub state: PlanState,
-    /// The run that held it last.
-    pub run_id: RunId,
-    /// The kinds of action that run was limited to, in their fixed order (`--only`).
-    pub kinds: String,
-    /// The guards as that run saw them.
-    pub guards: Vec<GuardReport>,
-    /// When it was first held.
-    pub held_at: Timestamp,
-    /// When it was last held.
-    pub last_held_at: Timestamp,
-    /// When somebody decided.
-    pub decided_at: Option<Timestamp>,
-    /// Who decided.
-    pub decided_by: Option<String>,
-    /// Why.
-    pub reason: Option<String>,
-    /// How many actions it has.
-    pub actions: u64,
-    /// How many of them were done under an approval.
-    pub done: u64,
-}
-
-/// Who decides about a plan, and why.
-#[derive(Clone, Debug)]
-pub struct Decider {
-    /// `user@host`
-    pub by: String,
-    /// The reason given.
-    pub reason: Option<String>,
-    /// When.
-    pub at: Timestamp,
-}
+use crate::audit::{Event, NewEntry, Scribe};
+use crate::domain::time::format_time;
+use crate::domain::{
+    Decider, GuardReport, HeldPlan, Plan, PlanId, PlanState, PlannedAction, RunId, time::Timestamp,
+};
 
 impl Store {
     /// Stores a plan that a guard holds, so that somebody can look at it and decide, and notes it
@@ -204,7 +109,7 @@ impl Store {
         let wanted: BTreeSet<_> = plan.actions().iter().map(PlannedAction::identity).collect();
         let identities: Vec<&str> = wanted
             .iter()
-            .map(crate::plan::ActionIdentity::as_str)
+            .map(crate::domain::ActionIdentity::as_str)
             .collect();
         let json = serde_json::json!(identities).to_string();
         let ids: Vec<String> = sqlx::query_scalar(

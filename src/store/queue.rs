@@ -11,11 +11,11 @@ use super::audit::append;
 use super::memory::{RoleSource, remember_created, remember_role};
 use super::plans::use_up;
 use super::{Store, StoreError};
-use crate::audit::{Event, NewEntry, Scribe, format_time};
-use crate::clock::Timestamp;
-use crate::ids::RunId;
-use crate::plan::{ActionKind, Change, Plan, PlannedAction};
-use crate::queue::{Closing, Effect};
+use crate::audit::{Event, NewEntry, Scribe};
+use crate::domain::time::format_time;
+use crate::domain::{
+    ActionKind, Change, Closing, Effect, Plan, PlannedAction, RunId, time::Timestamp,
+};
 
 /// An action in the queue.
 #[derive(Clone, Debug)]
@@ -233,7 +233,7 @@ impl Store {
         if let (Some(map), Some(seen)) = (evidence.as_object_mut(), &closing.seen) {
             map.insert("seen".into(), seen.clone());
         }
-        let entry = entry(closing.state.event(), run, &queued.action)
+        let entry = entry(closing.state.into(), run, &queued.action)
             .evidence(evidence)
             .outcome(closing.http_status, closing.message.clone());
         append(&mut tx, scribe, entry).await?;

@@ -6,10 +6,9 @@ use sqlx::{Row as _, SqliteConnection};
 
 use super::audit::append;
 use super::{RunLock, Store, StoreError};
-use crate::audit::{Event, NewEntry, Scribe, format_time};
-use crate::clock::Timestamp;
-use crate::ids::RunId;
-use crate::plan::PlannedAction;
+use crate::audit::{Event, NewEntry, Scribe};
+use crate::domain::time::format_time;
+use crate::domain::{PlannedAction, RunId, time::Timestamp};
 
 /// A row as `queue list` shows it.
 #[derive(Clone, Debug)]

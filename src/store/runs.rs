@@ -8,10 +8,9 @@ use sqlx::Row as _;
 use super::audit::append;
 use super::snapshot::{Pull, latest_complete};
 use super::{Place, Store, StoreError};
-use crate::audit::{Event, Head, NewEntry, Scribe, format_time};
-use crate::clock::Timestamp;
-use crate::ids::{PlanId, RunId};
-use crate::report::{Mode, Outcome, Report};
+use crate::audit::{Event, Head, NewEntry, Scribe};
+use crate::domain::time::format_time;
+use crate::domain::{Mode, Outcome, PlanId, Report, RunId, time::Timestamp};
 
 /// The window of `guards.max_deactivations_7d`, with a day to spare.
 const COUNTED_BY_G3: TimeDelta = TimeDelta::days(8);
@@ -101,7 +100,7 @@ impl Store {
             guards: report
                 .guards
                 .iter()
-                .map(|guard| crate::report::GuardReport {
+                .map(|guard| crate::domain::GuardReport {
                     concerned: Vec::new(),
                     ..guard.clone()
                 })

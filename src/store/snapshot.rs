@@ -7,16 +7,12 @@ use serde::Serialize;
 use sqlx::Row as _;
 
 use super::{Store, StoreError};
-use crate::audit::format_time;
-use crate::clock::Timestamp;
 use crate::domain::{
-    AccountRecord, Address, GroupName, GroupRecord, OpaId, OpaName, PersonRecord, PersonStatus,
-    UserType,
+    AccountRecord, Address, GroupName, GroupRecord, OpaCounts, OpaId, OpaName, OpseraCounts,
+    PersonRecord, PersonStatus, RunId, UserType, time::Timestamp, time::format_time,
 };
-use crate::ids::RunId;
-use crate::report::{OpaCounts, OpseraCounts};
+use crate::rules::Policy;
 use crate::rules::shields::{fold_full_name, fold_name};
-use crate::settings::Policy;
 
 /// The number of a pull: the sequence number of its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,9 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::Row as _;
 
 use super::{Store, StoreError};
-use crate::audit::format_time;
-use crate::clock::Timestamp;
-use crate::report::{Outcome, Report};
+use crate::domain::{Outcome, Report, time::Timestamp, time::format_time};
 
 /// The outcomes after which everything that could be done was done.
 const SUCCESSES: [Outcome; 2] = [Outcome::InSync, Outcome::Applied];

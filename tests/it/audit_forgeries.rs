@@ -14,9 +14,7 @@ use rolecall::audit::{
     Actor, AuditKey, Checkpoint, Event, HashedEntry, NewEntry, Proof, Scribe, Verdict,
     read_checkpoints,
 };
-use rolecall::clock::ManualClock;
-use rolecall::domain::OpseraId;
-use rolecall::ids::RunId;
+use rolecall::domain::{OpseraId, RunId, time::ManualClock};
 use rolecall::store::Store;
 use rolecall::store::audit::{AuditFilter, append};
 use serde_json::json;
@@ -96,7 +94,7 @@ impl World {
                 .unwrap();
         }
         store.commit(transaction).await.unwrap();
-        let now = rolecall::clock::Clock::now(&*self.clock);
+        let now = rolecall::domain::time::Clock::now(&*self.clock);
         Checkpoint::new(now, head)
             .append_to(&self.checkpoint_file())
             .unwrap();

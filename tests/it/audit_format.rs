@@ -7,9 +7,8 @@ use std::time::Duration;
 use chrono::TimeZone as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rolecall::audit::{Actor, AuditKey, Event, ExportFormat, NewEntry, Scribe};
-use rolecall::clock::ManualClock;
-use rolecall::store::Store;
-use rolecall::store::audit::append;
+use rolecall::domain::time::ManualClock;
+use rolecall::store::{Store, audit::append};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -170,7 +169,7 @@ async fn a_key_may_come_later_and_never_go_again() {
     std::fs::write(&key_file, [b'k'; 32]).unwrap();
     std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let key = AuditKey::read(&key_file).unwrap();
-    let clock = rolecall::clock::SystemClock::shared();
+    let clock = rolecall::domain::time::SystemClock::shared();
     let unkeyed = Scribe {
         clock: clock.clone(),
         actor: Actor::of_this_process(),

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use rolecall::audit::Actor;
-use rolecall::clock::{ManualClock, SharedClock, SystemClock};
-use rolecall::doctor::{Checkup, Item, Status, examine, render};
-use rolecall::report::TableStyle;
+use rolecall::check::{Checkup, Item, Status, examine, render};
+use rolecall::domain::time::{ManualClock, SharedClock, SystemClock};
+use rolecall::output::TableStyle;
 use rolecall::sandbox::{
     AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
 };

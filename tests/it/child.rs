@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use rolecall::audit::{Event, HashedEntry};
-use rolecall::clock::SystemClock;
+use rolecall::domain::time::SystemClock;
 use rolecall::sandbox::{PersonSeed, Standing};
 use serde_json::Value;
 

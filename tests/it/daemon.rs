@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall::clock::SystemClock;
+use rolecall::domain::time::SystemClock;
 use rolecall::sandbox::{Api, Effect, Fault, Misbehaviour};
 use rolecall::store::{RunLock, Store};
 

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rolecall::clock::SystemClock;
+use rolecall::domain::time::SystemClock;
 use rolecall::sandbox::{AccountSeed, PersonSeed, Sandbox, SandboxOptions};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};

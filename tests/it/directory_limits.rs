@@ -2,9 +2,8 @@
 
 use std::time::Duration;
 
-use rolecall::clock::Clock as _;
-use rolecall::directory::{AnswerClass, Api, CallError};
-use rolecall::domain::{OpaName, OpseraId, SiteRole};
+use rolecall::clients::{AnswerClass, Api, CallError};
+use rolecall::domain::{OpaName, OpseraId, SiteRole, time::Clock as _};
 
 use crate::bad_server::{BadServer, Reply};
 use crate::directory_setup::{NOW, accounts, clients};

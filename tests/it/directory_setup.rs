@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall::clock::{ManualClock, Timestamp};
-use rolecall::directory::{CallError, Listed, Listing, Opa, OpseraReader, Transport};
+use rolecall::clients::{CallError, Listed, Listing, Opa, OpseraReader, Transport};
+use rolecall::domain::time::{ManualClock, Timestamp};
 use rolecall::settings::{
     HttpSettings, OpaCredentials, OpaSettings, OpseraSettings, RetrySettings,
 };

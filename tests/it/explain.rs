@@ -6,13 +6,13 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use rolecall::audit::Actor;
-use rolecall::clock::{Clock as _, ManualClock, Timestamp};
-use rolecall::directory::{Opa, OpseraReader, Transport};
+use rolecall::clients::{Opa, OpseraReader, Transport};
+use rolecall::domain::Progress;
+use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
+use rolecall::domain::{Mode, Report, RunId};
 use rolecall::explain::{Explanation, Found, Question, explain, live, render};
-use rolecall::ids::RunId;
-use rolecall::progress::Progress;
-use rolecall::report::{Mode, Report, TableStyle};
-use rolecall::run::{Context, Kinds, RunRequest, RunResult, run};
+use rolecall::output::TableStyle;
+use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult, run};
 use rolecall::sandbox::{
     AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
     UserKind,

@@ -7,18 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall::audit::{Actor, Event, HashedEntry, Proof, Verdict};
-use rolecall::clock::ManualClock;
-use rolecall::ids::RunId;
-use rolecall::plan::ActionKind;
-use rolecall::progress::Progress;
-use rolecall::report::{ActionReport, ActionStatus, Mode, Outcome, Report};
-use rolecall::run::{Context, Kinds, RunRequest, RunResult, run};
+use rolecall::domain::Progress;
+use rolecall::domain::{
+    ActionKind, ActionReport, ActionStatus, Mode, Outcome, Report, RunId, time::ManualClock,
+};
+use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult, run};
 use rolecall::sandbox::{
     AccountSeed, Api, Effect, Entry, PersonSeed, Sandbox, SandboxOptions, Standing,
 };
 use rolecall::settings::{ConfigSources, Settings};
-use rolecall::store::Store;
-use rolecall::store::audit::AuditFilter;
+use rolecall::store::{Store, audit::AuditFilter};
 use tokio_util::sync::CancellationToken;
 
 /// Real time that a request may take in these tests.

@@ -1,6 +1,6 @@
 //! The very first run of the program itself, on the machine's own clock.
 
-use rolecall::clock::SystemClock;
+use rolecall::domain::time::SystemClock;
 use rolecall::sandbox::{AccountSeed, PersonSeed, Sandbox, SandboxOptions};
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall::report::{ActionStatus, Outcome, Report};
+use rolecall::domain::{ActionStatus, Outcome, Report};
 
 use crate::model::{Limits, Org, Rules};
 use crate::world::{World, account, held_by, person, with_status};

@@ -14,8 +14,7 @@ use std::time::Duration;
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
-use rolecall::clock::Timestamp;
-use rolecall::report::{Mode, Outcome, Report};
+use rolecall::domain::{Mode, Outcome, Report, time::Timestamp};
 
 use self::approvals::Approvals;
 use self::events::{Happening, Life};

@@ -1,6 +1,6 @@
 //! Joiners: entitled people without an account get one, unless Opsera knows them after all.
 
-use rolecall::report::{ActionStatus, Outcome};
+use rolecall::domain::{ActionStatus, Outcome};
 use rolecall::sandbox::Effect;
 
 use crate::model::{Human, Life, Org, Rules};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall::report::{ActionStatus, Outcome};
+use rolecall::domain::{ActionStatus, Outcome};
 use rolecall::sandbox::{Answer, Fault, Misbehaviour, Visibility};
 
 use crate::model::{Human, Org, Rules};

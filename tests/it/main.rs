@@ -43,6 +43,8 @@ mod interrupts;
 #[cfg(test)]
 mod joiners;
 #[cfg(test)]
+mod layers;
+#[cfg(test)]
 mod leavers;
 #[cfg(test)]
 mod metrics;

@@ -1,8 +1,8 @@
 //! Movers: site roles follow the groups (§5).
 
-use rolecall::report::{Outcome, Report};
+use rolecall::domain::{Outcome, Report};
+use rolecall::rules::Lookup;
 use rolecall::sandbox::Effect;
-use rolecall::settings::Lookup;
 
 use crate::model::{Human, Org, Rules};
 use crate::world::{World, findings, person};

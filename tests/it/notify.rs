@@ -8,12 +8,10 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use rolecall::audit::Actor;
-use rolecall::clock::ManualClock;
-use rolecall::ids::RunId;
-use rolecall::notify;
-use rolecall::progress::Progress;
-use rolecall::report::{Mode, Outcome, Report};
-use rolecall::run::{Context, Kinds, RunRequest, RunResult};
+use rolecall::domain::Progress;
+use rolecall::domain::{Mode, Outcome, Report, RunId, time::ManualClock};
+use rolecall::notifications;
+use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult};
 use rolecall::sandbox::SandboxOptions;
 use rolecall::sandbox::{AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox};
 use rolecall::settings::{ConfigSources, Settings};
@@ -147,10 +145,11 @@ impl World {
             stop: CancellationToken::new(),
             progress: Progress::silent(),
         };
-        let RunResult::Finished(finished) = rolecall::run::run(&context, &request).await else {
+        let RunResult::Finished(finished) = rolecall::reconcile::run(&context, &request).await
+        else {
             panic!("another run");
         };
-        notify::tell(&context, &finished.report).await;
+        notifications::tell(&context, &finished.report).await;
         finished.report
     }
 

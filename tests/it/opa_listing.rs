@@ -1,8 +1,7 @@
 //! A listing of OPA is whole or it is an error (G0).
 
-use rolecall::clock::Clock as _;
-use rolecall::directory::{CallError, StatusFilter};
-use rolecall::domain::GroupName;
+use rolecall::clients::{CallError, StatusFilter};
+use rolecall::domain::{GroupName, time::Clock as _};
 
 use crate::bad_server::{BadServer, Reply};
 use crate::directory_setup::{all, clients};

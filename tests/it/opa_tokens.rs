@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall::directory::CallError;
+use rolecall::clients::CallError;
 
 use crate::bad_server::{Asked, BadServer, Reply};
 use crate::directory_setup::{all, clients, minting_clients};

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::Command;
 
-use rolecall::clock::SystemClock;
+use rolecall::domain::time::SystemClock;
 use rolecall::sandbox::{AccountSeed, PersonSeed, Sandbox, SandboxOptions};
 use serde_json::Value;
 use tempfile::TempDir;

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use rolecall::report::{ActionStatus, Outcome, Report};
+use rolecall::domain::{ActionStatus, Outcome, Report};
+use rolecall::rules::Lookup;
 use rolecall::sandbox::{DefaultListing, Entry};
-use rolecall::settings::Lookup;
 
 use crate::model::address::{canonical, opa_key};
 use crate::model::decide::{Plan, plan};

@@ -10,8 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use rolecall::audit::{Proof, Verdict};
 use rolecall::sandbox::{Entry, Fault, Misbehaviour};
-use rolecall::store::Store;
-use rolecall::store::audit::AuditFilter;
+use rolecall::store::{Store, audit::AuditFilter};
 
 use crate::child::OF_EACH;
 use crate::fault_world::{World, check_announcements};
@@ -33,7 +32,7 @@ fn make_image(at: &Path) -> bool {
 async fn check_copy(image: &Path, at: &Path, received: &[Entry]) {
     let mounted = Mount::image(at, image).expect("the first one could be mounted");
     let path = at.join("rolecall.db");
-    let store = Store::open_existing(&path, &*rolecall::clock::SystemClock::shared())
+    let store = Store::open_existing(&path, &*rolecall::domain::time::SystemClock::shared())
         .await
         .unwrap();
     let verdict = store.verify_audit(&Proof::default()).await.unwrap();

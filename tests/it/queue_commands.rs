@@ -202,7 +202,7 @@ async fn an_action_of_a_run_that_is_under_way_is_not_cancelled_but_one_of_a_kill
         .execute(&mut store)
         .await
         .unwrap();
-    let clock = rolecall::clock::SystemClock::shared();
+    let clock = rolecall::domain::time::SystemClock::shared();
     let lock = RunLock::acquire(&desk.path("rolecall.db"), &*clock).unwrap();
     let told = desk.run(&["queue", "cancel", "2"]);
     assert_eq!((told.status, told.out.as_str()), (5, ""));

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use rolecall::audit::{Actor, Proof, Scribe, Verdict};
-use rolecall::clock::{Clock as _, ManualClock, Timestamp};
-use rolecall::domain::{Evidence, Key, OpseraId, SiteRole};
-use rolecall::ids::RunId;
-use rolecall::plan::{Change, Plan, PlannedAction};
-use rolecall::queue::{ActionState, Closing, Effect};
+use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
+use rolecall::domain::{
+    ActionState, Change, Closing, Effect, Evidence, Key, OpseraId, Plan, PlannedAction, RunId,
+    SiteRole,
+};
 use rolecall::store::{QueueView, QueuedAction, Ruling, Store, retry_at};
 
 const DAY: Duration = Duration::from_hours(24);

@@ -3,8 +3,8 @@
 
 mod examples;
 
-use rolecall::plan::ActionKind;
-use rolecall::report::{ActionStatus, Format, Outcome, Report, TableStyle, render};
+use rolecall::domain::{ActionKind, ActionStatus, Outcome, Report};
+use rolecall::output::{Format, TableStyle, render};
 use sha2::{Digest as _, Sha256};
 
 use examples::{action, dry_run, failed, held, hostile, in_sync, partial};
@@ -77,7 +77,7 @@ fn colour_changes_no_word() {
         let stripped = shown(&report, Format::Table, coloured)
             .lines()
             .map(|line| {
-                rolecall::report::text::for_terminal(line)
+                rolecall::domain::text::for_terminal(line)
                     .trim_end()
                     .to_owned()
                     + "\n"

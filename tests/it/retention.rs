@@ -6,17 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall::audit::{Actor, Scribe};
-use rolecall::clock::{Clock as _, ManualClock};
-use rolecall::ids::RunId;
-use rolecall::plan::Plan;
-use rolecall::progress::{Progress, Visibility};
-use rolecall::report::{Mode, Outcome};
-use rolecall::run::{Context, Kinds, RunRequest, RunResult, run};
+use rolecall::domain::Progress;
+use rolecall::domain::time::{Clock as _, ManualClock};
+use rolecall::domain::{Decider, Mode, Outcome, Plan, PlanState, RunId};
+use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult, run};
 use rolecall::sandbox::{
     AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox, SandboxOptions,
 };
 use rolecall::settings::{ConfigSources, Settings};
-use rolecall::store::{Decider, PlanState, Store};
+use rolecall::store::Store;
 use sqlx::{Connection as _, SqliteConnection};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -79,7 +77,7 @@ impl World {
             mode,
             kinds: Kinds::all(),
             stop: tokio_util::sync::CancellationToken::new(),
-            progress: Progress::on_stderr(Visibility::Silent),
+            progress: Progress::silent(),
         };
         match run(&self.context, &request).await {
             RunResult::Finished(finished) => (finished.report.outcome, finished.report.run_id),
@@ -206,7 +204,7 @@ async fn decide_on_a_plan(world: &World, run: &RunId) {
         reason: None,
         at: world.clock.now(),
     };
-    let checked = |_: Option<&rolecall::store::HeldPlan>| Ok::<_, std::convert::Infallible>(());
+    let checked = |_: Option<&rolecall::domain::HeldPlan>| Ok::<_, std::convert::Infallible>(());
     let Ok(rejected) = store
         .decide_plan(&scribe, plan.id(), PlanState::Rejected, &decider, checked)
         .await
@@ -235,7 +233,7 @@ async fn an_approval_given_while_a_run_looks_at_its_guards_is_not_lost_when_it_h
         reason: Some("seen".to_owned()),
         at: world.clock.now(),
     };
-    let checked = |_: Option<&rolecall::store::HeldPlan>| Ok::<_, std::convert::Infallible>(());
+    let checked = |_: Option<&rolecall::domain::HeldPlan>| Ok::<_, std::convert::Infallible>(());
     let Ok(_) = store
         .decide_plan(&scribe, plan.id(), PlanState::Approved, &decider, checked)
         .await

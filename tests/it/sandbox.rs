@@ -5,7 +5,7 @@ mod opa;
 mod opsera;
 mod organisation;
 
-use rolecall::clock::ManualClock;
+use rolecall::domain::time::ManualClock;
 use rolecall::sandbox::{Sandbox, SandboxOptions};
 use serde_json::Value;
 

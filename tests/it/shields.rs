@@ -1,6 +1,6 @@
 //! Doubt keeps the account: duplicates, people without an address, renames, look-alikes, protection.
 
-use rolecall::report::{Outcome, Report};
+use rolecall::domain::{Outcome, Report};
 
 use crate::model::{Human, Org, Rules};
 use crate::world::{World, account, findings, person};

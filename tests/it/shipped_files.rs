@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use rolecall::exit::ExitStatus::{self, AnotherRun, Differences, Held, Partial, Usage};
+use rolecall::domain::ExitStatus::{self, AnotherRun, Differences, Held, Partial, Usage};
 use rolecall::metrics::{Exposition, Metrics};
 
 /// What `systemd-analyze security` may say at most (0 is nothing exposed, 10 everything).

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use rolecall::report::Outcome;
+use rolecall::domain::Outcome;
 use rolecall::sandbox::{FaultOptions, Standing};
 
 use crate::fault_world::{World, assert_outcome};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rolecall::audit::{Actor, Checkpoint, Event, Head, NewEntry, Scribe};
-use rolecall::clock::{SharedClock, SystemClock};
+use rolecall::domain::time::{SharedClock, SystemClock};
 use rolecall::store::audit::{append, refuse_lost_store};
 use rolecall::store::{Installation, LockError, RunLock, Store, StoreError};
 use url::Url;

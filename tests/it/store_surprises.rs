@@ -67,7 +67,7 @@ async fn a_store_of_a_newer_version_is_left_alone() {
 async fn a_store_of_another_installation_is_left_alone() {
     let world = ran_once().await;
     let other = World::with(|options| {
-        options.clock = rolecall::clock::SystemClock::shared();
+        options.clock = rolecall::domain::time::SystemClock::shared();
         options.team = "another".to_owned();
     })
     .await;

@@ -8,18 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall::audit::{Actor, Proof, Scribe, Verdict};
-use rolecall::clock::{Clock as _, ManualClock, Timestamp};
-use rolecall::ids::RunId;
-use rolecall::plan::ActionKind;
-use rolecall::progress::Progress;
-use rolecall::report::{ActionStatus, Mode, Report};
-use rolecall::run::{Context, Kinds, RunRequest, RunResult};
+use rolecall::domain::Progress;
+use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
+use rolecall::domain::{ActionKind, ActionStatus, Decider, Mode, PlanState, Report, RunId};
+use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult};
 use rolecall::sandbox::{
     AccountSeed, Effect, PersonSeed, Sandbox, SandboxOptions, SiteRoleField, Standing, UserKind,
     Visibility,
 };
 use rolecall::settings::{ConfigSources, Settings};
-use rolecall::store::{Decider, PlanState, Store};
+use rolecall::store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Acct, Human, Life, Org, Rules};
@@ -282,7 +280,7 @@ impl World {
             stop: CancellationToken::new(),
             progress: Progress::silent(),
         };
-        match rolecall::run::run(&self.context, &request).await {
+        match rolecall::reconcile::run(&self.context, &request).await {
             RunResult::Finished(finished) => finished.report,
             RunResult::AnotherRun(words) => panic!("nobody else runs here: {words}"),
         }

@@ -2,18 +2,17 @@
 
 use serde_json::json;
 
-use crate::approval::{
-    Circumstances, Refusal, Wanted, good_until, look_again, may_approve, may_reject,
-    run_that_applies, shown,
-};
 use crate::audit::Scribe;
 use crate::cli::{GlobalArgs, TableFormat};
 use crate::commands::desk::{Desk, counted};
-use crate::exit::ExitStatus;
-use crate::ids::PlanId;
-use crate::report::text::for_terminal;
-use crate::store::{Decider, HeldPlan, PlanState, StoreError};
-use crate::ui;
+use crate::domain::approval::{
+    Circumstances, Refusal, Wanted, good_until, look_again, may_approve, may_reject,
+    run_that_applies,
+};
+use crate::domain::time::time_for_people;
+use crate::domain::{Decider, ExitStatus, HeldPlan, PlanId, PlanState, text::for_terminal};
+use crate::output;
+use crate::store::StoreError;
 
 /// What an operator decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ pub(super) async fn run(
         ),
         TableFormat::Table => words(&plan, ttl),
     };
-    ui::deliver(None, global.colour(), &text)?;
+    output::deliver(None, global.colour(), &text)?;
     Ok(ExitStatus::Done)
 }
 
@@ -98,7 +97,7 @@ async fn decide(
 }
 
 fn words(plan: &HeldPlan, ttl: std::time::Duration) -> String {
-    let until = good_until(plan, ttl).map_or_else(String::new, shown);
+    let until = good_until(plan, ttl).map_or_else(String::new, time_for_people);
     let by = for_terminal(plan.decided_by.as_deref().unwrap_or_default());
     let mut text = match plan.state {
         PlanState::Approved => {

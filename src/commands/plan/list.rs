@@ -2,14 +2,13 @@
 
 use serde_json::{Value, json};
 
-use crate::approval::{good_until, shown};
 use crate::cli::{GlobalArgs, TableFormat};
-use crate::clock::Timestamp;
 use crate::commands::desk::{Desk, Look, tell_no_run_yet};
-use crate::exit::ExitStatus;
-use crate::report::Listing;
+use crate::domain::approval::good_until;
+use crate::domain::time::time_for_people;
+use crate::domain::{ExitStatus, HeldPlan, PlanState, time::Timestamp};
+use crate::output::Listing;
 use crate::settings::OfflineSettings;
-use crate::store::{HeldPlan, PlanState};
 
 pub(super) async fn run(global: &GlobalArgs, format: TableFormat) -> anyhow::Result<ExitStatus> {
     let desk = match Desk::look(global).await? {
@@ -55,10 +54,10 @@ fn for_people(plans: &[HeldPlan], settings: &OfflineSettings, now: Timestamp) ->
             json!(state),
             json!(plan.actions),
             json!(plan.done),
-            json!(shown(plan.last_held_at)),
+            json!(time_for_people(plan.last_held_at)),
             until
                 .filter(|_| !is_over)
-                .map_or(Value::Null, |until| json!(shown(until))),
+                .map_or(Value::Null, |until| json!(time_for_people(until))),
             json!(guards(plan).join(", ")),
             json!(plan.decided_by),
             json!(plan.reason),

@@ -5,8 +5,7 @@ mod list;
 mod show;
 
 use crate::cli::{GlobalArgs, PlanArgs, PlanCommand};
-use crate::exit::ExitStatus;
-use crate::ids::PlanId;
+use crate::domain::{ExitStatus, PlanId};
 
 pub(super) async fn run(global: &GlobalArgs, args: &PlanArgs) -> anyhow::Result<ExitStatus> {
     match &args.command {

@@ -8,17 +8,17 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use crate::approval::{Refusal, good_until, look_again, shown};
 use crate::cli::{GlobalArgs, TableFormat};
-use crate::clock::Timestamp;
 use crate::commands::desk::{Desk, age, counted};
-use crate::exit::ExitStatus;
-use crate::ids::PlanId;
-use crate::plan::{ActionKind, PlannedAction};
-use crate::report::text::for_terminal;
-use crate::report::{GuardReport, Listing};
-use crate::store::{HeldPlan, PlanState, StoreError};
-use crate::ui;
+use crate::domain::approval::{Refusal, good_until, look_again};
+use crate::domain::time::time_for_people;
+use crate::domain::{
+    ActionKind, ExitStatus, GuardReport, HeldPlan, PlanId, PlanState, PlannedAction,
+    text::for_terminal, time::Timestamp,
+};
+use crate::output;
+use crate::output::Listing;
+use crate::store::StoreError;
 
 /// The kinds in the order in which a reviewer weighs them.
 const WEIGHED: [ActionKind; 3] = [
@@ -46,7 +46,7 @@ pub(super) async fn run(
         TableFormat::Json => format!("{:#}\n", document(&plan, &actions, until)),
         TableFormat::Table => page(global, &plan, &actions, until, desk.clock.now())?,
     };
-    ui::deliver(None, global.colour(), &text)?;
+    output::deliver(None, global.colour(), &text)?;
     Ok(ExitStatus::Done)
 }
 
@@ -145,18 +145,26 @@ fn heading(text: &mut String, plan: &HeldPlan, until: Option<Timestamp>, now: Ti
         ("Actions", format!("{total}, {} done", plan.done)),
         (
             "First held",
-            format!("{} ({})", shown(plan.held_at), age(plan.held_at, now)),
+            format!(
+                "{} ({})",
+                time_for_people(plan.held_at),
+                age(plan.held_at, now)
+            ),
         ),
         (
             "Last held",
-            format!("{} by run {}", shown(plan.last_held_at), plan.run_id),
+            format!(
+                "{} by run {}",
+                time_for_people(plan.last_held_at),
+                plan.run_id
+            ),
         ),
     ];
     if plan.kinds.split(',').count() < ActionKind::ALL.len() {
         facts.push(("Limited to", plan.kinds.replace(',', ", ")));
     }
     if let Some(by) = &plan.decided_by {
-        let at = plan.decided_at.map_or_else(String::new, shown);
+        let at = plan.decided_at.map_or_else(String::new, time_for_people);
         facts.push(("Decided", format!("{at} by {by}")));
     }
     if let Some(reason) = &plan.reason {
@@ -167,7 +175,7 @@ fn heading(text: &mut String, plan: &HeldPlan, until: Option<Timestamp>, now: Ti
             PlanState::Held => "Decide by",
             _ => "Good until",
         };
-        facts.push((name, shown(until)));
+        facts.push((name, time_for_people(until)));
     }
     for (name, fact) in facts {
         line(text, &format!("{name:<11} {}", for_terminal(&fact)));
@@ -291,7 +299,7 @@ fn evidence(evidence: &Value, now: Timestamp) -> Vec<String> {
         let when = since.parse::<Timestamp>();
         facts.push(when.map_or_else(
             |_| format!("missing since {since}"),
-            |at| format!("missing since {} ({})", shown(at), age(at, now)),
+            |at| format!("missing since {} ({})", time_for_people(at), age(at, now)),
         ));
     }
     if let Some(names) = list("names_once_known") {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::clock::ManualClock;
+use crate::domain::time::ManualClock;
 
 fn at(text: &str) -> Timestamp {
     text.parse().unwrap()

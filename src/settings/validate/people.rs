@@ -9,8 +9,8 @@ use wildmatch::WildMatch;
 
 use super::{Reader, Zero, directories, part_key, roles};
 use crate::domain::{Address, Domain, Evidence, GroupName, Key, Matching};
+use crate::rules::{AddressPattern, GuardLimits, Policy, Protection};
 use crate::settings::show;
-use crate::settings::{AddressPattern, GuardLimits, Policy, Protection};
 
 const WILDCARDS: [char; 2] = ['*', '?'];
 

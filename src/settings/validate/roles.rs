@@ -4,8 +4,8 @@ use config::{Map, Value, ValueKind};
 
 use super::Reader;
 use crate::domain::SiteRole;
+use crate::rules::{GroupPattern, Lookup, RolePolicy, RoleRule, UnknownRole};
 use crate::settings::show;
-use crate::settings::{GroupPattern, Lookup, RolePolicy, RoleRule, UnknownRole};
 
 const RULES: &str = "roles.rules";
 

@@ -7,9 +7,9 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqlitePool};
 
-use crate::audit::{Event, ExportFormat, Exporter, HashedEntry, format_time};
-use crate::clock::Timestamp;
-use crate::ids::RunId;
+use crate::audit::{Event, ExportFormat, Exporter, HashedEntry};
+use crate::domain::time::format_time;
+use crate::domain::{RunId, time::Timestamp};
 use crate::store::{Store, StoreError};
 
 /// Which entries are wanted; everything that is set must fit.

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use rolecall::domain::FindingKind;
-use rolecall::report::{ActionReport, Mode};
+use rolecall::domain::{ActionReport, FindingKind, Mode};
 use rolecall::sandbox::{SandboxOptions, SiteRoleField};
 
 use super::World;

@@ -2,8 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use rolecall::clock::Timestamp;
-use rolecall::report::Report;
+use rolecall::domain::{Report, time::Timestamp};
 
 use crate::model::decide::Plan;
 use crate::model::memory::Memory;
@@ -76,7 +75,7 @@ impl Approvals {
             }
         }
         self.passed = Some((lifted, approval.guards.clone()));
-        if wanted.is_empty() && report.mode == rolecall::report::Mode::Apply {
+        if wanted.is_empty() && report.mode == rolecall::domain::Mode::Apply {
             self.given.retain(|approval| !approval.all.is_empty());
         }
     }

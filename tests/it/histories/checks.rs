@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use rolecall::audit::Event;
-use rolecall::clock::Timestamp;
-use rolecall::report::{ActionStatus, Report};
+use rolecall::domain::{ActionStatus, Report, time::Timestamp};
 use rolecall::store::audit::AuditFilter;
 
 use super::History;

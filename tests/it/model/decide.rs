@@ -6,7 +6,7 @@ use super::address::{bare, canonical, in_scope, local, opa_key, opsera_key, prot
 use super::guards::{Guard, guards};
 use super::memory::Memory;
 use super::{Acct, Human, Life, Org, Rules, whole};
-use rolecall::clock::Timestamp;
+use rolecall::domain::time::Timestamp;
 use unicode_normalization::UnicodeNormalization as _;
 
 /// One change that is due.

@@ -3,7 +3,7 @@
 use super::decide::Plan;
 use super::memory::Memory;
 use super::{Rules, whole};
-use rolecall::clock::Timestamp;
+use rolecall::domain::time::Timestamp;
 
 /// One guard: name, actual value, whether it holds.
 pub(crate) type Guard = (&'static str, u64, bool);

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::decide::{Plan, Pulled};
 use super::{Org, Rules};
-use rolecall::clock::Timestamp;
+use rolecall::domain::time::Timestamp;
 
 /// A record that once had a key.
 #[derive(Clone, Debug)]

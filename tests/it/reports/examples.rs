@@ -1,13 +1,10 @@
 //! One report per way a run can end, and one that is full of texts nobody should trust.
 
 use chrono::{TimeZone as _, Utc};
-use rolecall::clock::Timestamp;
-use rolecall::domain::{Evidence, Finding, FindingKind, OpseraId};
-use rolecall::ids::{PlanId, RunId};
-use rolecall::plan::ActionKind;
-use rolecall::report::{
-    ActionReport, ActionStatus, GuardReport, Mode, OpaCounts, OpseraCounts, Outcome, Report,
-    SCHEMA, Summary, WaitingReport,
+use rolecall::domain::{
+    ActionKind, ActionReport, ActionStatus, Evidence, Finding, FindingKind, GuardReport, Mode,
+    OpaCounts, OpseraCounts, OpseraId, Outcome, PlanId, Report, RunId, SCHEMA, Summary,
+    WaitingReport, time::Timestamp,
 };
 
 pub(super) fn at(minute: u32) -> Timestamp {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall::clock::Clock as _;
+use rolecall::domain::time::Clock as _;
 use rolecall::sandbox::{
     AccountSeed, Answer, Effect, Fault, FaultOptions, Misbehaviour, Sandbox, SandboxOptions,
 };
@@ -170,7 +170,7 @@ async fn beyond_the_rate_limit_each_directory_says_when_to_come_back() {
     let throttled = bench.opa("/users").await;
     assert_eq!(throttled.status, 429);
     let at = "2026-03-01T12:00:10Z"
-        .parse::<rolecall::clock::Timestamp>()
+        .parse::<rolecall::domain::time::Timestamp>()
         .unwrap();
     let header = throttled.headers["x-ratelimit-retry-at"].to_str().unwrap();
     assert_eq!(header, at.timestamp().to_string());

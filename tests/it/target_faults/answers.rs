@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall::plan::ActionKind;
-use rolecall::report::{ActionStatus, Outcome};
+use rolecall::domain::{ActionKind, ActionStatus, Outcome};
 use rolecall::sandbox::{Answer, Fault, Misbehaviour, Standing};
 
 use crate::fault_world::{TIMEOUT, World, action, assert_outcome};

@@ -5,8 +5,7 @@
 
 use std::time::Duration;
 
-use rolecall::domain::FindingKind;
-use rolecall::report::{ActionStatus, Outcome};
+use rolecall::domain::{ActionStatus, FindingKind, Outcome};
 use rolecall::sandbox::{Answer, Fault, Misbehaviour, Standing, Visibility};
 
 use crate::fault_world::{World, action_for, address, assert_outcome, status_of};

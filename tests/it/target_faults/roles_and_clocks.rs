@@ -3,9 +3,8 @@
 
 use std::time::Duration;
 
-use rolecall::clock::{Clock as _, Timestamp};
-use rolecall::plan::ActionKind;
-use rolecall::report::{ActionStatus, Outcome};
+use rolecall::domain::time::{Clock as _, Timestamp};
+use rolecall::domain::{ActionKind, ActionStatus, Outcome};
 use rolecall::sandbox::{Answer, Fault, Misbehaviour, Standing};
 
 use crate::fault_world::{World, action, address, assert_outcome, status_of};

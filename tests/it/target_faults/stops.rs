@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use rolecall::clock::Clock as _;
-use rolecall::report::{ActionStatus, Outcome};
+use rolecall::domain::{ActionStatus, Outcome, time::Clock as _};
 use rolecall::sandbox::{Answer, Fault, Misbehaviour, PersonSeed, Standing};
 
 use crate::fault_world::{World, action_for, assert_outcome, status_of};
@@ -167,7 +166,7 @@ async fn one_success_in_between_starts_the_count_afresh() {
 #[tokio::test]
 async fn being_asked_to_slow_down_pauses_everything_and_is_not_answered_by_hammering() {
     let clock_time = |seconds: i64| {
-        let start: rolecall::clock::Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
+        let start: rolecall::domain::time::Timestamp = "2026-03-01T12:00:00Z".parse().unwrap();
         start + chrono::TimeDelta::seconds(seconds)
     };
     let date = clock_time(900)

@@ -1,0 +1,72 @@
+//! The check-up for people at a terminal.
+
+use std::io;
+
+use super::model::{Checkup, Item, Status};
+use crate::domain::text::for_terminal;
+use crate::output::TableStyle;
+
+/// Writes `checkup` to `out`.
+///
+/// # Errors
+/// What `out` fails with.
+pub fn render(checkup: &Checkup, style: TableStyle, out: &mut dyn io::Write) -> io::Result<()> {
+    let width = checkup
+        .items()
+        .iter()
+        .map(|item| item.name.chars().count())
+        .max()
+        .unwrap_or_default();
+    for item in checkup.items() {
+        write_item(item, width, style, out)?;
+    }
+    let (failures, warnings) = (
+        checkup.count(Status::Failure),
+        checkup.count(Status::Warning),
+    );
+    let verdict = match (failures, warnings) {
+        (0, 0) => "Everything is fine.".to_owned(),
+        (0, _) => format!("Ready to run, with {}.", counted(warnings, "warning")),
+        _ => format!(
+            "Not ready: {} and {}.",
+            counted(failures, "failure"),
+            counted(warnings, "warning")
+        ),
+    };
+    writeln!(out, "\n{verdict}")
+}
+
+fn write_item(
+    item: &Item,
+    width: usize,
+    style: TableStyle,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    let status = format!("{:8}", item.status.as_str());
+    let status = if style.colour {
+        let code = match item.status {
+            Status::Ok => "32",
+            Status::Warning => "33",
+            Status::Failure => "31",
+        };
+        format!("\u{1b}[{code}m{status}\u{1b}[0m")
+    } else {
+        status
+    };
+    let name = for_terminal(&item.name);
+    let mut lines = item.message.split('\n').map(for_terminal);
+    let first = lines.next().unwrap_or_default();
+    writeln!(out, "{status} {name:width$}  {first}")?;
+    let margin = 11 + width;
+    for line in lines {
+        writeln!(out, "{:margin$}{line}", "")?;
+    }
+    if let Some(hint) = &item.hint {
+        writeln!(out, "{:margin$}→ {}", "", for_terminal(hint))?;
+    }
+    Ok(())
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}

@@ -1,0 +1,238 @@
+//! The report's fields (§10), in the order in which they are printed.
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{ActionKind, Evidence, Finding, OpseraId, PlanId, RunId, time::Timestamp};
+
+/// The `schema` of a report.
+pub const SCHEMA: &str = "rolecall.report/1";
+
+/// Whether a run may write to Opsera.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// Nothing is written to Opsera.
+    DryRun,
+    /// The plan is applied.
+    Apply,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Nothing to do.
+    InSync,
+    /// A dry run that found something to do.
+    ChangesPending,
+    /// Everything was done.
+    Applied,
+    /// A guard holds the plan (exit 3).
+    Held,
+    /// Some actions were not done (exit 4).
+    Partial,
+    /// It could not be done (exit 1).
+    Failed,
+}
+
+impl Outcome {
+    /// The name used in reports and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::InSync => "in_sync",
+            Self::ChangesPending => "changes_pending",
+            Self::Applied => "applied",
+            Self::Held => "held",
+            Self::Partial => "partial",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// How far one action came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionStatus {
+    /// A dry run: it would be done.
+    Planned,
+    /// Done, and Opsera confirmed it.
+    Succeeded,
+    /// There was nothing left to do.
+    Already,
+    /// Not done; the next run tries again.
+    Failed,
+    /// Refused by Opsera; not tried again for a while.
+    Rejected,
+    /// The last look found a reason not to.
+    Skipped,
+    /// A guard holds the plan.
+    Held,
+    /// The run stopped before its turn.
+    NotTried,
+}
+
+impl ActionStatus {
+    /// The name used in reports and metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "planned",
+            Self::Succeeded => "succeeded",
+            Self::Already => "already",
+            Self::Failed => "failed",
+            Self::Rejected => "rejected",
+            Self::Skipped => "skipped",
+            Self::Held => "held",
+            Self::NotTried => "not_tried",
+        }
+    }
+}
+
+/// One run, from its start to its end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`]
+    pub schema: String,
+    /// The run.
+    pub run_id: RunId,
+    /// The plan; `None` if the run ended before there was one.
+    pub plan_id: Option<PlanId>,
+    /// Dry run or apply.
+    pub mode: Mode,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// When it ended.
+    pub finished_at: Timestamp,
+    /// Hash of the audit log's last entry: the checkpoint of this run (§8).
+    pub audit_head: Option<String>,
+    /// The OPA side of the pull.
+    pub opa: OpaCounts,
+    /// The Opsera side of the pull.
+    pub opsera: OpseraCounts,
+    /// How many of what.
+    pub summary: Summary,
+    /// Every guard with its limit and its actual value.
+    pub guards: Vec<GuardReport>,
+    /// In the order in which they are applied (A9).
+    pub actions: Vec<ActionReport>,
+    /// Accounts whose `absent_grace` has not passed yet.
+    pub waiting: Vec<WaitingReport>,
+    /// What was noticed and left alone.
+    pub findings: Vec<Finding>,
+    /// Why the run failed, or stopped early.
+    pub error: Option<String>,
+}
+
+/// The OPA side of a pull.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpaCounts {
+    /// Records by id, service users included.
+    pub users: u64,
+    /// ACTIVE humans.
+    pub active: u64,
+    /// DISABLED humans.
+    pub disabled: u64,
+    /// DELETED humans.
+    pub deleted: u64,
+    /// Service users.
+    pub service: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Whether every page arrived (G0).
+    pub complete: bool,
+}
+
+/// The Opsera side of a pull.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OpseraCounts {
+    /// Records of the listing.
+    pub users: u64,
+    /// Of those, the ones this program manages (§4).
+    pub managed: u64,
+    /// Requests sent.
+    pub requests: u64,
+    /// Whether the whole array arrived (G0).
+    pub complete: bool,
+}
+
+/// How many of what.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// Managed accounts with nothing to do.
+    pub unchanged: u64,
+    /// Planned deactivations.
+    pub deactivate: u64,
+    /// Planned role changes.
+    pub set_role: u64,
+    /// Planned creations.
+    pub create: u64,
+    /// Leavers whose grace has not passed.
+    pub waiting: u64,
+    /// Accounts a change was due for, but they are protected.
+    pub protected: u64,
+    /// Leavers whose evidence `deactivation.on` does not name.
+    pub unmanaged: u64,
+    /// Findings.
+    pub findings: u64,
+}
+
+/// One guard's limit and what it was held against.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GuardReport {
+    /// The setting's name in `[guards]`.
+    pub guard: String,
+    /// The bound, in the unit of `actual`: for a percentage, what it comes to in people.
+    pub limit: u64,
+    /// What this run has.
+    pub actual: u64,
+    /// Whether this guard holds the plan.
+    pub held: bool,
+    /// How the limit came about, in words: "10 % of 240 managed accounts".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub basis: Option<String>,
+    /// The approved plan that lets this run pass a limit that is reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_by_plan: Option<PlanId>,
+    /// The people concerned, where the guard holds or would.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub concerned: Vec<String>,
+}
+
+/// One action of the plan and how far it came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ActionReport {
+    /// What is done.
+    pub kind: ActionKind,
+    /// The address as Opsera has it; for a creation, the one it is created with.
+    pub email: String,
+    /// The account; `None` for a creation.
+    pub opsera_id: Option<OpseraId>,
+    /// The known role before; `None` when unknown, and for other kinds.
+    pub from: Option<String>,
+    /// The role after, for role changes and creations.
+    pub to: Option<String>,
+    /// The evidence, the rule that won, or why the account is created.
+    pub reason: String,
+    /// How far it came.
+    pub status: ActionStatus,
+    /// Write requests sent for it in this run.
+    pub attempts: u32,
+    /// Why it is not done, in words, or the server's own.
+    pub message: Option<String>,
+}
+
+/// A leaver whose grace has not passed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingReport {
+    /// The address as Opsera has it.
+    pub email: String,
+    /// The account.
+    pub opsera_id: OpseraId,
+    /// The evidence.
+    pub reason: Evidence,
+    /// The first complete pull that missed the person.
+    pub since: Timestamp,
+    /// From when on it is due.
+    pub due: Timestamp,
+}

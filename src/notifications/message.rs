@@ -1,0 +1,189 @@
+//! The messages themselves, in both formats.
+
+use serde_json::{Value, json};
+
+use super::plain::{entities, plain, without_markup};
+use crate::domain::{ActionStatus, Finding, Report};
+use crate::settings::NotifyFormat;
+
+/// Findings that one message names; the rest are counted.
+const NAMED_FINDINGS: usize = 10;
+/// Characters of an error, of a finding's detail, of a name.
+const LONG: usize = 600;
+const DETAIL: usize = 300;
+const NAME: usize = 120;
+
+/// What a message is about.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Event<'n> {
+    /// A guard holds the plan.
+    Held,
+    /// The run could not be done.
+    Failed,
+    /// Some actions were not done.
+    Partial,
+    /// The first run that went well after one that did not.
+    Recovered,
+    /// Findings that nobody was told of.
+    NewFindings(&'n [Finding]),
+}
+
+impl Event<'_> {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Failed => "failed",
+            Self::Partial => "partial",
+            Self::Recovered => "recovered",
+            Self::NewFindings(_) => "findings",
+        }
+    }
+}
+
+/// The body of the message, as JSON in the format that `notify.format` asks for.
+pub(super) fn body(format: NotifyFormat, team: &str, event: Event<'_>, report: &Report) -> String {
+    let text = text(team, event, report);
+    match format {
+        // Whatever slipped through, Slack is told not to look for markup.
+        NotifyFormat::Slack => json!({ "text": entities(&text), "mrkdwn": false }).to_string(),
+        NotifyFormat::Json => without_markup(&fields(team, event, report, &text)),
+    }
+}
+
+fn text(team: &str, event: Event<'_>, report: &Report) -> String {
+    let what = match event {
+        Event::Held => held(report),
+        Event::Failed => format!(
+            "failed: the run could not be done: {}",
+            plain(
+                report.error.as_deref().unwrap_or("no reason is known"),
+                LONG
+            )
+        ),
+        Event::Partial => format!(
+            "partial: {} of {} actions were not done ({}); the next run tries again",
+            report.actions.len() - count_done(report),
+            report.actions.len(),
+            statuses(report)
+                .iter()
+                .map(|(status, count)| format!("{count} {}", status.replace('_', " ")))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
+        Event::Recovered => format!(
+            "recovered: the last run went well ({})",
+            report.outcome.as_str().replace('_', " ")
+        ),
+        Event::NewFindings(findings) => new_findings(findings),
+    };
+    format!("rolecall, Team {}: {what}", plain(team, NAME))
+}
+
+fn held(report: &Report) -> String {
+    let plan = report
+        .plan_id
+        .as_ref()
+        .map_or("", crate::domain::PlanId::as_str);
+    let guards: Vec<String> = report
+        .guards
+        .iter()
+        .filter(|guard| guard.held)
+        .map(|guard| {
+            let name = guard.guard.replace('_', " ");
+            format!("{name} is {}, the limit is {}", guard.actual, guard.limit)
+        })
+        .collect();
+    format!(
+        "held: nothing of the plan {plan} ({} actions) is done until somebody approves it. {}. \
+         Look at it with: rolecall plan show {plan}",
+        report.actions.len(),
+        guards.join("; ")
+    )
+}
+
+fn new_findings(findings: &[Finding]) -> String {
+    let mut text = format!(
+        "{} new finding{}, left alone until somebody looks:",
+        findings.len(),
+        if findings.len() == 1 { "" } else { "s" }
+    );
+    for finding in findings.iter().take(NAMED_FINDINGS) {
+        text.push_str("\n• ");
+        text.push_str(&finding.kind.as_str().replace('_', " "));
+        text.push_str(": ");
+        text.push_str(&plain(&finding.email, NAME));
+        text.push_str(" — ");
+        text.push_str(&plain(&finding.detail, DETAIL));
+    }
+    let left_out = findings.len().saturating_sub(NAMED_FINDINGS);
+    if left_out > 0 {
+        text.push_str("\n• and ");
+        text.push_str(&left_out.to_string());
+        text.push_str(" more, which the report names");
+    }
+    text
+}
+
+fn fields(team: &str, event: Event<'_>, report: &Report, text: &str) -> Value {
+    let findings = match event {
+        Event::NewFindings(findings) => findings,
+        Event::Held | Event::Failed | Event::Partial | Event::Recovered => &[],
+    };
+    let guards: Vec<Value> = report
+        .guards
+        .iter()
+        .filter(|guard| guard.held)
+        .map(|guard| json!({ "guard": guard.guard, "actual": guard.actual, "limit": guard.limit }))
+        .collect();
+    let named: Vec<Value> = findings
+        .iter()
+        .take(NAMED_FINDINGS)
+        .map(|finding| {
+            json!({
+                "kind": finding.kind.as_str(),
+                "email": plain(&finding.email, NAME),
+                "detail": plain(&finding.detail, DETAIL),
+            })
+        })
+        .collect();
+    let actions: serde_json::Map<String, Value> = statuses(report)
+        .into_iter()
+        .map(|(status, count)| (status.to_owned(), json!(count)))
+        .collect();
+    json!({
+        "schema": "rolecall.notification/1",
+        "event": event.name(),
+        "text": text,
+        "team": plain(team, NAME),
+        "run_id": report.run_id,
+        "plan_id": report.plan_id,
+        "outcome": report.outcome,
+        "finished_at": report.finished_at,
+        "error": report.error.as_deref().map(|error| plain(error, LONG)),
+        "actions": actions,
+        "guards": guards,
+        "findings": named,
+        "findings_left_out": findings.len().saturating_sub(named.len()),
+    })
+}
+
+fn statuses(report: &Report) -> Vec<(&'static str, usize)> {
+    let mut counts: Vec<(&'static str, usize)> = Vec::new();
+    for action in &report.actions {
+        let status = action.status.as_str();
+        match counts.iter_mut().find(|(known, _)| *known == status) {
+            Some((_, count)) => *count += 1,
+            None => counts.push((status, 1)),
+        }
+    }
+    counts
+}
+
+fn count_done(report: &Report) -> usize {
+    let is_done = |status| matches!(status, ActionStatus::Succeeded | ActionStatus::Already);
+    report
+        .actions
+        .iter()
+        .filter(|action| is_done(action.status))
+        .count()
+}

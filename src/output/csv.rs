@@ -1,0 +1,150 @@
+//! The report for a spreadsheet: one row per action, waiting account and finding, told apart by
+//! the first column; before them a row for the error and for each guard that holds, so that a file
+//! without actions still says why.
+
+use std::io;
+
+use csv::{QuoteStyle, WriterBuilder};
+
+use crate::domain::text::for_csv;
+use crate::domain::{ActionReport, GuardReport, Report, WaitingReport};
+use crate::domain::{Finding, time::Timestamp};
+
+/// One row; the fields are the columns.
+#[derive(Default)]
+struct Row<'a> {
+    section: &'a str,
+    kind: &'a str,
+    email: &'a str,
+    opsera_id: &'a str,
+    from: &'a str,
+    to: &'a str,
+    reason: &'a str,
+    status: &'a str,
+    attempts: String,
+    since: String,
+    due: String,
+    detail: &'a str,
+}
+
+const COLUMNS: [&str; 12] = [
+    "section",
+    "kind",
+    "email",
+    "opsera_id",
+    "from",
+    "to",
+    "reason",
+    "status",
+    "attempts",
+    "since",
+    "due",
+    "detail",
+];
+
+pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
+    let mut csv = WriterBuilder::new()
+        .quote_style(QuoteStyle::Necessary)
+        .terminator(csv::Terminator::CRLF)
+        .from_writer(out);
+    csv.write_record(COLUMNS)?;
+    let error = report.error.iter().map(|error| Row {
+        section: "error",
+        kind: report.outcome.as_str(),
+        detail: error,
+        ..Row::default()
+    });
+    let actual: Vec<String> = report.guards.iter().map(measured).collect();
+    let guards = report
+        .guards
+        .iter()
+        .zip(&actual)
+        .filter(|(guard, _)| guard.held)
+        .map(|(guard, detail)| Row {
+            section: "guard",
+            kind: &guard.guard,
+            status: "held",
+            detail,
+            ..Row::default()
+        });
+    let rows = error
+        .chain(guards)
+        .chain(report.actions.iter().map(action))
+        .chain(report.waiting.iter().map(waiting))
+        .chain(report.findings.iter().map(finding));
+    for row in rows {
+        csv.write_record(row.fields().map(|field| for_csv(field).into_owned()))?;
+    }
+    csv.flush()
+}
+
+impl Row<'_> {
+    fn fields(&self) -> [&str; 12] {
+        [
+            self.section,
+            self.kind,
+            self.email,
+            self.opsera_id,
+            self.from,
+            self.to,
+            self.reason,
+            self.status,
+            &self.attempts,
+            &self.since,
+            &self.due,
+            self.detail,
+        ]
+    }
+}
+
+fn measured(guard: &GuardReport) -> String {
+    let basis = guard.basis.as_deref().map(|basis| format!(" ({basis})"));
+    format!(
+        "{} against a limit of {}{}",
+        guard.actual,
+        guard.limit,
+        basis.unwrap_or_default()
+    )
+}
+
+fn action(action: &ActionReport) -> Row<'_> {
+    Row {
+        section: "action",
+        kind: action.kind.as_str(),
+        email: &action.email,
+        opsera_id: action.opsera_id.as_ref().map_or("", |id| id.as_str()),
+        from: action.from.as_deref().unwrap_or_default(),
+        to: action.to.as_deref().unwrap_or_default(),
+        reason: &action.reason,
+        status: action.status.as_str(),
+        attempts: action.attempts.to_string(),
+        detail: action.message.as_deref().unwrap_or_default(),
+        ..Row::default()
+    }
+}
+
+fn waiting(waiting: &WaitingReport) -> Row<'_> {
+    Row {
+        section: "waiting",
+        email: &waiting.email,
+        opsera_id: waiting.opsera_id.as_str(),
+        reason: waiting.reason.as_str(),
+        since: time(waiting.since),
+        due: time(waiting.due),
+        ..Row::default()
+    }
+}
+
+fn finding(finding: &Finding) -> Row<'_> {
+    Row {
+        section: "finding",
+        kind: finding.kind.as_str(),
+        email: &finding.email,
+        detail: &finding.detail,
+        ..Row::default()
+    }
+}
+
+fn time(at: Timestamp) -> String {
+    at.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true)
+}

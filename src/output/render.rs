@@ -1,0 +1,95 @@
+//! One door to every format.
+
+use std::fmt;
+use std::io;
+use std::str::FromStr;
+
+use super::{csv, html, json, markdown, table};
+use crate::domain::Report;
+
+/// The formats of §10.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
+pub enum Format {
+    /// For people at a terminal.
+    Table,
+    /// For programs.
+    Json,
+    /// For a ticket or a pull request.
+    Markdown,
+    /// One self-contained page.
+    Html,
+    /// For a spreadsheet.
+    Csv,
+}
+
+impl Format {
+    /// Every format.
+    pub const ALL: [Self; 5] = [
+        Self::Table,
+        Self::Json,
+        Self::Markdown,
+        Self::Html,
+        Self::Csv,
+    ];
+
+    /// The name given to `--format`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Table => "table",
+            Self::Json => "json",
+            Self::Markdown => "markdown",
+            Self::Html => "html",
+            Self::Csv => "csv",
+        }
+    }
+}
+
+impl fmt::Display for Format {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// A text that names no format.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("“{0}” is no format (table, json, markdown, html, csv)")]
+pub struct UnknownFormat(pub String);
+
+impl FromStr for Format {
+    type Err = UnknownFormat;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|format| format.as_str() == text)
+            .ok_or_else(|| UnknownFormat(text.to_owned()))
+    }
+}
+
+/// How tables for a terminal are drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TableStyle {
+    /// Whether escape sequences for colours may be written.
+    pub colour: bool,
+    /// Columns of the terminal; `None` lets lines grow as long as their texts.
+    pub width: Option<u16>,
+}
+
+/// Writes `report` to `out` in `format` (§10); `style` concerns [`Format::Table`] alone.
+///
+/// # Errors
+/// What `out` fails with.
+pub fn render(
+    report: &Report,
+    format: Format,
+    style: TableStyle,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    match format {
+        Format::Table => table::render(report, style, out),
+        Format::Json => json::render(report, out),
+        Format::Markdown => markdown::render(report, out),
+        Format::Html => html::render(report, out),
+        Format::Csv => csv::render(report, out),
+    }
+}

@@ -1,0 +1,172 @@
+//! How a run ended: its outcome, its report, its exit status.
+
+use super::RunRequest;
+use super::error::RunError;
+use super::run::Progressed;
+use crate::domain::{
+    ActionReport, ActionStatus, ExitStatus, Mode, OpaCounts, OpseraCounts, Outcome, PlannedAction,
+    Report, SCHEMA, Summary, time::Timestamp,
+};
+use crate::reconcile::{ActionResult, Applied, StopReason};
+
+/// The facts of a run's end.
+pub(super) struct Ended {
+    pub(super) started_at: Timestamp,
+    pub(super) finished_at: Timestamp,
+    pub(super) outcome: Outcome,
+    pub(super) error: Option<String>,
+}
+
+pub(super) fn outcome_of(mode: Mode, progressed: &Progressed, error: Option<&RunError>) -> Outcome {
+    let actions = progressed
+        .planned
+        .as_ref()
+        .map_or(0, |planned| planned.plan.actions().len());
+    let applied = &progressed.applied;
+    if error.is_some() {
+        Outcome::Failed
+    } else if progressed.held {
+        Outcome::Held
+    } else if actions == 0 {
+        Outcome::InSync
+    } else if mode == Mode::DryRun {
+        Outcome::ChangesPending
+    } else if applied.stopped.is_some()
+        || applied.progress.len() < actions
+        || applied.progress.values().any(|action| action.unfinished)
+    {
+        Outcome::Partial
+    } else {
+        Outcome::Applied
+    }
+}
+
+pub(super) fn build_report(request: &RunRequest, progressed: Progressed, ended: Ended) -> Report {
+    let Progressed {
+        opa,
+        opsera,
+        planned,
+        guards,
+        held,
+        applied,
+    } = progressed;
+    let mut summary = Summary::default();
+    let mut waiting = Vec::new();
+    let mut findings = applied.findings.clone();
+    let mut actions = Vec::new();
+    let mut plan_id = None;
+    if let Some(planned) = planned {
+        summary = planned.summary;
+        waiting = planned.waiting;
+        findings.extend(planned.findings);
+        plan_id = Some(planned.plan.id().clone());
+        actions = planned
+            .plan
+            .actions()
+            .iter()
+            .enumerate()
+            .map(|(position, action)| {
+                let known = applied.progress.get(&position);
+                action_report(request.mode, held, action, known, &applied, &ended)
+            })
+            .collect();
+    }
+    findings.sort();
+    summary.findings = u64::try_from(findings.len()).unwrap_or(u64::MAX);
+    Report {
+        schema: SCHEMA.to_owned(),
+        run_id: request.id.clone(),
+        plan_id,
+        mode: request.mode,
+        outcome: ended.outcome,
+        started_at: ended.started_at,
+        finished_at: ended.finished_at,
+        audit_head: None,
+        opa,
+        opsera,
+        summary,
+        guards,
+        actions,
+        waiting,
+        findings,
+        error: ended.error,
+    }
+}
+
+fn action_report(
+    mode: Mode,
+    held: bool,
+    action: &PlannedAction,
+    known: Option<&ActionResult>,
+    applied: &Applied,
+    ended: &Ended,
+) -> ActionReport {
+    let (status, attempts, message) = match known {
+        Some(progress) => (progress.status, progress.attempts, progress.message.clone()),
+        None if held => (ActionStatus::Held, 0, None),
+        None if mode == Mode::DryRun => (ActionStatus::Planned, 0, None),
+        None => (
+            ActionStatus::NotTried,
+            0,
+            Some(why_not_tried(applied, ended)),
+        ),
+    };
+    ActionReport {
+        kind: action.kind(),
+        email: action.email.clone(),
+        opsera_id: action.opsera_id().cloned(),
+        from: action.from().map(str::to_owned),
+        to: action.to().map(|role| role.as_str().to_owned()),
+        reason: action.reason.clone(),
+        status,
+        attempts,
+        message,
+    }
+}
+
+fn why_not_tried(applied: &Applied, ended: &Ended) -> String {
+    let reason = match &applied.stopped {
+        Some(StopReason::Breaker(words) | StopReason::Unauthorized(words)) => words.as_str(),
+        Some(StopReason::Interrupted) => "the run was interrupted",
+        None => ended.error.as_deref().unwrap_or("the run ended early"),
+    };
+    format!("not tried: {reason}; the next run plans it afresh")
+}
+
+/// The report of a run that could not begin.
+pub fn failed_before_start(
+    request: &RunRequest,
+    started_at: Timestamp,
+    finished_at: Timestamp,
+    error: String,
+) -> Report {
+    Report {
+        schema: SCHEMA.to_owned(),
+        run_id: request.id.clone(),
+        plan_id: None,
+        mode: request.mode,
+        outcome: Outcome::Failed,
+        started_at,
+        finished_at,
+        audit_head: None,
+        opa: OpaCounts::default(),
+        opsera: OpseraCounts::default(),
+        summary: Summary::default(),
+        guards: Vec::new(),
+        actions: Vec::new(),
+        waiting: Vec::new(),
+        findings: Vec::new(),
+        error: Some(error),
+    }
+}
+
+/// The exit status of `sync` (§1). `differences_count` is `--exit-code`.
+pub fn exit_status(report: &Report, differences_count: bool) -> ExitStatus {
+    match report.outcome {
+        Outcome::ChangesPending if differences_count => ExitStatus::Differences,
+        Outcome::InSync | Outcome::Applied | Outcome::ChangesPending => ExitStatus::Done,
+        Outcome::Held => ExitStatus::Held,
+        Outcome::Partial => ExitStatus::Partial,
+        Outcome::Failed => ExitStatus::Failed,
+    }
+}

@@ -1,0 +1,266 @@
+//! Planning: every account and every joiner of a pull through the rules, into one plan.
+
+use std::collections::BTreeSet;
+
+use futures::stream::{StreamExt as _, TryStreamExt as _};
+
+use super::Kinds;
+use super::error::RunError;
+use crate::clients::{CallError, OpseraReader};
+use crate::domain::{
+    ActionKind, Address, Change, Finding, FindingKind, Key, OpseraId, Plan, PlannedAction,
+    SiteRole, Summary, WaitingReport, time::Timestamp,
+};
+use crate::rules::{
+    AccountFacts, Decision, Policy, decide_account, decide_joiner, facts::PersonFacts, guards::Sums,
+};
+use crate::store::{Pull, Store};
+
+/// What the rules made of a pull.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// What the guards look at; what only the caller knows is left at its default.
+    pub sums: Sums,
+    /// How many of what.
+    pub summary: Summary,
+    /// Accounts whose grace has not passed.
+    pub waiting: Vec<WaitingReport>,
+    /// What was noticed.
+    pub findings: Vec<Finding>,
+    /// Roles to take for the current ones (§5 `adopt`).
+    pub adopted: Vec<(OpseraId, SiteRole)>,
+}
+
+#[derive(Default)]
+struct Tally {
+    actions: Vec<PlannedAction>,
+    summary: Summary,
+    waiting: Vec<WaitingReport>,
+    findings: Vec<Finding>,
+    adopted: Vec<(OpseraId, SiteRole)>,
+    administrators: u64,
+    administrators_lost: Vec<String>,
+}
+
+/// Makes the plan of `pull`. `opsera` is asked whether a joiner's account exists after all (§5);
+/// without it, joiners are left out.
+///
+/// # Errors
+/// The store, or a look-up in Opsera.
+pub async fn plan_from_store(
+    store: &Store,
+    pull: Pull,
+    policy: &Policy,
+    kinds: &Kinds,
+    now: Timestamp,
+    opsera: Option<(&OpseraReader, usize)>,
+    group_findings: Vec<Finding>,
+) -> Result<Planned, RunError> {
+    let mut tally = Tally {
+        findings: group_findings,
+        ..Tally::default()
+    };
+    note_doubtful_people(store, pull, &mut tally).await?;
+    let mut accounts =
+        std::pin::pin!(store.stream_accounts(pull, !policy.required_groups.is_empty()));
+    while let Some(facts) = accounts.try_next().await? {
+        let decided = decide_account(&facts, policy, now);
+        tally.findings.extend(decided.findings);
+        tally.add(&facts, decided.decision, kinds);
+    }
+    if let Some((opsera, in_flight)) = opsera
+        && policy.provision
+        && kinds.contains(ActionKind::Create)
+    {
+        add_joiners(store, pull, policy, opsera, in_flight, &mut tally).await?;
+    }
+    Ok(tally.finish())
+}
+
+/// I3 and I7: findings about people, whether or not they have an account.
+async fn note_doubtful_people(
+    store: &Store,
+    pull: Pull,
+    tally: &mut Tally,
+) -> Result<(), RunError> {
+    let mut people = std::pin::pin!(store.stream_unidentified(pull));
+    while let Some(person) = people.try_next().await? {
+        let address = person.email.as_deref().map_or_else(
+            || "no address".to_owned(),
+            |email| format!("the unusable address {email:?}"),
+        );
+        tally.findings.push(Finding {
+            kind: FindingKind::UnidentifiedOpaUser,
+            email: person.name.as_str().to_owned(),
+            detail: format!(
+                "OPA record {} (id {}) is ACTIVE with {address}, so nobody knows which account is \
+                 theirs: accounts with the same name are left alone; give the record its address",
+                person.name, person.id
+            ),
+        });
+    }
+    let mut people = std::pin::pin!(store.stream_unknown_status(pull));
+    while let Some((person, status)) = people.try_next().await? {
+        tally.findings.push(Finding {
+            kind: FindingKind::UnknownStatus,
+            email: person
+                .email
+                .unwrap_or_else(|| person.name.as_str().to_owned()),
+            detail: format!(
+                "OPA record {} (id {}) has the status {status:?}, which this version does not know: \
+                 the person keeps account and role; look at the record in OPA",
+                person.name, person.id
+            ),
+        });
+    }
+    Ok(())
+}
+
+/// Creations, unless Opsera knows an address of the person after all: pending and deactivated
+/// accounts are not in its listing.
+async fn add_joiners(
+    store: &Store,
+    pull: Pull,
+    policy: &Policy,
+    opsera: &OpseraReader,
+    in_flight: usize,
+    tally: &mut Tally,
+) -> Result<(), RunError> {
+    let joiners = store.stream_joiners(pull).map_err(RunError::from);
+    let mut checked = std::pin::pin!(
+        joiners
+            .try_filter_map(|facts| {
+                let decided = decide_joiner(&facts, policy);
+                std::future::ready(Ok(match decided.decision {
+                    Decision::Act(action) => Some((*action, decided.findings, facts.people)),
+                    _ => None,
+                }))
+            })
+            .map(|joiner| async {
+                let (action, findings, people) = joiner?;
+                let existing = find_account_of(opsera, policy, &action.key, &people)
+                    .await
+                    .map_err(RunError::LookUp)?;
+                Ok::<_, RunError>((action, findings, existing))
+            })
+            .buffered(in_flight.max(1))
+    );
+    while let Some((action, findings, existing)) = checked.try_next().await? {
+        if let Some(finding) = existing {
+            tally.findings.push(finding);
+        } else {
+            tally.findings.extend(findings);
+            tally.summary.create += 1;
+            tally.actions.push(action);
+        }
+    }
+    Ok(())
+}
+
+async fn find_account_of(
+    opsera: &OpseraReader,
+    policy: &Policy,
+    key: &Key,
+    people: &[PersonFacts],
+) -> Result<Option<Finding>, CallError> {
+    // Several records of one person may differ in what the key leaves out, a plus tag for example.
+    let candidates: BTreeSet<Address> = people
+        .iter()
+        .flat_map(|person| {
+            let mut addresses = policy.matching.other_addresses(&person.address);
+            addresses.push(person.address.clone());
+            addresses
+        })
+        .collect();
+    for candidate in &candidates {
+        let detail = match opsera.find_user(candidate.as_str()).await {
+            Ok(None) => continue,
+            Ok(Some(account)) => {
+                let state = if account.active {
+                    "it is not in the list of active accounts under this person's address (a \
+                     pending account waits for its first sign-in)"
+                } else {
+                    "it is inactive"
+                };
+                format!(
+                    "the person is entitled, and Opsera account {candidate} (id {}) exists, but {state}: \
+                     nothing is written; reactivate it in Opsera if it should be in use",
+                    account.id
+                )
+            }
+            // Several accounts, or an address Opsera cannot look up: doubt about this one person,
+            // which must not keep everybody else waiting.
+            Err(CallError::Refused { status, words, .. }) if status.as_u16() == 400 => format!(
+                "the person is entitled, but Opsera does not say which account {candidate} is \
+                 (400 {words}): nothing is written; look for the address in Opsera"
+            ),
+            Err(error) => return Err(error),
+        };
+        return Ok(Some(Finding {
+            kind: FindingKind::InactiveOpseraAccount,
+            email: key.as_str().to_owned(),
+            detail,
+        }));
+    }
+    Ok(None)
+}
+
+impl Tally {
+    fn add(&mut self, facts: &AccountFacts, decision: Decision, kinds: &Kinds) {
+        let administrator = facts.active && facts.role.is(SiteRole::Administrators);
+        self.administrators += u64::from(administrator);
+        match decision {
+            Decision::NotManaged | Decision::Doubt => {}
+            Decision::Unchanged => self.summary.unchanged += 1,
+            Decision::Adopt(role) => {
+                self.summary.unchanged += 1;
+                if kinds.contains(ActionKind::SetRole) {
+                    self.adopted.push((facts.id.clone(), role));
+                }
+            }
+            Decision::Unmanaged => self.summary.unmanaged += 1,
+            Decision::Protected => self.summary.protected += 1,
+            Decision::Waiting(waiting) => {
+                self.summary.waiting += 1;
+                self.waiting.push(waiting);
+            }
+            Decision::Act(action) if !kinds.contains(action.kind()) => self.summary.unchanged += 1,
+            Decision::Act(action) => {
+                let loses = match &action.change {
+                    Change::Deactivate { .. } => true,
+                    Change::SetRole { to, .. } => *to != SiteRole::Administrators,
+                    Change::Create { .. } => false,
+                };
+                if administrator && loses {
+                    self.administrators_lost.push(action.email.clone());
+                }
+                match action.kind() {
+                    ActionKind::Deactivate => self.summary.deactivate += 1,
+                    ActionKind::SetRole => self.summary.set_role += 1,
+                    ActionKind::Create => self.summary.create += 1,
+                }
+                self.actions.push(*action);
+            }
+        }
+    }
+
+    fn finish(mut self) -> Planned {
+        self.findings.sort();
+        self.findings.dedup();
+        self.summary.findings = u64::try_from(self.findings.len()).unwrap_or(u64::MAX);
+        Planned {
+            plan: Plan::new(self.actions),
+            sums: Sums {
+                administrators: self.administrators,
+                administrators_lost: self.administrators_lost,
+                ..Sums::default()
+            },
+            summary: self.summary,
+            waiting: self.waiting,
+            findings: self.findings,
+            adopted: self.adopted,
+        }
+    }
+}

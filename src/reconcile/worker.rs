@@ -1,0 +1,442 @@
+//! The worker: takes actions from the queue one by one, in the order of the plan.
+//!
+//! It decides nothing about people. It only finds reasons to stop: the last look (A2), an answer
+//! (A3 to A5), too many failures (A6), a signal (A10).
+
+use std::collections::BTreeMap;
+
+use tokio_util::sync::CancellationToken;
+
+use super::attempt::{Ready, Verdict, count_failure};
+use super::last_look::{PersonLook, look_at_person};
+use crate::audit::Scribe;
+use crate::clients::{Backoff, Opa, OpseraWriter};
+use crate::domain::Closing;
+use crate::domain::{ActionKind, ActionStatus, Finding, FindingKind, OpaId, OpaName, Plan, RunId};
+use crate::rules::Policy;
+use crate::settings::RetrySettings;
+use crate::store::{Pull, QueuedAction, Refusal, Store, StoreError};
+
+/// Writes that may fail in a row before the worker gives up on Opsera for this run (A6).
+pub(super) const CONSECUTIVE_FAILURES: u32 = 5;
+
+/// Why the worker stopped before the end of the plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StopReason {
+    /// A credential is not accepted any more (A5).
+    Unauthorized(String),
+    /// Too many writes failed in a row (A6).
+    Breaker(String),
+    /// Somebody asked the program to stop (A10).
+    Interrupted,
+}
+
+/// How far one action came in this run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ActionResult {
+    /// Its status.
+    pub status: ActionStatus,
+    /// Write requests sent for it.
+    pub attempts: u32,
+    /// Why, or the server's words.
+    pub message: Option<String>,
+    /// The action is still due and somebody should look: a failure, a refusal, or doubt.
+    pub unfinished: bool,
+}
+
+/// What came of a plan.
+#[derive(Debug, Default)]
+pub struct Applied {
+    /// By position in the plan; a position that is missing was not tried.
+    pub progress: BTreeMap<usize, ActionResult>,
+    /// What the last looks found.
+    pub findings: Vec<Finding>,
+    /// Why it ended early, if it did.
+    pub stopped: Option<StopReason>,
+}
+
+/// Carries out the plan of one run.
+#[derive(Debug)]
+pub struct Worker<'r> {
+    /// The queue's store.
+    pub store: &'r Store,
+    /// Who writes the audit log.
+    pub scribe: &'r Scribe,
+    /// The run.
+    pub run: &'r RunId,
+    /// The pull the plan was made from.
+    pub pull: Pull,
+    /// The policy the plan was made with.
+    pub policy: &'r Policy,
+    /// For the last look.
+    pub opa: &'r Opa,
+    /// The only thing that can write.
+    pub opsera: &'r OpseraWriter,
+    /// A3, and `rejected_retry`.
+    pub retry: &'r RetrySettings,
+    /// How long to wait between attempts.
+    pub backoff: &'r Backoff,
+    /// Cancelled when no new request may be started (A10).
+    pub stop: &'r CancellationToken,
+}
+
+/// What the worker learnt in this run so far.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// Writes that failed since the last one that did not (A6).
+    pub(super) failures_in_a_row: u32,
+    /// Kinds of action that a 403 ended (A5).
+    pub(super) forbidden: BTreeMap<ActionKind, String>,
+    /// A listing that lost somebody who is ACTIVE (A2).
+    pub(super) distrusted: Option<String>,
+    /// Opsera refused the credential while an outcome was read (A5).
+    pub(super) unauthorized: Option<String>,
+    looked_ahead: bool,
+}
+
+impl Memory {
+    /// What to do after an action that is over.
+    fn next(&mut self) -> Next {
+        match self.unauthorized.take() {
+            Some(words) => Next::Stop(StopReason::Unauthorized(words)),
+            None => Next::Continue,
+        }
+    }
+}
+
+/// What to do after one action.
+pub(super) enum Next {
+    /// Go on with the next.
+    Continue,
+    /// Stop.
+    Stop(StopReason),
+}
+
+impl Worker<'_> {
+    /// Carries out what [`Store::enqueue`] put into the queue for this run. `applied` tells how
+    /// far it came, also when it fails.
+    ///
+    /// # Errors
+    /// The store. What was sent by then is in the audit log, and the next run settles the rest.
+    pub async fn apply(
+        &self,
+        plan: &Plan,
+        refused: &BTreeMap<usize, Refusal>,
+        applied: &mut Applied,
+    ) -> Result<(), StoreError> {
+        for (position, refusal) in refused {
+            applied
+                .progress
+                .insert(*position, refusal_progress(refusal));
+        }
+        let mut memory = Memory::default();
+        let mut after = None;
+        loop {
+            if self.stop.is_cancelled() {
+                applied.stopped = Some(StopReason::Interrupted);
+                break;
+            }
+            let left_out: Vec<ActionKind> = memory.forbidden.keys().copied().collect();
+            let Some(queued) = self.store.next_planned(self.run, after, &left_out).await? else {
+                break;
+            };
+            after = Some(queued.position);
+            if queued.action.kind() == ActionKind::Deactivate && !memory.looked_ahead {
+                memory.looked_ahead = true;
+                if let Next::Stop(reason) = self.look_ahead(&mut memory, applied).await? {
+                    applied.stopped = Some(reason);
+                    break;
+                }
+            }
+            if let Next::Stop(reason) = self.carry_out(queued, &mut memory, applied).await? {
+                applied.stopped = Some(reason);
+                break;
+            }
+        }
+        for (position, action) in plan.actions().iter().enumerate() {
+            let Some(words) = memory.forbidden.get(&action.kind()) else {
+                continue;
+            };
+            applied
+                .progress
+                .entry(position)
+                .or_insert_with(|| not_tried(format!("not tried: {words}")));
+        }
+        Ok(())
+    }
+
+    /// Looks at every person an `absent` deactivation is about before the first of them goes out:
+    /// if the listing lost one who is ACTIVE, none of them may (A2).
+    async fn look_ahead(
+        &self,
+        memory: &mut Memory,
+        applied: &mut Applied,
+    ) -> Result<Next, StoreError> {
+        for queued in self.store.list_planned_deactivations(self.run).await? {
+            let look = tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return Ok(Next::Stop(StopReason::Interrupted)),
+                look = look_at_person(self.opa, self.policy, &queued.action) => look,
+            };
+            match look {
+                PersonLook::Gone | PersonLook::Doubt(_) => {}
+                PersonLook::Entitled { id, name } => {
+                    self.note_inconsistency(&queued, &id, &name, memory, applied)
+                        .await?;
+                }
+                PersonLook::Unauthorized(error) => {
+                    return Ok(Next::Stop(StopReason::Unauthorized(error.to_string())));
+                }
+            }
+        }
+        Ok(Next::Continue)
+    }
+
+    /// Distrusts the listing if somebody who is ACTIVE was missing from it.
+    pub(super) async fn note_inconsistency(
+        &self,
+        queued: &QueuedAction,
+        id: &OpaId,
+        name: &OpaName,
+        memory: &mut Memory,
+        applied: &mut Applied,
+    ) -> Result<(), StoreError> {
+        if self.store.has_person(self.pull, id).await? {
+            return Ok(());
+        }
+        memory.distrusted.get_or_insert_with(|| {
+            format!("the OPA listing lost {name}, who is ACTIVE, so it is not trusted about who is absent")
+        });
+        let finding = Finding {
+            kind: FindingKind::InconsistentListing,
+            email: queued.action.email.clone(),
+            detail: format!(
+                "OPA record {name} (id {id}) is ACTIVE when it is read, but the listing did not have \
+                 it: no absent account is deactivated in this run; if it happens again, report the \
+                 listing to Okta"
+            ),
+        };
+        if !applied.findings.contains(&finding) {
+            applied.findings.push(finding);
+        }
+        Ok(())
+    }
+
+    /// One action, from the last look to its outcome.
+    async fn carry_out(
+        &self,
+        mut queued: QueuedAction,
+        memory: &mut Memory,
+        applied: &mut Applied,
+    ) -> Result<Next, StoreError> {
+        // Whether a request of this action was sent and nobody knows what came of it.
+        let mut unknown = false;
+        loop {
+            let ready = tokio::select! {
+                // Asked first: otherwise the look may send its request before the signal is seen.
+                biased;
+                () = self.stop.cancelled() => Ready::Stop(StopReason::Interrupted),
+                ready = self.get_ready(&queued, unknown, memory, applied) => ready?,
+            };
+            let turn = match ready {
+                Ready::Send(turn) => turn,
+                Ready::Close(closing) => {
+                    return self.close(&queued, &closing, applied).await;
+                }
+                Ready::Unreadable(words) => {
+                    leave_open(&queued, &words, applied);
+                    return Ok(Next::Continue);
+                }
+                Ready::Stop(reason) => {
+                    self.set_aside(&queued, unknown, &reason, applied).await?;
+                    return Ok(Next::Stop(reason));
+                }
+            };
+            queued.attempts = self.store.reserve(self.scribe, self.run, &queued).await?;
+            // A slow disk gives a signal time to come between the announcement and the request.
+            if self.stop.is_cancelled() {
+                let reason = StopReason::Interrupted;
+                self.set_aside(&queued, unknown, &reason, applied).await?;
+                return Ok(Next::Stop(reason));
+            }
+            let error = match self.send(&queued.action, turn).await {
+                Ok(answer) => {
+                    memory.failures_in_a_row = 0;
+                    let closing = self.confirm(&queued.action, &answer, memory).await;
+                    self.close(&queued, &closing, applied).await?;
+                    return Ok(memory.next());
+                }
+                Err(error) => error,
+            };
+            let refused_late = unknown;
+            unknown |= error.outcome_is_unknown();
+            count_failure(&error, memory);
+            match self.after_failure(&queued, &error, memory).await {
+                Verdict::Close(refusal) if refused_late => {
+                    self.close_after_lost_answer(&queued, refusal, memory, applied)
+                        .await?;
+                    return Ok(memory.next());
+                }
+                Verdict::Close(closing) => {
+                    self.close(&queued, &closing, applied).await?;
+                    return Ok(memory.next());
+                }
+                Verdict::Stop(reason) => {
+                    let status = error.status().map(|status| status.as_u16());
+                    let words = error.to_string();
+                    if unknown {
+                        self.store
+                            .note_attempt(self.scribe, self.run, &queued, status, &words)
+                            .await?;
+                        leave_open(&queued, &words, applied);
+                    } else {
+                        self.store
+                            .put_back(self.scribe, self.run, &queued, status, &words)
+                            .await?;
+                        applied.progress.insert(
+                            queued.position,
+                            progress(ActionStatus::Failed, &queued, Some(words), true),
+                        );
+                    }
+                    return Ok(Next::Stop(reason));
+                }
+                Verdict::GiveUp => {
+                    self.give_up(&queued, &error, unknown, memory, applied)
+                        .await?;
+                    return Ok(if memory.failures_in_a_row >= CONSECUTIVE_FAILURES {
+                        Next::Stop(StopReason::Breaker(format!(
+                            "{CONSECUTIVE_FAILURES} writes in a row failed, the last one with: {error}"
+                        )))
+                    } else {
+                        memory.next()
+                    });
+                }
+                Verdict::Repeat => {
+                    let status = error.status().map(|status| status.as_u16());
+                    self.store
+                        .note_attempt(self.scribe, self.run, &queued, status, &error.to_string())
+                        .await?;
+                    let delay = self.backoff.delay(queued.attempts);
+                    tokio::select! {
+                        biased;
+                        () = self.stop.cancelled() => {}
+                        () = self.scribe.clock.sleep(delay) => {}
+                    }
+                }
+            }
+        }
+    }
+
+    /// The run stops before this action's next request.
+    async fn set_aside(
+        &self,
+        queued: &QueuedAction,
+        unknown: bool,
+        reason: &StopReason,
+        applied: &mut Applied,
+    ) -> Result<(), StoreError> {
+        if queued.attempts == 0 {
+            return Ok(());
+        }
+        let words = match reason {
+            StopReason::Interrupted => "interrupted before the request was sent",
+            StopReason::Unauthorized(words) | StopReason::Breaker(words) => words,
+        };
+        if unknown {
+            leave_open(queued, words, applied);
+        } else {
+            self.store
+                .put_back(self.scribe, self.run, queued, None, words)
+                .await?;
+            applied.progress.insert(
+                queued.position,
+                progress(ActionStatus::Failed, queued, Some(words.to_owned()), true),
+            );
+        }
+        Ok(())
+    }
+
+    pub(super) async fn close(
+        &self,
+        queued: &QueuedAction,
+        closing: &Closing,
+        applied: &mut Applied,
+    ) -> Result<Next, StoreError> {
+        self.store
+            .close_action(self.scribe, self.run, queued, closing)
+            .await?;
+        tracing::info!(
+            action = queued.id,
+            kind = %queued.action.kind(),
+            email = queued.action.email,
+            state = closing.state.as_str(),
+            message = closing.message,
+            "action finished"
+        );
+        applied.progress.insert(
+            queued.position,
+            progress(
+                closing.state.status(),
+                queued,
+                closing.message.clone(),
+                closing.still_due,
+            ),
+        );
+        Ok(Next::Continue)
+    }
+}
+
+/// The row stays `in_flight`: the next run settles it before anything else (A7).
+pub(super) fn leave_open(queued: &QueuedAction, words: &str, applied: &mut Applied) {
+    tracing::warn!(action = queued.id, "the outcome of a request is not known");
+    let message = format!("{words}; the next run finds out before it does anything");
+    applied.progress.insert(
+        queued.position,
+        progress(ActionStatus::Failed, queued, Some(message), true),
+    );
+}
+
+fn progress(
+    status: ActionStatus,
+    queued: &QueuedAction,
+    message: Option<String>,
+    unfinished: bool,
+) -> ActionResult {
+    ActionResult {
+        status,
+        attempts: queued.attempts,
+        message,
+        unfinished,
+    }
+}
+
+fn not_tried(message: String) -> ActionResult {
+    ActionResult {
+        status: ActionStatus::NotTried,
+        attempts: 0,
+        message: Some(message),
+        unfinished: true,
+    }
+}
+
+/// What a report says about an action that is not tried now.
+pub fn refusal_progress(refusal: &Refusal) -> ActionResult {
+    let until = |until: &crate::domain::time::Timestamp| crate::domain::time::format_time(*until);
+    match refusal {
+        Refusal::Rejected { words, until: at } => ActionResult {
+            status: ActionStatus::Rejected,
+            ..not_tried(format!(
+                "{words}; not tried again before {} or `rolecall queue retry`",
+                until(at)
+            ))
+        },
+        Refusal::Cancelled { words, until: at } => not_tried(format!(
+            "{words}; not tried again before {} or `rolecall queue retry`",
+            until(at)
+        )),
+        Refusal::Unsettled => not_tried(
+            "an earlier request for it has no known outcome, and the account cannot be read"
+                .to_owned(),
+        ),
+    }
+}
