@@ -121,9 +121,8 @@ async fn every_metric_in_dashboard_and_alerts_exists() {
             "{name} exists now: take it off PENDING"
         );
     }
-    let exists = |metric: &String| {
-        exposed.contains_key(metric) || PENDING.contains(&metric.as_str())
-    };
+    let exists =
+        |metric: &String| exposed.contains_key(metric) || PENDING.contains(&metric.as_str());
     for (expression, _) in queries() {
         let metrics = metrics_in(&expression);
         assert!(!metrics.is_empty(), "{expression}");
@@ -162,7 +161,10 @@ async fn every_metric_of_a_run_and_of_the_dashboard_is_documented() {
         .filter(|metric| !PENDING.contains(&metric.as_str()))
         .collect();
     for metric in exposed().await.into_keys().chain(shown) {
-        assert!(documented.contains(&metric), "docs/alerts.md lacks {metric}");
+        assert!(
+            documented.contains(&metric),
+            "docs/alerts.md lacks {metric}"
+        );
     }
 }
 

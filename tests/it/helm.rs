@@ -10,8 +10,7 @@ use std::process::Command;
 use rolecall::domain::ExitStatus::{self, AnotherRun, Differences, Done, Failed};
 use rolecall::domain::ExitStatus::{Held, Partial, Usage};
 
-const EVERY_STATUS: [ExitStatus; 7] =
-    [Done, Failed, Usage, Held, Partial, AnotherRun, Differences];
+const EVERY_STATUS: [ExitStatus; 7] = [Done, Failed, Usage, Held, Partial, AnotherRun, Differences];
 
 fn read(path: &str) -> String {
     std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap()
