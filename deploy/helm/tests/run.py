@@ -5,6 +5,7 @@ rendering in `rendered/`. One in `refused/` must be refused with the words in it
 """
 
 import difflib
+import json
 import os
 import pathlib
 import shutil
@@ -21,8 +22,8 @@ RELEASE = ["rolecall", str(CHART), "--namespace", "identity"]
 # The oldest version that the chart takes, and the newest that the package knows.
 VERSIONS = [["--kubernetes-version", "1.31"], []]
 
-helm = sys.argv[1]
-accept = "--accept" in sys.argv[2:]
+helm, operators = sys.argv[1:3]
+accept = "--accept" in sys.argv[3:]
 failures = []
 passed = 0
 
@@ -84,9 +85,24 @@ def golden(values, text):
     return "".join(difflib.unified_diff(before.splitlines(True), shown.splitlines(True), str(kept), "rendered now"))
 
 
+def is_of_an_operator(document):
+    return document["kind"] in ("PodMonitor", "ServiceMonitor", "PrometheusRule", "ExternalSecret")
+
+
+def operators_schemas(documents):
+    """What the operators' own schemas find wrong with the objects for them."""
+    theirs = [each for each in documents if is_of_an_operator(each)]
+    program = (HERE / "operators.mjs").read_text()
+    result = subprocess.run(
+        ["node", "--input-type=module", "--eval", program],
+        input=json.dumps(theirs), cwd=operators, capture_output=True, text=True, check=False,
+    )
+    return "" if result.returncode == 0 else result.stdout + result.stderr
+
+
 def schemas(documents):
-    """What Kubernetes' schemas find wrong. Kinds of operators are not Kubernetes' own."""
-    own = [each for each in documents if "." not in each["apiVersion"].split("/")[0] or "k8s.io" in each["apiVersion"]]
+    """What Kubernetes' schemas find wrong."""
+    own = [each for each in documents if not is_of_an_operator(each)]
     problems = []
     with tempfile.TemporaryDirectory() as place:
         path = pathlib.Path(place) / "rendered.yaml"
@@ -228,6 +244,7 @@ def main():
         accepted[values.stem] = documents
         check(f"{values.stem}: the rendering is the golden one", golden(values, text))
         check(f"{values.stem}: Kubernetes' schemas", schemas(documents))
+        check(f"{values.stem}: the operators' schemas", operators_schemas(documents))
         check(f"{values.stem}: pods are restricted", restricted(documents))
         check(f"{values.stem}: selectors meet their pods", selectors_meet_their_pods(documents))
 
@@ -243,6 +260,8 @@ def main():
     check("several Teams share nothing", every_team_is_apart(accepted["teams"]))
     check("one workload for each Team", "" if len(workloads(accepted["teams"])) == 3 else "not three")
     check("rules and dashboard are the files of deploy/", copies_are_the_files(accepted["daemon"]))
+    broken = [{**each, "spec": {**each["spec"], "podMetricsEndpoints": [{"interval": 5}]}} for each in of_kind(accepted["daemon"], "PodMonitor")]
+    check("the operators' schemas find what is wrong", "" if operators_schemas(broken) else "a PodMonitor with a number for its interval is valid")
     check("the notes of a report say how to look at it", notes(HERE / "accepted/report.yaml", "kubectl -n identity create job --from=cronjob/rolecall-example", "create secret generic rolecall-example"))
     check("the notes of a daemon say how to check it", notes(HERE / "accepted/daemon.yaml", "kubectl -n identity exec rolecall-example-0 -- rolecall check"))
 
