@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use serde::Serialize;
 
-use super::timetable::Occurrences;
+use crate::domain::Schedule;
 use crate::domain::time::{SharedClock, Timestamp};
 
 /// A loop that has not turned for so long has stopped.
@@ -107,12 +107,7 @@ impl Health {
     }
 
     /// Notes when a reconciliation last came to its end, and for how long that is young.
-    pub(super) fn completed(
-        &self,
-        at: Option<Timestamp>,
-        schedule: &Occurrences,
-        jitter: Duration,
-    ) {
+    pub(super) fn completed(&self, at: Option<Timestamp>, schedule: &Schedule, jitter: Duration) {
         let young_until = at.and_then(|at| {
             let third = schedule.nth_after(at, INTERVALS)?;
             third.checked_add_signed(TimeDelta::from_std(jitter).ok()?)
@@ -201,16 +196,9 @@ impl Health {
 mod tests {
     use super::*;
     use crate::domain::time::{Clock as _, ManualClock};
-    use crate::settings::ScheduleSettings;
 
-    fn quarter_hours() -> Occurrences {
-        Occurrences::new(&ScheduleSettings {
-            cron: "0 */15 * * * *".to_owned(),
-            time_zone: chrono_tz::UTC,
-            jitter: Duration::ZERO,
-            run_on_start: false,
-        })
-        .unwrap()
+    fn quarter_hours() -> Schedule {
+        Schedule::parse("0 */15 * * * *", chrono_tz::UTC).unwrap()
     }
 
     fn reasons(health: &Health) -> Vec<&'static str> {

@@ -175,7 +175,7 @@ impl Runner {
             }
         }
         let now = clock.now();
-        let offset = self.parts.timetable.occurrences().offset_at(now);
+        let offset = self.parts.timetable.schedule().offset_at(now);
         if self.parts.nudges.offset() != Some(offset) {
             self.arm().await;
         }
@@ -194,7 +194,7 @@ impl Runner {
         let parts = &mut self.parts;
         let offset = parts
             .timetable
-            .occurrences()
+            .schedule()
             .offset_at(parts.context.clock.now());
         parts
             .nudges
@@ -302,7 +302,7 @@ impl Runner {
         } else {
             self.parts.health.completed(
                 Some(report.finished_at),
-                self.parts.timetable.occurrences(),
+                self.parts.timetable.schedule(),
                 self.parts.context.settings.schedule.jitter,
             );
             let failures = self.backoff.went_well();
@@ -319,7 +319,7 @@ impl Runner {
 
     fn slow_down(&mut self) {
         let next = self.parts.timetable.next();
-        let after = next.and_then(|next| self.parts.timetable.occurrences().next_after(next));
+        let after = next.and_then(|next| self.parts.timetable.schedule().next_after(next));
         let interval = match (next, after) {
             (Some(next), Some(after)) => after - next,
             _ => chrono::TimeDelta::MAX,
@@ -397,7 +397,7 @@ impl Runner {
         parts.context.settings = new.clone();
         parts.health.completed(
             parts.health.last_complete(),
-            parts.timetable.occurrences(),
+            parts.timetable.schedule(),
             new.schedule.jitter,
         );
         parts.health.set_settings(Condition::Fine);

@@ -16,9 +16,10 @@ use super::http::{self, Shown};
 use super::nudges::Nudges;
 use super::runner::{Parts, Runner};
 use super::service::Watchdog;
-use super::timetable::{ScheduleError, Timetable};
+use super::timetable::Timetable;
 use super::work::look;
 use crate::audit::Actor;
+use crate::domain::InvalidCron;
 use crate::domain::time::SharedClock;
 use crate::metrics::{Exposition, Metrics, MetricsFileError, write_file};
 use crate::notifications::{Messenger, NotifyError};
@@ -55,7 +56,7 @@ pub enum StartError {
     ExposedSecret(#[from] ExposedSecret),
     /// The schedule.
     #[error(transparent)]
-    Schedule(#[from] ScheduleError),
+    Schedule(#[from] InvalidCron),
     /// The webhook.
     #[error(transparent)]
     Notify(#[from] NotifyError),
@@ -143,7 +144,7 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
     metrics.show_schedule(timetable.next(), 0);
     health.completed(
         vitals.last_complete,
-        timetable.occurrences(),
+        timetable.schedule(),
         settings.schedule.jitter,
     );
     health.set_store(Condition::Fine);
@@ -151,7 +152,7 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
         write_file(file, &metrics.render(Exposition::Prometheus))?;
     }
     let mut nudges = Nudges::start().await?;
-    let offset = timetable.occurrences().offset_at(clock.now());
+    let offset = timetable.schedule().offset_at(clock.now());
     nudges.arm(&settings.schedule, offset).await;
 
     let server_stop = CancellationToken::new();
