@@ -96,7 +96,7 @@ pub enum ConfigCommand {
     /// Print the JSON Schema of a settings file
     #[command(
         long_about = "Prints the JSON Schema of a settings file. An editor with a TOML language server completes \
-            keys and marks mistakes when the file's first line names it: #:schema ./rolecall.schema.json"
+            keys and marks mistakes when the file's first line names it: #:schema ./rolecall.schema.json."
     )]
     Schema,
 }

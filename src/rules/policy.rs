@@ -22,8 +22,8 @@ pub struct Policy {
     pub protection: Protection,
     /// `deactivation.on`; empty when `deactivation.enabled` is false.
     pub deactivate_on: BTreeSet<Evidence>,
-    /// `deactivation.release`: the accounts that a person has looked at, so that no shield (I7 to
-    /// I10) keeps them.
+    /// `deactivation.release`: the keys, as [`Matching::opsera_key`] gives them, of accounts that no
+    /// shield (I7 to I10) keeps.
     pub release: BTreeSet<Key>,
     /// `deactivation.absent_grace`
     pub absent_grace: Duration,
@@ -182,7 +182,7 @@ pub struct GuardLimits {
     pub min_opa_users: u64,
     /// G2
     pub max_opa_drop_percent: u64,
-    /// G2
+    /// G2, the Opsera side
     pub max_opsera_drop_percent: u64,
     /// G3
     pub max_deactivations: u64,

@@ -148,8 +148,8 @@ pub struct OpaSettings {
     pub requests_per_second: f64,
     /// Requests that may go out at once after a pause.
     pub burst: u32,
-    /// Percent of the server's quota that is left to others (A3).
-    pub quota_reserve_percent: u32,
+    /// Share of OPA's quota that is left to others with the same service user.
+    pub quota_reserve_percent: u8,
     /// Time limit of one request, its body included.
     pub timeout: Duration,
     /// Time limit of one listing, all its pages and pauses included.

@@ -152,11 +152,9 @@ fn describe(fault: &Fault, tree: &Value, left_out: &BTreeMap<String, Vec<usize>>
             Step::Index(index) => {
                 let item = at(tree, fault.path.get(..=2).unwrap_or(&fault.path));
                 if matches!(item.kind, ValueKind::Table(_)) {
-                    let mut index = *index;
-                    for gone in left_out.get(&key).into_iter().flatten() {
-                        index += usize::from(*gone <= index);
-                    }
-                    full_key.push_str(&format!("[{}]", index.saturating_add(1)));
+                    let gone = left_out.get(&key).map(Vec::as_slice).unwrap_or_default();
+                    let number = as_written(*index, gone).saturating_add(1);
+                    full_key.push_str(&format!("[{number}]"));
                 }
             }
         }
@@ -171,6 +169,14 @@ fn describe(fault: &Fault, tree: &Value, left_out: &BTreeMap<String, Vec<usize>>
         origin: origin(value),
         ..Problem::setting(full_key, fault.message.clone())
     }
+}
+
+/// Where an entry stands in the list as it was written, when the entries `gone` (in their order) are
+/// left out.
+fn as_written(index: usize, gone: &[usize]) -> usize {
+    gone.iter().fold(index, |index, earlier| {
+        index.saturating_add(usize::from(*earlier <= index))
+    })
 }
 
 /// The key that a path leads to, and the way below it.
@@ -206,11 +212,7 @@ fn repair(
         (Some(Step::Index(index)), ValueKind::Array(items)) if *index < items.len() => {
             items.remove(*index);
             let gone = left_out.entry(known.key.clone()).or_default();
-            let mut original = *index;
-            for earlier in gone.iter() {
-                original += usize::from(*earlier <= original);
-            }
-            gone.push(original);
+            gone.push(as_written(*index, gone));
             gone.sort_unstable();
         }
         _ => *value = known.default.clone(),

@@ -84,7 +84,7 @@ pub(super) struct Opa {
     /// Requests that may go out at once after a pause.
     pub(super) burst: Whole<1, { u32::MAX }>,
     /// Percent of OPA's quota that is left to others who use the same service user.
-    pub(super) quota_reserve_percent: Percent,
+    pub(super) quota_reserve_percent: Whole<0, 90>,
     /// Time limit of one request, its answer included.
     #[serde(deserialize_with = "values::some_time")]
     #[schemars(with = "DurationText")]

@@ -25,7 +25,7 @@ pub(super) fn opa(r: &mut Resolver<'_>, sections: &Sections) -> Option<OpaSettin
         page_size: opa.page_size.0,
         requests_per_second: opa.requests_per_second.0,
         burst: opa.burst.0,
-        quota_reserve_percent: opa.quota_reserve_percent.0,
+        quota_reserve_percent: u8::try_from(opa.quota_reserve_percent.0).ok()?,
         timeout: opa.timeout,
         pull_timeout: opa.pull_timeout,
     })
