@@ -380,7 +380,12 @@ impl RunLoop {
         let timetable =
             Timetable::new(&new.schedule, &**clock).map_err(|error| error.to_string())?;
         for warning in &loaded.warnings {
-            tracing::warn!(setting = warning.key, "{}", warning.message);
+            tracing::warn!(
+                setting = warning.key,
+                "{}; {}",
+                warning.message,
+                warning.hint
+            );
         }
         let old = &parts.context.settings;
         if old.http.listen != new.http.listen
