@@ -118,26 +118,15 @@ impl Session {
         let mut attempts = http.attempts();
         let token = self.auth.token(http, deadline).await?;
         // Boxed: the futures of whole runs hold this one many times.
-        let first = Box::pin(http.fetch(
-            request,
-            Some(&token.header),
-            limit,
-            &mut attempts,
-            deadline,
-        ))
-        .await;
+        let first =
+            Box::pin(http.fetch(request, Some(&token.header), limit, &mut attempts, deadline))
+                .await;
         match first {
             Err(refused @ CallError::Unauthorized { .. }) => {
                 let renewed = self.auth.renewed(http, &token, deadline).await?;
                 let token = renewed.ok_or(refused)?;
-                Box::pin(http.fetch(
-                    request,
-                    Some(&token.header),
-                    limit,
-                    &mut attempts,
-                    deadline,
-                ))
-                .await
+                Box::pin(http.fetch(request, Some(&token.header), limit, &mut attempts, deadline))
+                    .await
             }
             other => other,
         }

@@ -65,7 +65,10 @@ async fn ask(shown: &SelfSigned, named: &SelfSigned) -> Result<Option<AccountRec
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(named.certificate.pem().as_bytes()).unwrap();
     let url = serve(shown).await;
-    clients_trusting(&url, file.path()).opsera.find_user("1").await
+    clients_trusting(&url, file.path())
+        .opsera
+        .find_user("1")
+        .await
 }
 
 async fn refusal(shown: &SelfSigned, named: &SelfSigned) -> (String, String) {
@@ -84,7 +87,10 @@ async fn a_self_signed_certificate_that_is_named_in_the_ca_file_is_a_pin() {
 
 #[tokio::test]
 async fn another_self_signed_certificate_of_the_same_name_is_refused() {
-    let (shown, named) = (self_signed("localhost", |_| {}), self_signed("localhost", |_| {}));
+    let (shown, named) = (
+        self_signed("localhost", |_| {}),
+        self_signed("localhost", |_| {}),
+    );
     let (words, remedy) = refusal(&shown, &named).await;
     assert!(words.contains("certificate"), "{words}");
     assert!(remedy.contains("http.ca_file"), "{remedy}");
