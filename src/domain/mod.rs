@@ -8,6 +8,7 @@ mod account;
 mod action_state;
 mod address;
 pub mod approval;
+pub mod base_url;
 mod evidence;
 mod exit_status;
 mod finding;

@@ -125,7 +125,7 @@ pub struct Finished {
     /// What it says about itself.
     pub report: Report,
     /// What went over the wire.
-    pub traffic: Option<crate::clients::TrafficSnapshot>,
+    pub traffic: Option<crate::clients::RequestMetricsSnapshot>,
     /// What it failed on, if it failed.
     pub failed_on: Option<FailedOn>,
 }

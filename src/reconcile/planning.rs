@@ -192,9 +192,11 @@ async fn find_account_of(
             }
             // Several accounts, or an address Opsera cannot look up: doubt about this one person,
             // which must not keep everybody else waiting.
-            Err(CallError::Refused { status, words, .. }) if status.as_u16() == 400 => format!(
+            Err(CallError::ClientError {
+                status, message, ..
+            }) if status.as_u16() == 400 => format!(
                 "the person is entitled, but Opsera does not say which account {candidate} is \
-                 (400 {words}): nothing is written; look for the address in Opsera"
+                 (400 {message}): nothing is written; look for the address in Opsera"
             ),
             Err(error) => return Err(error),
         };

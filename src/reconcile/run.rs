@@ -8,7 +8,7 @@ use super::planning::{Planned, plan_from_store};
 use super::pull::{Sides, pull};
 use super::{Context, Finished, RunRequest, RunResult, failed_before_start, memberships};
 use crate::audit::{AuditKey, Checkpoint, Event, NewEntry, Scribe, must_take_checkpoints};
-use crate::clients::{Api, Backoff, Opa, OpseraReader, Transport};
+use crate::clients::{Api, Backoff, Opa, OpseraReader, OpseraWriter, Transport};
 use crate::domain::text::error_chain;
 use crate::domain::{ActionKind, GuardReport, HeldPlan, Mode, time::Timestamp};
 use crate::reconcile::{Applied, StopReason, Worker, refusal_progress, settle};
@@ -148,7 +148,7 @@ async fn run_on(
             Ok(clients) => {
                 clients
                     .transport
-                    .traffic()
+                    .request_metrics()
                     .beat_with(request.progress.heartbeat());
                 let run = Run {
                     context,
@@ -160,7 +160,7 @@ async fn run_on(
                 let result = run.steps(&mut progressed).await;
                 progressed.opa.requests = clients.opa.requests();
                 progressed.opsera.requests = clients.opsera.requests();
-                traffic = Some(clients.transport.traffic().snapshot());
+                traffic = Some(clients.transport.request_metrics().snapshot());
                 result
             }
         },
@@ -472,7 +472,10 @@ impl Run<'_> {
                 let refused = self.store.enqueue(&self.request.id, plan, now).await?;
                 self.request.progress.stage("applying the plan");
                 let settings = &self.context.settings;
-                let opsera = self.clients.opsera.writer();
+                let Some(opsera) = OpseraWriter::new(&self.clients.opsera, self.request.mode)
+                else {
+                    return Ok(());
+                };
                 let worker = Worker {
                     store: self.store,
                     scribe: self.scribe,

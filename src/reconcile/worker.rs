@@ -238,8 +238,8 @@ impl Worker<'_> {
                 () = self.stop.cancelled() => Ready::Stop(StopReason::Interrupted),
                 ready = self.get_ready(&queued, unknown, memory, applied) => ready?,
             };
-            let turn = match ready {
-                Ready::Send(turn) => turn,
+            let permit = match ready {
+                Ready::Send(permit) => permit,
                 Ready::Close(closing) => {
                     return self.close(&queued, &closing, applied).await;
                 }
@@ -259,7 +259,7 @@ impl Worker<'_> {
                 self.set_aside(&queued, unknown, &reason, applied).await?;
                 return Ok(Next::Stop(reason));
             }
-            let error = match self.send(&queued.action, turn).await {
+            let error = match self.send(&queued.action, permit).await {
                 Ok(answer) => {
                     memory.failures_in_a_row = 0;
                     let closing = self.confirm(&queued.action, &answer, memory).await;

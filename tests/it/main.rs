@@ -88,6 +88,7 @@ mod retention;
 mod sandbox;
 #[cfg(test)]
 mod secrets;
+mod server_certificates;
 #[cfg(test)]
 mod shields;
 #[cfg(test)]
