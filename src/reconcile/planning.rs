@@ -140,7 +140,7 @@ async fn add_joiners(
             })
             .map(|joiner| async {
                 let (action, findings, people) = joiner?;
-                let existing = find_account_of(opsera, policy, &action.key, &people)
+                let existing = find_account_of(opsera, policy, &action.key, &people.listed)
                     .await
                     .map_err(RunError::LookUp)?;
                 Ok::<_, RunError>((action, findings, existing))

@@ -289,6 +289,8 @@ impl Run<'_> {
         .await?
         .map_err(RunError::Settle)?;
         let policy = &self.context.settings.policy;
+        // A run that was killed or failed after its pull has left this undone (I8).
+        self.store.remember_latest_pull().await?;
         let snapshot = Snapshot::begin(self.store, policy, &self.request.id).await?;
         let group_findings = match self.read(&snapshot, progressed).await {
             Ok(findings) => findings,
@@ -419,7 +421,13 @@ impl Run<'_> {
         if source_is_accepted {
             self.store.accept_source(&self.request.id).await?;
         }
-        self.store.remember_carriers(pull).await?;
+        self.store.remember_key_holders(pull).await?;
+        if self.context.settings.policy.provision && self.request.kinds.contains(ActionKind::Create)
+        {
+            self.store
+                .remember_unlisted_accounts(&planned.findings)
+                .await?;
+        }
         // A plan that is not held (any more) needs nobody's decision either.
         let held = guards.iter().any(|guard| guard.held);
         self.store

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall::audit::{Actor, Proof, Scribe, Verdict};
-use rolecall::domain::Progress;
 use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
 use rolecall::domain::{ActionKind, ActionStatus, Decider, Mode, PlanState, Report, RunId};
+use rolecall::domain::{Address, Progress};
 use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult};
 use rolecall::sandbox::{
     AccountSeed, AccountStatus, Effect, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
@@ -390,7 +390,20 @@ fn settings(sandbox: &Sandbox, rules: &Rules, more: &str, directory: &Path) -> S
         candidates: Vec::new(),
     };
     match Settings::load(&sources) {
-        Ok(loaded) => loaded.settings,
+        Ok(loaded) => {
+            let mut settings = loaded.settings;
+            let policy = &mut settings.policy;
+            policy.release = rules
+                .release
+                .iter()
+                .map(|address| {
+                    policy
+                        .matching
+                        .opsera_key(&Address::parse(address).unwrap())
+                })
+                .collect();
+            settings
+        }
         Err(errors) => panic!("{errors}\n{text}"),
     }
 }
