@@ -8,6 +8,7 @@
 //! To add a rule: a fact in `facts`, its query in `store::diff`, its place in the order of
 //! `decision`.
 
+pub mod clock_trust;
 pub mod decision;
 pub mod facts;
 pub mod guards;

@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) adopted: Vec<(String, String)>,
     /// ACTIVE humans.
     pub(crate) active: u64,
+    /// Accounts in the listing.
+    pub(crate) listed: u64,
     pub(crate) managed: u64,
     pub(crate) known_administrators: u64,
     pub(crate) administrators_lost: u64,
@@ -258,6 +260,7 @@ pub(crate) fn plan(org: &Org, rules: &Rules, memory: &Memory, now: Timestamp) ->
                 .filter(|p| p.human.status == "ACTIVE")
                 .count(),
         ),
+        listed: whole(pulled.accounts.len()),
         managed: whole(pulled.accounts.iter().filter(|a| a.managed).count()),
         ..Plan::default()
     };
