@@ -1,8 +1,7 @@
 //! When the daemon would run next.
 
-use croner::parser::{CronParser, Seconds};
-
 use super::model::Checkup;
+use crate::domain::Schedule;
 use crate::domain::time::Timestamp;
 use crate::settings::ScheduleSettings;
 
@@ -10,27 +9,27 @@ use crate::settings::ScheduleSettings;
 const SHOWN: usize = 3;
 
 pub(super) fn examine(checkup: &mut Checkup, settings: &ScheduleSettings, now: Timestamp) {
-    let parser = CronParser::builder()
-        .seconds(Seconds::Required)
-        .dom_and_dow(true)
-        .build();
-    let schedule = match parser.parse(&settings.cron) {
+    let zone = settings.time_zone;
+    let schedule = match Schedule::parse(&settings.cron, zone) {
         Ok(schedule) => schedule,
         Err(error) => {
             checkup.failure(
                 "schedule",
-                format!("schedule.cron cannot be read: {error}"),
+                error.to_string(),
                 "write six fields: second minute hour day month weekday",
             );
             return;
         }
     };
-    let zone = settings.time_zone;
-    let times: Vec<String> = schedule
-        .iter_after(now.with_timezone(&zone))
-        .take(SHOWN)
-        .map(|time| time.format("%Y-%m-%d %H:%M:%S %Z").to_string())
-        .collect();
+    let times: Vec<String> =
+        std::iter::successors(schedule.next_after(now), |time| schedule.next_after(*time))
+            .take(SHOWN)
+            .map(|time| {
+                time.with_timezone(&zone)
+                    .format("%Y-%m-%d %H:%M:%S %Z")
+                    .to_string()
+            })
+            .collect();
     if times.is_empty() {
         checkup.failure(
             "schedule",

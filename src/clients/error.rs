@@ -157,7 +157,9 @@ impl CallError {
     pub fn is_retryable(&self) -> bool {
         match self {
             Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::Throttled { .. } => true,
-            Self::Trouble { status, .. } => matches!(status.as_u16(), 408 | 500 | 502 | 503 | 504),
+            Self::Trouble { status, .. } => {
+                matches!(status.as_u16(), 408 | 499 | 500 | 502 | 503 | 504)
+            }
             Self::Unauthorized { .. }
             | Self::Refused { .. }
             | Self::Malformed { .. }

@@ -17,6 +17,7 @@ mod plan;
 mod progress;
 mod role;
 mod run_result;
+mod schedule;
 pub mod text;
 pub mod time;
 
@@ -36,6 +37,7 @@ pub use run_result::{
     ActionReport, ActionStatus, GuardReport, Mode, OpaCounts, OpseraCounts, Outcome, Report,
     SCHEMA, Summary, WaitingReport,
 };
+pub use schedule::{InvalidCron, Schedule};
 
 /// Declares a newtype over a text that is an opaque name of one of the two APIs.
 macro_rules! opaque_name {

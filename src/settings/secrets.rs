@@ -6,60 +6,70 @@
 use std::fs::Metadata;
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 
 use secrecy::SecretString;
 
 use super::problem::{Warning, WarningKind};
-use super::validate::Reader;
+use super::resolve::Resolver;
 
 const MAX_SECRET: u64 = 64 * 1024;
 
 /// What became of a secret and its `_file` twin.
 pub(super) enum Found {
     /// It is set and usable; the key is the one that set it, the secret's own or its twin's.
-    Secret(SecretString, &'static str),
+    Secret(SecretString, String),
     /// Neither the value nor the file is set.
     NotSet,
     /// It is set and was refused; the problem is recorded.
     Refused,
 }
 
-/// Reads the secret `key` or its twin `file_key`.
-pub(super) fn read(reader: &mut Reader<'_>, key: &'static str, file_key: &'static str) -> Found {
-    let (Some(value), Some(file)) = (reader.text(key), reader.text(file_key)) else {
-        return Found::Refused;
+/// Reads the secret `key`, given as `value`, or its twin in `file`.
+pub(super) fn read(
+    resolver: &mut Resolver<'_>,
+    key: &'static str,
+    value: &str,
+    file: Option<&Path>,
+) -> Found {
+    let Some(file) = file else {
+        if value.is_empty() {
+            return Found::NotSet;
+        }
+        if let Err(message) = check(value) {
+            resolver.refuse(key, message);
+            return Found::Refused;
+        }
+        return Found::Secret(SecretString::from(value), key.to_owned());
     };
-    match (value.is_empty(), file.is_empty()) {
-        (true, true) => Found::NotSet,
-        (false, false) => {
-            let other = reader.origin_of(key).unwrap_or_default();
-            reader.refuse(
-                file_key,
-                format!("{key} is set too ({other}); set one of the two"),
+    let file_key = format!("{key}_file");
+    if !value.is_empty() {
+        let other = resolver.origin_of(key).unwrap_or_default();
+        let message = format!("{key} is set too ({other}); set one of the two");
+        resolver.refuse(&file_key, message);
+        return Found::Refused;
+    }
+    match read_file(file) {
+        Ok((secret, metadata)) => {
+            let name = file.display().to_string();
+            resolver
+                .warnings
+                .extend(exposure(&file_key, &name, &metadata));
+            Found::Secret(secret, file_key)
+        }
+        Err(message) => {
+            let hint = format!(
+                "write the secret of {key} into {}, readable for the user that runs rolecall \
+                 (mode 0600), or correct {file_key}",
+                file.display()
             );
+            resolver.refuse_with_hint(&file_key, message, hint);
             Found::Refused
         }
-        (false, true) => match check(&value) {
-            Ok(()) => Found::Secret(SecretString::from(value), key),
-            Err(message) => {
-                reader.refuse(key, message.to_owned());
-                Found::Refused
-            }
-        },
-        (true, false) => match read_file(&file) {
-            Ok((secret, metadata)) => {
-                reader.warnings.extend(exposure(file_key, &file, &metadata));
-                Found::Secret(secret, file_key)
-            }
-            Err(message) => {
-                reader.refuse(file_key, message);
-                Found::Refused
-            }
-        },
     }
 }
 
-fn read_file(path: &str) -> Result<(SecretString, Metadata), String> {
+fn read_file(path: &Path) -> Result<(SecretString, Metadata), String> {
     let unreadable = |error: std::io::Error| format!("the file cannot be read: {error}");
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
@@ -96,7 +106,8 @@ fn exposure(key: &str, file: &str, metadata: &Metadata) -> Option<Warning> {
     Some(Warning {
         kind,
         key: key.to_owned(),
-        message: format!("{who} can read the secret in {file}; run: chmod 600 {file}"),
+        message: format!("{who} can read the secret in {file}"),
+        hint: format!("run: chmod 600 {file}"),
     })
 }
 

@@ -189,11 +189,11 @@ async fn a_store_with_flipped_bits_never_makes_the_program_panic_hang_or_hide_a_
         put_back(&world, &files);
         world.sandbox.journal().clear();
         let lou = world.id("lou");
-        let active = rolecall::sandbox::Standing::Active;
+        let active = rolecall::sandbox::AccountStatus::Active;
         world
             .sandbox
             .opsera()
-            .edit(&lou, |account| account.standing = active)
+            .edit(&lou, |account| account.status = active)
             .unwrap();
         let mut bytes = files[0].1.clone();
         for _ in 0..rng.random_range(1..200) {

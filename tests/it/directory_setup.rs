@@ -57,13 +57,13 @@ fn clients_with(url: &str, credentials: OpaCredentials) -> Clients {
         page_size: 2,
         requests_per_second: 10.0,
         burst: 10,
+        quota_reserve_percent: 20,
         timeout: TIMEOUT,
         pull_timeout: Duration::from_mins(15),
     };
     let opsera = OpseraSettings {
         base_url: url.parse().unwrap(),
         token: "opsera-token".into(),
-        token_owner: None,
         site_role_path: "/api/v2/usermanagement/user/{user}/siterole".to_owned(),
         requests_per_second: 5.0,
         burst: 5,

@@ -230,6 +230,7 @@ fn every_setting_in_the_documentation_loads_without_a_warning() {
 fn the_shipped_configurations_load_without_a_warning() {
     for file in [
         "config/rolecall.example.toml",
+        "config/rolecall.system.toml",
         "deploy/kubernetes/base/rolecall.toml",
     ] {
         let text = std::fs::read_to_string(root().join(file)).unwrap();

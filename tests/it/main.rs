@@ -23,6 +23,8 @@ mod daemon;
 #[cfg(test)]
 mod daemon_world;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
@@ -36,6 +38,8 @@ mod fault_world;
 mod first_run;
 #[cfg(test)]
 mod guards_end_to_end;
+#[cfg(test)]
+mod helm;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
@@ -64,6 +68,8 @@ mod opa_tokens;
 mod operator;
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
+mod plan_comment;
 #[cfg(test)]
 mod plans;
 #[cfg(test)]

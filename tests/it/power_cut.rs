@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use rolecall::audit::{Proof, Verdict};
-use rolecall::sandbox::{Entry, Fault, Misbehaviour};
+use rolecall::sandbox::{Entry, Fault, FaultKind};
 use rolecall::store::{Store, audit::AuditFilter};
 
 use crate::child::OF_EACH;
@@ -64,7 +64,7 @@ async fn the_disk_holds_the_intent_of_every_request_before_it_is_received() {
     let disk = Mount::image(&world.disk(), &image);
     world.settings("");
     // One answer is lost, so that a repeated request is among them.
-    let lost = Fault::opsera(Misbehaviour::CutBeforeEffect).on("DELETE", "/user");
+    let lost = Fault::opsera(FaultKind::CutBeforeEffect).on("DELETE", "/user");
     world.sandbox.inject(lost);
     let copies: Arc<Mutex<Vec<(u64, PathBuf)>>> = Arc::default();
     world.sandbox.journal().on_receive({
