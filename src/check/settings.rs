@@ -1,10 +1,10 @@
 //! The settings: what is wrong, what is odd, and which files they came from.
 
-use super::model::Checkup;
+use super::model::CheckReport;
 use crate::settings::{ConfigSources, Settings, WarningKind};
 
 /// Loads the settings and notes what is to be said of them; `None` if they are wrong.
-pub(super) fn examine(checkup: &mut Checkup, sources: &ConfigSources) -> Option<Settings> {
+pub(super) fn examine(report: &mut CheckReport, sources: &ConfigSources) -> Option<Settings> {
     let loaded = match Settings::load(sources) {
         Ok(loaded) => loaded,
         Err(errors) => {
@@ -12,7 +12,7 @@ pub(super) fn examine(checkup: &mut Checkup, sources: &ConfigSources) -> Option<
                 let hint = problem.hint.clone().unwrap_or_else(|| {
                     "correct it; `rolecall config show` tells every setting in effect".to_owned()
                 });
-                checkup.failure("settings", problem.to_string(), hint);
+                report.failure("settings", problem.to_string(), hint);
             }
             return None;
         }
@@ -41,25 +41,25 @@ pub(super) fn examine(checkup: &mut Checkup, sources: &ConfigSources) -> Option<
     } else {
         format!("; variables: {}", variables.join(", "))
     };
-    checkup.ok("settings", format!("read from {from}{and}"));
+    report.ok("settings", format!("read from {from}{and}"));
     let mut secrets = 0;
     for warning in loaded.warnings {
         match warning.kind {
             WarningKind::SecretReadableByAll | WarningKind::SecretReadableByGroup => {
                 secrets += 1;
-                checkup.warning(
+                report.warning(
                     "settings.secrets",
                     format!("{}: {}", warning.key, warning.message),
                     warning.hint,
                 );
             }
             WarningKind::WithoutEffect | WarningKind::IgnoredVariable => {
-                checkup.warning(warning.key, warning.message, warning.hint);
+                report.warning(warning.key, warning.message, warning.hint);
             }
         }
     }
     if secrets == 0 {
-        checkup.ok("settings.secrets", "no secret's file can be read by others");
+        report.ok("settings.secrets", "no secret's file can be read by others");
     }
     Some(loaded.settings)
 }

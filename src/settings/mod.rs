@@ -144,12 +144,12 @@ pub struct OpaSettings {
     pub credentials: OpaCredentials,
     /// `count` of the first request of a listing.
     pub page_size: u32,
+    /// Share of OPA's quota that is left to others with the same service user.
+    pub quota_reserve_percent: u8,
     /// Steady rate of requests.
     pub requests_per_second: f64,
     /// Requests that may go out at once after a pause.
     pub burst: u32,
-    /// Share of OPA's quota that is left to others with the same service user.
-    pub quota_reserve_percent: u8,
     /// Time limit of one request, its body included.
     pub timeout: Duration,
     /// Time limit of one listing, all its pages and pauses included.

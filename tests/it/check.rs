@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use assert_cmd::Command;
 use rolecall::audit::Actor;
-use rolecall::check::{Checkup, Item, Status, examine, render};
+use rolecall::check::{CheckReport, Item, Status, examine, render};
 use rolecall::domain::time::{ManualClock, SharedClock, SystemClock};
 use rolecall::output::TableStyle;
 use rolecall::sandbox::{
@@ -91,7 +91,7 @@ impl Practice {
         file
     }
 
-    async fn check(&self) -> Checkup {
+    async fn check(&self) -> CheckReport {
         let sources = ConfigSources {
             files: vec![self.file()],
             ..ConfigSources::default()
@@ -133,7 +133,7 @@ impl Practice {
         )
     }
 
-    fn redacted(&self, checkup: &Checkup) -> String {
+    fn redacted(&self, checkup: &CheckReport) -> String {
         let mut text = Vec::new();
         render(checkup, TableStyle::default(), &mut text).unwrap();
         String::from_utf8(text)
@@ -156,7 +156,7 @@ fn snapshot(name: &str, text: &str) {
     ] }, { insta::assert_snapshot!(name, text) });
 }
 
-fn item<'c>(checkup: &'c Checkup, name: &str) -> &'c Item {
+fn item<'c>(checkup: &'c CheckReport, name: &str) -> &'c Item {
     checkup
         .items()
         .iter()
@@ -164,7 +164,7 @@ fn item<'c>(checkup: &'c Checkup, name: &str) -> &'c Item {
         .unwrap_or_else(|| panic!("no {name} in {:#?}", checkup.items()))
 }
 
-fn of_status(checkup: &Checkup, status: Status) -> Vec<&str> {
+fn of_status(checkup: &CheckReport, status: Status) -> Vec<&str> {
     checkup
         .items()
         .iter()

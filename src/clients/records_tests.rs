@@ -3,7 +3,7 @@
 use super::*;
 
 fn user(json: &str) -> Result<PersonRecord, String> {
-    record::<WireUser>(json.as_bytes())
+    record::<OpaUserRecord>(json.as_bytes())
 }
 
 #[test]
@@ -44,7 +44,7 @@ fn what_is_not_used_may_be_anything() {
 #[test]
 fn a_group_lives_unless_it_has_a_real_end() {
     let live = |end: &str| {
-        record::<WireGroup>(format!(r#"{{"id":"1","name":"g"{end}}}"#).as_bytes())
+        record::<OpaGroupRecord>(format!(r#"{{"id":"1","name":"g"{end}}}"#).as_bytes())
             .map(|group| group.live)
     };
     assert_eq!(live(""), Ok(true));
@@ -56,10 +56,10 @@ fn a_group_lives_unless_it_has_a_real_end() {
 
 #[test]
 fn an_account_needs_only_its_id() {
-    let account = record::<WireAccount>(br#"{"_id":"1","email":null,"groups":7}"#).unwrap();
+    let account = record::<OpseraUserRecord>(br#"{"_id":"1","email":null,"groups":7}"#).unwrap();
     assert!(account.active && account.site_role.is_none());
     let full = br#"{"_id":"1","firstName":"A","siteRole":"Users","active":false}"#;
-    let full = record::<WireAccount>(full).unwrap();
+    let full = record::<OpseraUserRecord>(full).unwrap();
     assert_eq!(full.site_role.as_deref(), Some("Users"));
     assert!(!full.active);
     for json in [
@@ -67,13 +67,16 @@ fn an_account_needs_only_its_id() {
         r#"{"_id":" "}"#,
         r#"{"_id":"1","active":"no"}"#,
     ] {
-        assert!(record::<WireAccount>(json.as_bytes()).is_err(), "{json}");
+        assert!(
+            record::<OpseraUserRecord>(json.as_bytes()).is_err(),
+            "{json}"
+        );
     }
 }
 
 #[test]
 fn a_page_is_an_object_with_a_list() {
-    let page = |json: &str| page::<WireGroup>(json.as_bytes());
+    let page = |json: &str| page::<OpaGroupRecord>(json.as_bytes());
     assert_eq!(page(r#"{"list":[]}"#), Ok(vec![]));
     for json in [
         "{}",

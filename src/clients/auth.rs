@@ -5,18 +5,17 @@
 
 use std::time::Duration;
 
-use reqwest::Method;
 use reqwest::header::HeaderValue;
+use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use super::error::{Call, CallError, ServerWords};
-use super::http::{Core, Request, SMALL_BODY};
-use super::pace::Deadline;
-use super::retry::Attempts;
+use super::error::{Call, CallError};
+use super::http::{HttpClient, Request, SMALL_BODY};
+use super::rate_limit::Deadline;
+use super::records;
 use super::transport::ClientError;
-use super::wire;
 use crate::domain::time::Timestamp;
 
 /// How long before its end a token is renewed, at most.
@@ -38,12 +37,12 @@ pub(super) enum Auth {
     /// Somebody else minted it; a 401 is final.
     Fixed(Token),
     /// We mint it.
-    Minted(Box<Minter>),
+    Minted(Box<TokenSource>),
 }
 
 /// Mints OPA tokens.
 #[derive(Debug)]
-pub(super) struct Minter {
+pub(super) struct TokenSource {
     pub(super) url: Url,
     pub(super) team: String,
     pub(super) key_id: String,
@@ -80,30 +79,30 @@ impl Auth {
     /// The token to send now.
     pub(super) async fn token(
         &self,
-        core: &Core,
+        http: &HttpClient,
         deadline: Option<Deadline>,
     ) -> Result<Token, CallError> {
         match self {
             Self::Fixed(token) => Ok(token.clone()),
-            Self::Minted(minter) => minter.token(core, deadline).await,
+            Self::Minted(source) => source.token(http, deadline).await,
         }
     }
 
     /// Another token than `refused`, or `None` when there is none to be had.
     pub(super) async fn renewed(
         &self,
-        core: &Core,
+        http: &HttpClient,
         refused: &Token,
         deadline: Option<Deadline>,
     ) -> Result<Option<Token>, CallError> {
         match self {
             Self::Fixed(_) => Ok(None),
-            Self::Minted(minter) => minter.renewed(core, refused, deadline).await.map(Some),
+            Self::Minted(source) => source.renewed(http, refused, deadline).await.map(Some),
         }
     }
 }
 
-impl Minter {
+impl TokenSource {
     pub(super) fn new(url: Url, team: String, key_id: String, key_secret: SecretString) -> Self {
         Self {
             url,
@@ -114,19 +113,23 @@ impl Minter {
         }
     }
 
-    async fn token(&self, core: &Core, deadline: Option<Deadline>) -> Result<Token, CallError> {
+    async fn token(
+        &self,
+        http: &HttpClient,
+        deadline: Option<Deadline>,
+    ) -> Result<Token, CallError> {
         let mut held = self.held.lock().await;
         if let Some(minted) = &held.minted
-            && minted.renew_at.is_none_or(|at| core.clock.monotonic() < at)
+            && minted.renew_at.is_none_or(|at| http.clock.monotonic() < at)
         {
             return Ok(minted.token.clone());
         }
-        self.mint(core, &mut held, deadline).await
+        self.mint(http, &mut held, deadline).await
     }
 
     async fn renewed(
         &self,
-        core: &Core,
+        http: &HttpClient,
         refused: &Token,
         deadline: Option<Deadline>,
     ) -> Result<Token, CallError> {
@@ -138,12 +141,12 @@ impl Minter {
             return Ok(minted.token.clone());
         }
         held.minted = None;
-        self.mint(core, &mut held, deadline).await
+        self.mint(http, &mut held, deadline).await
     }
 
     async fn mint(
         &self,
-        core: &Core,
+        http: &HttpClient,
         held: &mut Held,
         deadline: Option<Deadline>,
     ) -> Result<Token, CallError> {
@@ -156,31 +159,29 @@ impl Minter {
                 "key_secret": self.key_secret.expose_secret(),
             })),
         };
-        let mut attempts = Attempts::new(core.max_attempts);
-        core.budget.pay_in();
-        let answer = core
+        let mut attempts = http.attempts();
+        let answer = http
             .fetch(&request, None, SMALL_BODY, &mut attempts, deadline)
             .await
-            .map_err(|error| name_the_key(core, error))?;
+            .map_err(|error| self.name_the_team(error))?;
         let minted: MintedToken =
-            wire::object(&answer.body).map_err(|detail| core.malformed(&request, &detail))?;
-        core.secrets
+            records::object(&answer.body).map_err(|detail| http.malformed(&request, &detail))?;
+        http.secrets
             .remember(SecretString::from(minted.bearer_token.clone()));
         if minted.team_name.to_lowercase() != self.team.to_lowercase() {
             return Err(CallError::WrongTenant {
-                api: core.api,
+                api: http.api,
                 call: request.call,
-                detail: core
-                    .secrets
-                    .words(&format!(
-                        "opa.team is “{}”, but the key belongs to the Team “{}”",
-                        self.team, minted.team_name
-                    ))
-                    .0,
+                status: StatusCode::OK,
+                team: self.team.clone(),
+                detail: http.secrets.redact(&format!(
+                    "opa.team is “{}”, but the key belongs to the Team “{}”",
+                    self.team, minted.team_name
+                )),
             });
         }
         let header = bearer(&minted.bearer_token).ok_or_else(|| {
-            core.malformed(&request, "its bearer_token cannot be sent in a header")
+            http.malformed(&request, "its bearer_token cannot be sent in a header")
         })?;
         held.generation = held.generation.wrapping_add(1);
         let token = Token {
@@ -189,10 +190,28 @@ impl Minter {
         };
         held.minted = Some(Minted {
             token: token.clone(),
-            renew_at: renew_at(core, minted.expires_at.as_deref()),
+            renew_at: renew_at(http, minted.expires_at.as_deref()),
         });
-        tracing::debug!(api = %core.api, "minted a token");
+        tracing::debug!(api = %http.api, "minted a token");
         Ok(token)
+    }
+}
+
+impl TokenSource {
+    /// OPA answers a Team that it does not have with 404.
+    fn name_the_team(&self, error: CallError) -> CallError {
+        match error {
+            CallError::ClientError {
+                api, call, status, ..
+            } if status == StatusCode::NOT_FOUND => CallError::WrongTenant {
+                api,
+                call,
+                status,
+                team: self.team.clone(),
+                detail: format!("it knows no Team “{}” (opa.team)", self.team),
+            },
+            other => other,
+        }
     }
 }
 
@@ -206,36 +225,18 @@ struct MintedToken {
 
 /// When to renew, in monotonic time. An end that cannot be read or is past (a clock may be wrong)
 /// is no reason to mint for every request: then a 401 will tell.
-fn renew_at(core: &Core, expires_at: Option<&str>) -> Option<Duration> {
+fn renew_at(http: &HttpClient, expires_at: Option<&str>) -> Option<Duration> {
     let end: Timestamp = expires_at?.parse().ok()?;
-    let lifetime = (end - core.clock.now()).to_std().ok()?;
+    let lifetime = (end - http.clock.now()).to_std().ok()?;
     if lifetime.is_zero() {
         return None;
     }
     let ahead = AHEAD.min(lifetime / AHEAD_SHARE);
     Some(
-        core.clock
+        http.clock
             .monotonic()
             .saturating_add(lifetime.saturating_sub(ahead)),
     )
-}
-
-fn name_the_key(core: &Core, error: CallError) -> CallError {
-    match error {
-        CallError::Unauthorized { api, call, words } => CallError::Unauthorized {
-            api,
-            call,
-            words: ServerWords(
-                core.secrets
-                    .words(&format!(
-                        "opa.key_id and opa.key_secret were refused: {}",
-                        words.0
-                    ))
-                    .0,
-            ),
-        },
-        other => other,
-    }
 }
 
 fn bearer(token: &str) -> Option<HeaderValue> {

@@ -1,14 +1,16 @@
 //! How many requests went out, how they were answered and how long the rate limits made us wait:
 //! what the daemon's metrics show of both directories.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::StatusCode;
 
 use super::error::Api;
+use super::quota::QuotaStatus;
 use crate::domain::Heartbeat;
+use crate::domain::time::Timestamp;
 
 /// How a request was answered, coarsely enough for a metric's label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -17,14 +19,14 @@ pub enum AnswerClass {
     Success,
     /// 3xx, which is never followed.
     Redirect,
-    /// 4xx other than 429.
-    Refused,
+    /// 4xx other than 429 and 499.
+    ClientError,
     /// 429.
     Throttled,
-    /// 5xx.
-    Trouble,
+    /// 499 or 5xx.
+    ServerError,
     /// No answer at all.
-    NoAnswer,
+    NoResponse,
 }
 
 impl AnswerClass {
@@ -32,10 +34,10 @@ impl AnswerClass {
     pub const ALL: [Self; 6] = [
         Self::Success,
         Self::Redirect,
-        Self::Refused,
+        Self::ClientError,
         Self::Throttled,
-        Self::Trouble,
-        Self::NoAnswer,
+        Self::ServerError,
+        Self::NoResponse,
     ];
 
     /// The class of a status.
@@ -43,8 +45,8 @@ impl AnswerClass {
         match status.as_u16() {
             429 => Self::Throttled,
             300..=399 => Self::Redirect,
-            400..=499 => Self::Refused,
-            500.. => Self::Trouble,
+            499.. => Self::ServerError,
+            400..=498 => Self::ClientError,
             _ => Self::Success,
         }
     }
@@ -54,20 +56,22 @@ impl AnswerClass {
         match self {
             Self::Success => "success",
             Self::Redirect => "redirect",
-            Self::Refused => "refused",
+            Self::ClientError => "refused",
             Self::Throttled => "throttled",
-            Self::Trouble => "trouble",
-            Self::NoAnswer => "no_answer",
+            Self::ServerError => "trouble",
+            Self::NoResponse => "no_answer",
         }
     }
 }
 
 /// Counters of one process, shared by both clients.
 #[derive(Debug, Default)]
-pub struct Traffic {
+pub struct RequestMetrics {
     opa: Counters,
     opsera: Counters,
     heartbeat: OnceLock<Heartbeat>,
+    opa_quota: Mutex<Option<QuotaStatus>>,
+    opsera_token_expires_at: Mutex<Option<Timestamp>>,
 }
 
 #[derive(Debug, Default)]
@@ -86,24 +90,28 @@ impl Counters {
         match class {
             AnswerClass::Success => &self.success,
             AnswerClass::Redirect => &self.redirect,
-            AnswerClass::Refused => &self.refused,
+            AnswerClass::ClientError => &self.refused,
             AnswerClass::Throttled => &self.throttled,
-            AnswerClass::Trouble => &self.trouble,
-            AnswerClass::NoAnswer => &self.no_answer,
+            AnswerClass::ServerError => &self.trouble,
+            AnswerClass::NoResponse => &self.no_answer,
         }
     }
 }
 
 /// What the counters stood at.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrafficSnapshot {
+pub struct RequestMetricsSnapshot {
     /// Requests by directory and answer, zeros included.
     pub requests: Vec<(Api, AnswerClass, u64)>,
     /// Time spent waiting for rate limits and pauses, summed over all requests.
     pub waited: Vec<(Api, Duration)>,
+    /// OPA's quota as its last answer told it; `None` where it tells none.
+    pub opa_quota: Option<QuotaStatus>,
+    /// The end of `opsera.token`; `None` where the token names none.
+    pub opsera_token_expires_at: Option<Timestamp>,
 }
 
-impl Traffic {
+impl RequestMetrics {
     /// Lets every answered or lost request beat `heartbeat`. The first call counts.
     pub fn beat_with(&self, heartbeat: Heartbeat) {
         // A second heartbeat for the same run has nobody who listens to it.
@@ -111,9 +119,9 @@ impl Traffic {
     }
 
     /// Reads every counter.
-    pub fn snapshot(&self) -> TrafficSnapshot {
+    pub fn snapshot(&self) -> RequestMetricsSnapshot {
         let apis = [Api::Opa, Api::Opsera];
-        TrafficSnapshot {
+        RequestMetricsSnapshot {
             requests: apis
                 .into_iter()
                 .flat_map(|api| AnswerClass::ALL.map(|class| (api, class)))
@@ -128,14 +136,29 @@ impl Traffic {
                     (api, Duration::from_millis(millis))
                 })
                 .to_vec(),
+            opa_quota: *lock(&self.opa_quota),
+            opsera_token_expires_at: *lock(&self.opsera_token_expires_at),
         }
     }
 
     pub(super) fn count(&self, api: Api, class: AnswerClass) {
         self.counters(api).of(class).fetch_add(1, Ordering::Relaxed);
+        self.beat();
+    }
+
+    /// A sign of life of a request that waits.
+    pub(super) fn beat(&self) {
         if let Some(heartbeat) = self.heartbeat.get() {
             heartbeat.beat();
         }
+    }
+
+    pub(super) fn note_quota(&self, quota: Option<QuotaStatus>) {
+        *lock(&self.opa_quota) = quota;
+    }
+
+    pub(super) fn note_token_expiry(&self, expires_at: Option<Timestamp>) {
+        *lock(&self.opsera_token_expires_at) = expires_at;
     }
 
     pub(super) fn waited(&self, api: Api, duration: Duration) {
@@ -151,4 +174,8 @@ impl Traffic {
             Api::Opsera => &self.opsera,
         }
     }
+}
+
+fn lock<T>(value: &Mutex<T>) -> MutexGuard<'_, T> {
+    value.lock().unwrap_or_else(PoisonError::into_inner)
 }

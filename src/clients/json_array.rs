@@ -9,7 +9,7 @@ const MAX_RECORD: usize = 4 << 20;
 
 /// Cuts a JSON array, arriving in pieces of any size, into the texts of its elements.
 #[derive(Debug, Default)]
-pub(super) struct Splitter {
+pub(super) struct JsonArrayReader {
     place: Place,
     depth: u32,
     string: InString,
@@ -34,7 +34,7 @@ enum InString {
     AfterBackslash,
 }
 
-impl Splitter {
+impl JsonArrayReader {
     /// Takes the next piece; every element that is complete with it goes to `element`.
     ///
     /// # Errors
@@ -125,15 +125,15 @@ mod tests {
     use serde_json::Value;
 
     fn split(text: &[u8], piece: usize) -> Result<Vec<Value>, String> {
-        let mut splitter = Splitter::default();
+        let mut reader = JsonArrayReader::default();
         let mut elements = Vec::new();
         for piece in text.chunks(piece) {
-            splitter.push(piece, |record| {
+            reader.push(piece, |record| {
                 elements.push(serde_json::from_slice(record).map_err(|error| error.to_string())?);
                 Ok(())
             })?;
         }
-        splitter.finish()?;
+        reader.finish()?;
         Ok(elements)
     }
 

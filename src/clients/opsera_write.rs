@@ -1,7 +1,7 @@
 //! Opsera's accounts, changed: the only thing in the program that can.
 //!
-//! Each call is one request, which goes out at once: whoever calls has waited for its [`Turn`], so
-//! that nothing stands between the announcement (A1) and the request but the request itself, and
+//! Each call is one request, which goes out at once: whoever calls has waited for its
+//! [`RatePermit`], so that nothing stands between the announcement (A1) and the request but the request itself, and
 //! a signal that comes while it waits still stops it (A10). It is never repeated here: the queue
 //! announces every attempt before it is made and looks before it tries again (A4).
 
@@ -13,7 +13,7 @@ use super::http::Request;
 use super::opsera::OpseraReader;
 use super::path;
 use super::session::Answer;
-use crate::domain::{NewAccount, OpseraId, SiteRole};
+use crate::domain::{Mode, NewAccount, OpseraId, SiteRole};
 
 /// The client of Opsera that can write.
 #[derive(Clone, Debug)]
@@ -21,14 +21,20 @@ pub struct OpseraWriter {
     reader: OpseraReader,
 }
 
-/// The right to send one request now: the pace allows it and no pause is on.
+/// The right to send one request now: the rate limit allows it and no pause is on.
 #[derive(Debug)]
-#[must_use = "a turn that is not taken slows the client down for nothing"]
-pub struct Turn(());
+#[must_use = "a permit that is not used slows the client down for nothing"]
+pub struct RatePermit(());
 
 impl OpseraWriter {
-    pub(super) fn new(reader: OpseraReader) -> Self {
-        Self { reader }
+    /// The client of a run that applies its plan; `None` for a dry run, which never gets one.
+    pub(crate) fn new(reader: &OpseraReader, mode: Mode) -> Option<Self> {
+        match mode {
+            Mode::DryRun => None,
+            Mode::Apply => Some(Self {
+                reader: reader.clone(),
+            }),
+        }
     }
 
     /// The same client, for reading.
@@ -42,17 +48,21 @@ impl OpseraWriter {
     }
 
     /// Waits until one more request may go out.
-    pub async fn wait_for_turn(&self) -> Turn {
-        let core = &self.reader.session.core;
-        // Without a deadline the wait always ends with the turn.
-        if let Ok(waited) = core.pace.wait(None).await {
-            core.traffic.waited(core.api, waited);
+    pub async fn wait_for_permit(&self) -> RatePermit {
+        let http = &self.reader.session.http;
+        // Without a deadline the wait always ends with the permit.
+        if let Ok(waited) = http.rate_limiter.wait(None).await {
+            http.metrics.waited(http.api, waited);
         }
-        Turn(())
+        RatePermit(())
     }
 
     /// Deactivates an account. Cannot be undone.
-    pub async fn deactivate(&self, _turn: Turn, id: &OpseraId) -> Result<Answer, CallError> {
+    pub async fn deactivate(
+        &self,
+        _permit: RatePermit,
+        id: &OpseraId,
+    ) -> Result<Answer, CallError> {
         let tail = format!("/user/{}", self.segment("DELETE /user/{id}", id)?);
         let request = Request {
             method: Method::DELETE,
@@ -64,7 +74,11 @@ impl OpseraWriter {
     }
 
     /// Creates an account.
-    pub async fn create(&self, _turn: Turn, account: &NewAccount) -> Result<Answer, CallError> {
+    pub async fn create(
+        &self,
+        _permit: RatePermit,
+        account: &NewAccount,
+    ) -> Result<Answer, CallError> {
         let request = Request {
             method: Method::POST,
             url: path::below(&self.reader.base, "/user"),
@@ -82,7 +96,7 @@ impl OpseraWriter {
     /// Gives an account another site role.
     pub async fn set_role(
         &self,
-        _turn: Turn,
+        _permit: RatePermit,
         id: &OpseraId,
         role: SiteRole,
     ) -> Result<Answer, CallError> {
@@ -98,6 +112,11 @@ impl OpseraWriter {
     }
 
     fn segment(&self, call: &str, id: &OpseraId) -> Result<String, CallError> {
-        path::segment(id.as_str()).map_err(|name| self.reader.session.unaskable(call, &name))
+        path::segment(id.as_str())
+            .map_err(|name| self.reader.session.http.invalid_segment(call, name))
     }
 }
+
+#[cfg(test)]
+#[path = "opsera_write_tests.rs"]
+mod tests;

@@ -1,4 +1,4 @@
-//! What both APIs send, and how it becomes the words of the domain.
+//! What both APIs send, and how it becomes the models of the domain.
 //!
 //! Fields that are not used are not looked at. Fields that are used must have the right type, and
 //! those that name a record must be there (G0). A record is a JSON object: an array in its place
@@ -7,10 +7,12 @@
 use std::fmt;
 use std::marker::PhantomData;
 
-use serde::de::{DeserializeOwned, MapAccess, Visitor, value::MapAccessDeserializer};
+use serde::de::{
+    DeserializeOwned, Error as _, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer,
+};
 use serde::{Deserialize, Deserializer};
 
-use super::words::is_markup;
+use super::redaction::is_html;
 use crate::domain::{
     AccountRecord, GroupName, GroupRecord, OpaId, OpaName, OpseraId, PersonRecord, PersonStatus,
     UserType, time::Timestamp,
@@ -18,13 +20,15 @@ use crate::domain::{
 
 /// Reads `body` as one object.
 pub(super) fn object<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
-    serde_json::from_slice::<Object<T>>(body)
+    // One look at the whole is faster than one at each text in it.
+    let text = std::str::from_utf8(body).map_err(|error| format!("it is not UTF-8: {error}"))?;
+    serde_json::from_str::<Object<T>>(text)
         .map(|object| object.0)
         .map_err(|error| describe(body, &error))
 }
 
 fn describe(body: &[u8], error: &serde_json::Error) -> String {
-    if is_markup(body) {
+    if is_html(body) {
         "it is an HTML page".to_owned()
     } else {
         format!("it is not the expected JSON: {error}")
@@ -32,6 +36,7 @@ fn describe(body: &[u8], error: &serde_json::Error) -> String {
 }
 
 /// A `T` that only a JSON object can become.
+#[derive(Debug)]
 struct Object<T>(T);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
@@ -54,38 +59,61 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
     }
 }
 
-/// A record of an API that becomes a `Self::Word` of the domain.
-pub(super) trait Wire: DeserializeOwned {
+/// A record of an API that becomes a `Self::Model` of the domain.
+pub trait ApiRecord: DeserializeOwned {
     /// What it becomes.
-    type Word;
+    type Model;
 
     /// Checks what must be there; fails with what is not.
-    fn into_word(self) -> Result<Self::Word, String>;
+    fn into_model(self) -> Result<Self::Model, String>;
 }
 
 /// Reads one record.
-pub(super) fn record<W: Wire>(body: &[u8]) -> Result<W::Word, String> {
-    object::<W>(body)?.into_word()
+pub(super) fn record<R: ApiRecord>(body: &[u8]) -> Result<R::Model, String> {
+    object::<R>(body)?.into_model()
 }
 
 /// Reads one page of an OPA listing.
-pub(super) fn page<W: Wire>(body: &[u8]) -> Result<Vec<W::Word>, String> {
-    object::<Page<W>>(body)?
-        .list
-        .into_iter()
-        .map(|object| object.0.into_word())
-        .collect()
+pub(super) fn page<R: ApiRecord>(body: &[u8]) -> Result<Vec<R::Model>, String> {
+    object::<Page<R>>(body).map(|page| page.list.0)
 }
 
 #[derive(Deserialize)]
-#[serde(bound = "W: DeserializeOwned")]
-struct Page<W> {
-    list: Vec<Object<W>>,
+#[serde(bound = "R: ApiRecord")]
+struct Page<R: ApiRecord> {
+    list: Models<R>,
+}
+
+/// A list of records, each made a model as it is read: the records are never all in memory.
+struct Models<R: ApiRecord>(Vec<R::Model>);
+
+impl<'de, R: ApiRecord> Deserialize<'de> for Models<R> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct List<R>(PhantomData<R>);
+
+        impl<'de, R: ApiRecord> Visitor<'de> for List<R> {
+            type Value = Models<R>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a list")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Models<R>, A::Error> {
+                let mut models = Vec::new();
+                while let Some(record) = list.next_element::<Object<R>>()? {
+                    models.push(record.0.into_model().map_err(A::Error::custom)?);
+                }
+                Ok(Models(models))
+            }
+        }
+
+        deserializer.deserialize_seq(List(PhantomData))
+    }
 }
 
 /// A user of OPA.
-#[derive(Deserialize)]
-pub(super) struct WireUser {
+#[derive(Debug, Deserialize)]
+pub struct OpaUserRecord {
     id: String,
     name: String,
     status: String,
@@ -95,7 +123,7 @@ pub(super) struct WireUser {
     details: Option<Object<Details>>,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 struct Details {
     #[serde(default)]
     email: Option<String>,
@@ -105,10 +133,10 @@ struct Details {
     last_name: Option<String>,
 }
 
-impl Wire for WireUser {
-    type Word = PersonRecord;
+impl ApiRecord for OpaUserRecord {
+    type Model = PersonRecord;
 
-    fn into_word(self) -> Result<PersonRecord, String> {
+    fn into_model(self) -> Result<PersonRecord, String> {
         let details = self.details.map(|object| object.0).unwrap_or_default();
         Ok(PersonRecord {
             id: OpaId::new(required("user", "id", self.id)?),
@@ -123,18 +151,18 @@ impl Wire for WireUser {
 }
 
 /// A group of OPA.
-#[derive(Deserialize)]
-pub(super) struct WireGroup {
+#[derive(Debug, Deserialize)]
+pub struct OpaGroupRecord {
     id: String,
     name: String,
     #[serde(default)]
     deleted_at: Option<String>,
 }
 
-impl Wire for WireGroup {
-    type Word = GroupRecord;
+impl ApiRecord for OpaGroupRecord {
+    type Model = GroupRecord;
 
-    fn into_word(self) -> Result<GroupRecord, String> {
+    fn into_model(self) -> Result<GroupRecord, String> {
         required("group", "id", self.id)?;
         let live = match self.deleted_at {
             None => true,
@@ -168,10 +196,10 @@ pub struct CurrentUser {
     pub team_name: String,
 }
 
-impl Wire for CurrentUser {
-    type Word = Self;
+impl ApiRecord for CurrentUser {
+    type Model = Self;
 
-    fn into_word(self) -> Result<Self, String> {
+    fn into_model(self) -> Result<Self, String> {
         Ok(Self {
             id: required("user", "id", self.id)?,
             name: required("user", "name", self.name)?,
@@ -183,7 +211,7 @@ impl Wire for CurrentUser {
 /// A user of Opsera.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct WireAccount {
+pub(super) struct OpseraUserRecord {
     #[serde(rename = "_id")]
     id: String,
     #[serde(default)]
@@ -198,10 +226,10 @@ pub(super) struct WireAccount {
     site_role: Option<String>,
 }
 
-impl Wire for WireAccount {
-    type Word = AccountRecord;
+impl ApiRecord for OpseraUserRecord {
+    type Model = AccountRecord;
 
-    fn into_word(self) -> Result<AccountRecord, String> {
+    fn into_model(self) -> Result<AccountRecord, String> {
         Ok(AccountRecord {
             id: OpseraId::new(required("user", "_id", self.id)?),
             email: self.email,
@@ -222,5 +250,5 @@ fn required(what: &str, field: &str, value: String) -> Result<String, String> {
 }
 
 #[cfg(test)]
-#[path = "wire_tests.rs"]
+#[path = "records_tests.rs"]
 mod tests;

@@ -1,11 +1,13 @@
-//! What the doctor keeps of Opsera's accounts while they stream by: sums, never the accounts.
+//! What `check` keeps of Opsera's accounts while they stream by: sums, never the accounts.
+
+use std::collections::HashSet;
 
 use crate::domain::{AccountRecord, Address, OpseraId};
 use crate::rules::{Policy, decision::is_protected};
 
 /// The sums of a whole listing.
 #[derive(Debug)]
-pub(super) struct Seen {
+pub(super) struct AccountStats {
     /// Active accounts.
     pub(super) accounts: u64,
     /// Those whose role is known.
@@ -22,7 +24,7 @@ pub(super) struct Seen {
     pub(super) owner: bool,
 }
 
-impl Seen {
+impl AccountStats {
     pub(super) fn nothing(policy: &Policy) -> Self {
         Self {
             accounts: 0,
@@ -35,7 +37,12 @@ impl Seen {
         }
     }
 
-    pub(super) fn add(&mut self, account: &AccountRecord, policy: &Policy, known: &[OpseraId]) {
+    pub(super) fn add(
+        &mut self,
+        account: &AccountRecord,
+        policy: &Policy,
+        known: &HashSet<OpseraId>,
+    ) {
         if !account.active {
             return;
         }

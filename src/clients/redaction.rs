@@ -8,10 +8,10 @@ use std::sync::{Mutex, PoisonError};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use super::error::ServerWords;
+use super::error::ServerMessage;
 
 /// Longest text of a server that is shown, in characters.
-const MAX_WORDS: usize = 300;
+const MAX_MESSAGE: usize = 300;
 
 /// Minted tokens that are remembered: the present one and the one it replaced, which a late
 /// answer may still quote.
@@ -40,26 +40,33 @@ impl Secrets {
     }
 
     /// A server's text as it may be shown.
-    pub(super) fn words(&self, text: &str) -> ServerWords {
+    pub(super) fn redact(&self, text: &str) -> String {
         // Once before the clean-up and once after it: a clean-up may join what was apart.
         let clean = self.hide(&one_line(&self.hide(text)));
-        let mut shown: String = clean.chars().take(MAX_WORDS).collect();
-        if clean.chars().nth(MAX_WORDS).is_some() {
+        let mut shown: String = clean.chars().take(MAX_MESSAGE).collect();
+        if clean.chars().nth(MAX_MESSAGE).is_some() {
             shown.push('…');
         }
-        ServerWords(shown)
+        shown
     }
 
     /// What the body of an answer says, whichever of its usual forms it has.
-    pub(super) fn body_words(&self, body: &[u8]) -> ServerWords {
-        if is_markup(body) {
-            return ServerWords("an HTML page".to_owned());
+    pub(super) fn redact_body(&self, body: &[u8]) -> ServerMessage {
+        if is_html(body) {
+            return ServerMessage::HtmlPage;
         }
         let text = String::from_utf8_lossy(body);
-        match serde_json::from_slice::<Said>(body) {
-            Ok(Said::Text(text)) => self.words(&text),
-            Ok(Said::Message(said)) => self.words(&said.text()),
-            Err(_) => self.words(&text),
+        match serde_json::from_slice::<ErrorBody>(body) {
+            Ok(ErrorBody::Text(text)) => self.message(&text),
+            Ok(ErrorBody::Message(body)) => self.message(&body.text()),
+            Err(_) => self.message(&text),
+        }
+    }
+
+    fn message(&self, text: &str) -> ServerMessage {
+        match self.redact(text) {
+            text if text.is_empty() => ServerMessage::Nothing,
+            text => ServerMessage::Text(text),
         }
     }
 
@@ -92,14 +99,14 @@ fn replace_in_any_case(text: &str, secret: &str, by: &str) -> String {
 }
 
 /// Whether a body is a page for people rather than an answer for programs.
-pub(super) fn is_markup(body: &[u8]) -> bool {
+pub(super) fn is_html(body: &[u8]) -> bool {
     let body = body.strip_prefix(b"\xef\xbb\xbf").unwrap_or(body);
     body.trim_ascii_start().starts_with(b"<")
 }
 
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Said {
+enum ErrorBody {
     Text(String),
     Message(Message),
 }
@@ -157,21 +164,21 @@ mod tests {
 
     #[test]
     fn every_form_of_an_answer_yields_its_words() {
-        let said = |body: &str| secrets().body_words(body.as_bytes()).0;
-        assert_eq!(said(r#""done""#), "done");
-        assert_eq!(said(r#"{"message":"no","extra":1}"#), "no");
+        let said = |body: &str| secrets().redact_body(body.as_bytes()).to_string();
+        assert_eq!(said(r#""done""#), "“done”");
+        assert_eq!(said(r#"{"message":"no","extra":1}"#), "“no”");
         assert_eq!(
             said(r#"{"message":"no","errors":[{"path":"a","message":"b"}]}"#),
-            "no; a: b"
+            "“no; a: b”"
         );
-        assert_eq!(said("plain words"), "plain words");
-        assert_eq!(said(" <!doctype html><p>s3cret"), "an HTML page");
-        assert_eq!(said(""), "");
+        assert_eq!(said("plain words"), "“plain words”");
+        assert_eq!(said(" <!doctype html><p>s3cret"), "(an HTML page)");
+        assert_eq!(said(""), "(no words)");
     }
 
     #[test]
     fn credentials_never_show_not_even_when_torn_apart() {
-        let said = |text: &str| secrets().words(text).0;
+        let said = |text: &str| secrets().redact(text);
         assert_eq!(said("got s3cret and t0ken"), "got [hidden] and [hidden]");
         assert_eq!(
             said("to https://S3CRET.example/é"),
@@ -183,8 +190,8 @@ mod tests {
 
     #[test]
     fn words_are_one_short_line_without_controls() {
-        let said = |text: &str| secrets().words(text).0;
+        let said = |text: &str| secrets().redact(text);
         assert_eq!(said("a\r\n\tb\u{1b}[31m \u{202e}c\u{85}d"), "a b[31m c d");
-        assert_eq!(said(&"x".repeat(5000)).chars().count(), MAX_WORDS + 1);
+        assert_eq!(said(&"x".repeat(5000)).chars().count(), MAX_MESSAGE + 1);
     }
 }
