@@ -1,6 +1,8 @@
 //! When the daemon would run next.
 
-use super::model::Checkup;
+use std::time::Duration;
+
+use super::model::CheckReport;
 use crate::domain::Schedule;
 use crate::domain::time::Timestamp;
 use crate::settings::ScheduleSettings;
@@ -8,12 +10,20 @@ use crate::settings::ScheduleSettings;
 /// Times that are shown.
 const SHOWN: usize = 3;
 
-pub(super) fn examine(checkup: &mut Checkup, settings: &ScheduleSettings, now: Timestamp) {
+/// The time between the next two runs.
+pub(super) fn interval(settings: &ScheduleSettings, now: Timestamp) -> Option<Duration> {
+    let schedule = Schedule::parse(&settings.cron, settings.time_zone).ok()?;
+    let first = schedule.next_after(now)?;
+    let second = schedule.next_after(first)?;
+    (second - first).to_std().ok()
+}
+
+pub(super) fn examine(report: &mut CheckReport, settings: &ScheduleSettings, now: Timestamp) {
     let zone = settings.time_zone;
     let schedule = match Schedule::parse(&settings.cron, zone) {
         Ok(schedule) => schedule,
         Err(error) => {
-            checkup.failure(
+            report.failure(
                 "schedule",
                 error.to_string(),
                 "write six fields: second minute hour day month weekday",
@@ -31,13 +41,13 @@ pub(super) fn examine(checkup: &mut Checkup, settings: &ScheduleSettings, now: T
             })
             .collect();
     if times.is_empty() {
-        checkup.failure(
+        report.failure(
             "schedule",
             "schedule.cron never comes due",
             "correct schedule.cron",
         );
     } else {
-        checkup.ok(
+        report.ok(
             "schedule",
             format!(
                 "the daemon would run next at {} (schedule.time_zone = {zone})",

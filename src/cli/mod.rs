@@ -3,6 +3,7 @@
 //! To add a command: a variant of [`Command`] with its arguments here, a file below
 //! [`crate::commands`], an arm in `commands::run`; the help snapshot shows the rest.
 
+pub mod hardening;
 mod inspect;
 pub mod logging;
 mod reconcile;

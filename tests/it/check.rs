@@ -1,12 +1,12 @@
 //! `check` tells everything that is wrong in one go, what it means and what to do.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use assert_cmd::Command;
 use rolecall::audit::Actor;
-use rolecall::check::{Checkup, Item, Status, examine, render};
+use rolecall::check::{CheckReport, Item, Status, examine, render};
 use rolecall::domain::time::{ManualClock, SharedClock, SystemClock};
 use rolecall::output::TableStyle;
 use rolecall::sandbox::{
@@ -14,6 +14,8 @@ use rolecall::sandbox::{
 };
 use rolecall::settings::ConfigSources;
 use tempfile::TempDir;
+
+use crate::requirements::{Requirement, require};
 
 const POLICY: &str = r#"
 [protect]
@@ -89,7 +91,7 @@ impl Practice {
         file
     }
 
-    async fn check(&self) -> Checkup {
+    async fn check(&self) -> CheckReport {
         let sources = ConfigSources {
             files: vec![self.file()],
             ..ConfigSources::default()
@@ -131,7 +133,7 @@ impl Practice {
         )
     }
 
-    fn redacted(&self, checkup: &Checkup) -> String {
+    fn redacted(&self, checkup: &CheckReport) -> String {
         let mut text = Vec::new();
         render(checkup, TableStyle::default(), &mut text).unwrap();
         String::from_utf8(text)
@@ -154,7 +156,7 @@ fn snapshot(name: &str, text: &str) {
     ] }, { insta::assert_snapshot!(name, text) });
 }
 
-fn item<'c>(checkup: &'c Checkup, name: &str) -> &'c Item {
+fn item<'c>(checkup: &'c CheckReport, name: &str) -> &'c Item {
     checkup
         .items()
         .iter()
@@ -162,7 +164,7 @@ fn item<'c>(checkup: &'c Checkup, name: &str) -> &'c Item {
         .unwrap_or_else(|| panic!("no {name} in {:#?}", checkup.items()))
 }
 
-fn of_status(checkup: &Checkup, status: Status) -> Vec<&str> {
+fn of_status(checkup: &CheckReport, status: Status) -> Vec<&str> {
     checkup
         .items()
         .iter()
@@ -412,8 +414,7 @@ async fn a_store_that_cannot_be_made_or_read_is_told_without_making_one() {
 
 #[tokio::test]
 async fn a_directory_that_cannot_be_written_is_told() {
-    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
-        eprintln!("skipped: root may write everywhere");
+    if !require(Requirement::NotRoot) {
         return;
     }
     let mut practice = Practice::new().await;
