@@ -15,6 +15,7 @@ use super::diff_sql::{
     ACCOUNT_PAGE, COUNT_TO_LOOK_UP, JOINER_PAGE, KEYLESS_PAGE, ONE_ACCOUNT, PEOPLE_TO_LOOK_UP,
 };
 use super::fields::Fields;
+use super::lookups::Wanted;
 use super::renames::KnownRenames;
 use super::snapshot::Pull;
 use super::{Store, StoreError};
@@ -85,7 +86,10 @@ impl Pages<'_> {
                 .look_up(
                     self.pull,
                     &mut page,
-                    self.actives_can_leave,
+                    Wanted {
+                        actives_can_leave: self.actives_can_leave,
+                        conflicts: false,
+                    },
                     &mut self.renames,
                 )
                 .await?;
@@ -133,8 +137,11 @@ impl Store {
         };
         let mut page = vec![account_facts(&row)?];
         let mut renames = KnownRenames::default();
-        self.look_up(pull, &mut page, actives_can_leave, &mut renames)
-            .await?;
+        let wanted = Wanted {
+            actives_can_leave,
+            conflicts: true,
+        };
+        self.look_up(pull, &mut page, wanted, &mut renames).await?;
         Ok(page.pop())
     }
 

@@ -284,8 +284,10 @@ async fn i8_a_dry_run_and_a_held_run_remember_too() {
         }
         let mut world = World::start(&Org::in_step(["ada", "bob"]), &at_once()).await;
         world.sync().await;
-        let team = world.sandbox.opa();
-        team.rename_address("bob", Some("robert@example.com"))
+        world
+            .sandbox
+            .opa()
+            .rename_address("bob", Some("robert@example.com"))
             .unwrap();
         world.set_rules(&rules, "");
         if held {
@@ -294,7 +296,7 @@ async fn i8_a_dry_run_and_a_held_run_remember_too() {
             world.dry_run().await;
         }
         world.set_rules(&at_once(), "");
-        team.purge("bob").unwrap();
+        world.sandbox.opa().purge("bob").unwrap();
         world.hire(&Human {
             email: Some("robert@example.com".to_owned()),
             ..person("u17")
