@@ -3,14 +3,22 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rolecall::cli::Cli;
+use rolecall::cli::{self, Cli};
 use rolecall::domain::ExitStatus;
 use rolecall::{commands, output};
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    let hardened = cli::hardening::forbid_core_dumps();
     let cli = Cli::parse();
     let colour = cli.global.colour();
+    if let Err(error) = hardened {
+        output::tell_failure(
+            &anyhow::Error::new(error).context("core dumps of this process cannot be switched off"),
+            &[],
+            colour,
+        );
+    }
     match commands::run(cli).await {
         Ok(status) => status.into(),
         Err(error) => {

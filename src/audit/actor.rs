@@ -1,22 +1,21 @@
 //! Who wrote an entry.
 
 use std::fmt;
-use std::os::unix::fs::MetadataExt as _;
 
 /// The machine, the user and the program that write to the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
     /// The machine's name.
     pub host: String,
-    /// The user's name, or `uid:N` where the machine has no name for it.
+    /// `uid:N`, and the name beside it where `/etc/passwd` has one: `uid:1000 (jane)`.
     pub user: String,
     /// The program's version.
     pub version: String,
 }
 
 impl Actor {
-    /// This process. The name comes from the user id where the machine knows it, because a
-    /// variable can say anything.
+    /// This process. The kernel says who it is; the environment is never asked, because whoever
+    /// starts the program chooses what a variable says.
     pub fn of_this_process() -> Self {
         Self {
             host: gethostname::gethostname().to_string_lossy().into_owned(),
@@ -34,14 +33,16 @@ impl fmt::Display for Actor {
 }
 
 fn user_name() -> String {
-    let Ok(uid) = std::fs::metadata("/proc/self").map(|own| own.uid()) else {
-        return std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-    };
-    std::fs::read_to_string("/etc/passwd")
-        .ok()
-        .and_then(|passwd| name_in_passwd(&passwd, uid))
-        .or_else(|| std::env::var("USER").ok().filter(|name| !name.is_empty()))
-        .unwrap_or_else(|| format!("uid:{uid}"))
+    let uid = rustix::process::getuid().as_raw();
+    let passwd = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    user_of(uid, &passwd)
+}
+
+fn user_of(uid: u32, passwd: &str) -> String {
+    match name_in_passwd(passwd, uid) {
+        Some(name) => format!("uid:{uid} ({name})"),
+        None => format!("uid:{uid}"),
+    }
 }
 
 fn name_in_passwd(passwd: &str, uid: u32) -> Option<String> {
@@ -59,7 +60,7 @@ mod tests {
     #[test]
     fn a_user_id_is_looked_up_by_number_and_not_by_place() {
         let passwd = "root:x:0:0::/root:/bin/sh\njane:x:1000:0::/home/jane:/bin/sh\n";
-        assert_eq!(name_in_passwd(passwd, 1000).as_deref(), Some("jane"));
-        assert_eq!(name_in_passwd(passwd, 7), None);
+        assert_eq!(user_of(1000, passwd), "uid:1000 (jane)");
+        assert_eq!(user_of(7, passwd), "uid:7");
     }
 }

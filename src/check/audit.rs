@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::model::Checkup;
+use super::model::CheckReport;
 use crate::audit::{Actor, AuditKey, Checkpoint, Scribe, read_checkpoints};
 use crate::domain::{text::error_chain, time::SharedClock};
 use crate::settings::OfflineSettings;
 use crate::store::Store;
 
 pub(super) async fn examine(
-    checkup: &mut Checkup,
+    report: &mut CheckReport,
     settings: &OfflineSettings,
     store: Option<&Store>,
     clock: &SharedClock,
@@ -17,7 +17,7 @@ pub(super) async fn examine(
 ) {
     let key = match settings.audit.key_file.as_deref().map(AuditKey::read) {
         None => {
-            checkup.warning(
+            report.warning(
                 "audit.key",
                 "audit.key_file is not set: whoever can write the store can forge its whole audit \
                  log",
@@ -27,29 +27,29 @@ pub(super) async fn examine(
             None
         }
         Some(Ok(key)) => {
-            checkup.ok("audit.key", format!("{} is a key", key.file().display()));
+            report.ok("audit.key", format!("{} is a key", key.file().display()));
             Some(key)
         }
         Some(Err(error)) => {
-            checkup.failure(
+            report.failure(
                 "audit.key",
                 error_chain(&error),
                 "nothing runs without the key that the settings name",
             );
-            checkup.not_checked("audit.chain", "not checked because the key cannot be used");
+            report.not_checked("audit.chain", "not checked because the key cannot be used");
             return;
         }
     };
-    let last = examine_checkpoints(checkup, settings.audit.checkpoint_file.as_deref());
+    let last = examine_checkpoints(report, settings.audit.checkpoint_file.as_deref());
     let Some(store) = store else {
         if !settings.store.path.exists() {
-            checkup.ok(
+            report.ok(
                 "audit.chain",
                 "there is no log yet; the first run begins it",
             );
             return;
         }
-        checkup.not_checked(
+        report.not_checked(
             "audit.chain",
             "not checked because there is no store that can be read",
         );
@@ -64,12 +64,12 @@ pub(super) async fn examine(
     let checkpoints = settings.audit.checkpoint_file.as_deref();
     match store.check_anchor(&scribe, checkpoints).await {
         Ok(()) => match (last, is_keyed) {
-            (Some(last), _) => checkup.ok(
+            (Some(last), _) => report.ok(
                 "audit.chain",
                 format!("anchored to entry {} of {}", last.head.entries, last.at),
             ),
-            (None, true) => checkup.ok("audit.chain", "its last entry verifies under the key"),
-            (None, false) => checkup.warning(
+            (None, true) => report.ok("audit.chain", "its last entry verifies under the key"),
+            (None, false) => report.warning(
                 "audit.chain",
                 "unanchored: its last entry is consistent, and nothing outside of the store proves \
                  it",
@@ -77,7 +77,7 @@ pub(super) async fn examine(
                  through the whole log",
             ),
         },
-        Err(error) => checkup.failure(
+        Err(error) => report.failure(
             "audit.chain",
             error_chain(&error),
             "nothing is applied until this is settled; `rolecall audit verify` says more",
@@ -86,10 +86,10 @@ pub(super) async fn examine(
 }
 
 /// The last line of the checkpoint file.
-fn examine_checkpoints(checkup: &mut Checkup, file: Option<&Path>) -> Option<Checkpoint> {
+fn examine_checkpoints(report: &mut CheckReport, file: Option<&Path>) -> Option<Checkpoint> {
     match file.map(read_checkpoints) {
         None => {
-            checkup.warning(
+            report.warning(
                 "audit.checkpoint",
                 "audit.checkpoint_file is not set: a store that was replaced by an older copy is \
                  not noticed",
@@ -108,11 +108,11 @@ fn examine_checkpoints(checkup: &mut Checkup, file: Option<&Path>) -> Option<Che
                     )
                 },
             );
-            checkup.ok("audit.checkpoint", words);
+            report.ok("audit.checkpoint", words);
             last
         }
         Some(Err(error)) => {
-            checkup.failure(
+            report.failure(
                 "audit.checkpoint",
                 error_chain(&error),
                 "bring the file back as it was; nothing runs while it contradicts the log",

@@ -3,35 +3,45 @@
 use std::collections::{BTreeSet, HashSet};
 use std::hash::{BuildHasher as _, RandomState};
 
-use super::model::Checkup;
+use super::model::CheckReport;
+use super::opa::OpaAnswers;
 use crate::clients::{CallError, Opa};
 use crate::domain::text::error_chain;
 use crate::domain::{GroupName, PersonStatus, UserType};
 use crate::reconcile::{is_relevant, memberships_matter};
-use crate::rules::{GroupPattern, Policy, RoleRule};
+use crate::rules::{GroupPattern, Lookup, Policy, RoleRule};
 
 /// Pages of members that are read in all: a check should take seconds.
 const MOST_PAGES: u32 = 200;
 
-pub(super) async fn examine(checkup: &mut Checkup, opa: &Opa, policy: &Policy, listable: bool) {
+/// Gives about how many requests a run needs for the memberships.
+pub(super) async fn examine(
+    report: &mut CheckReport,
+    opa: &Opa,
+    policy: &Policy,
+    answers: &OpaAnswers,
+) -> u64 {
     if !memberships_matter(policy) {
-        checkup.ok(
+        report.ok(
             "roles.rules",
             "roles are not managed (no rules and no default, or roles.enabled = false)",
         );
-        return;
+        return 0;
     }
-    if !listable {
-        checkup.not_checked(
+    if !answers.listable {
+        report.not_checked(
             "roles.rules",
             "not checked because OPA's groups cannot be read",
         );
-        return;
+        return 0;
     }
-    let groups = match list(opa, policy).await {
+    let groups = match opa
+        .list_live_groups(|group| is_relevant(policy, group))
+        .await
+    {
         Ok(groups) => groups,
         Err(error) => {
-            checkup.failure(
+            report.failure(
                 "roles.rules",
                 format!(
                     "the Team's groups cannot be listed: {}",
@@ -39,45 +49,50 @@ pub(super) async fn examine(checkup: &mut Checkup, opa: &Opa, policy: &Policy, l
                 ),
                 "a run needs them; give the service user the role that lists groups",
             );
-            return;
+            return 0;
         }
     };
-    required(checkup, policy, &groups);
+    required(report, policy, &groups);
     if !policy.roles.managed {
-        checkup.ok("roles.rules", "roles are not managed");
-        return;
+        report.ok("roles.rules", "roles are not managed");
+        return requests(policy, &groups, answers, 0);
     }
     let mut counter = Counter::new(opa);
     for (number, rule) in (1_usize..).zip(&policy.roles.rules) {
         let name = format!("roles.rules[{number}]");
-        examine_rule(checkup, &name, rule, &groups, &mut counter).await;
+        examine_rule(report, &name, rule, &groups, &mut counter).await;
     }
     match policy.roles.default {
-        Some(role) => checkup.ok(
+        Some(role) => report.ok(
             "roles.default",
             format!("every other entitled person gets {role}"),
         ),
-        None => checkup.ok(
+        None => report.ok(
             "roles.default",
             "every other entitled person keeps the role they have",
         ),
     }
+    requests(policy, &groups, answers, counter.pages_read())
 }
 
-async fn list(opa: &Opa, policy: &Policy) -> Result<BTreeSet<GroupName>, CallError> {
-    let mut found = BTreeSet::new();
-    let mut listing = opa.list_groups();
-    while let Some(page) = listing.next_page().await? {
-        found.extend(
-            page.into_iter()
-                .filter(|group| group.live && is_relevant(policy, &group.name))
-                .map(|group| group.name),
-        );
-    }
-    Ok(found)
+/// Requests for the groups and their members, or for each person.
+fn requests(
+    policy: &Policy,
+    groups: &BTreeSet<GroupName>,
+    answers: &OpaAnswers,
+    pages_read: u64,
+) -> u64 {
+    let by_group = pages_read.max(u64::try_from(groups.len()).unwrap_or(u64::MAX));
+    let by_person = answers.humans.unwrap_or(u64::MAX);
+    let members = match policy.roles.lookup {
+        Lookup::User => answers.humans.unwrap_or(0),
+        Lookup::Group => by_group,
+        Lookup::Auto => by_group.min(by_person),
+    };
+    members.saturating_add(1)
 }
 
-fn required(checkup: &mut Checkup, policy: &Policy, groups: &BTreeSet<GroupName>) {
+fn required(report: &mut CheckReport, policy: &Policy, groups: &BTreeSet<GroupName>) {
     let name = "scope.required_groups";
     if policy.required_groups.is_empty() {
         return;
@@ -89,10 +104,10 @@ fn required(checkup: &mut Checkup, policy: &Policy, groups: &BTreeSet<GroupName>
         .map(GroupName::as_str)
         .collect();
     if missing.is_empty() {
-        checkup.ok(name, "every required group exists");
+        report.ok(name, "every required group exists");
     }
     for group in missing {
-        checkup.failure(
+        report.failure(
             name,
             format!("the Team has no group {group:?}: no run plans anything without it"),
             "correct the setting, or create the group in OPA",
@@ -101,7 +116,7 @@ fn required(checkup: &mut Checkup, policy: &Policy, groups: &BTreeSet<GroupName>
 }
 
 async fn examine_rule(
-    checkup: &mut Checkup,
+    report: &mut CheckReport,
     name: &str,
     rule: &RoleRule,
     groups: &BTreeSet<GroupName>,
@@ -122,7 +137,7 @@ async fn examine_rule(
                 format!("no group of the Team matches {pattern}, so the rule gives nobody {given}")
             }
         };
-        checkup.warning(
+        report.warning(
             name,
             message,
             "correct roles.rules, or create the group in OPA",
@@ -132,20 +147,20 @@ async fn examine_rule(
     let names: Vec<&str> = matched.iter().map(|group| group.as_str()).collect();
     let through = format!("{pattern} → {given}, through {}", shortened(&names));
     match counter.count(&matched).await {
-        Ok(people) if counter.is_exhausted() => checkup.ok(
+        Ok(people) if counter.is_exhausted() => report.ok(
             name,
             format!(
                 "{through}: at least {} (not all members were counted)",
                 counted(people)
             ),
         ),
-        Ok(0) => checkup.warning(
+        Ok(0) => report.warning(
             name,
             format!("{through}: nobody, or only people whom an earlier rule decides"),
             "nothing to do if that is meant",
         ),
-        Ok(people) => checkup.ok(name, format!("{through}: {}", counted(people))),
-        Err(error) => checkup.failure(
+        Ok(people) => report.ok(name, format!("{through}: {}", counted(people))),
+        Err(error) => report.failure(
             name,
             format!(
                 "{through}: the members cannot be listed: {}",
@@ -195,6 +210,10 @@ impl<'c> Counter<'c> {
 
     fn is_exhausted(&self) -> bool {
         self.pages_left == 0
+    }
+
+    fn pages_read(&self) -> u64 {
+        u64::from(MOST_PAGES.saturating_sub(self.pages_left))
     }
 
     async fn count(&mut self, groups: &[&GroupName]) -> Result<u64, CallError> {

@@ -4,53 +4,57 @@
 //! Nothing is written, neither to a directory nor to the store. An area that fails does not stop
 //! the next one: all that is wrong is told in one go, and what cannot be looked at says why.
 //!
-//! To add an item: a call of [`Checkup::ok`] and its siblings in the file of its area.
+//! To add an item: a call of [`CheckReport::ok`] and its siblings in the file of its area.
 
-mod accounts;
+mod account_stats;
 mod audit;
+mod connectivity;
 mod groups;
 mod model;
 mod opa;
 mod opsera;
 mod protection;
-mod reach;
+mod quota;
 mod render;
 mod schedule;
 mod settings;
 mod store;
 
+use std::collections::HashSet;
+
 use crate::audit::Actor;
 use crate::clients::{Opa, OpseraReader, Transport};
-use crate::domain::{OpseraId, text::error_chain, time::SharedClock};
+use crate::domain::time::{SharedClock, Timestamp};
+use crate::domain::{OpseraId, text::error_chain};
 use crate::settings::{ConfigSources, OfflineSettings, RetrySettings, Settings};
 
-pub use model::{Checkup, Item, SCHEMA, Status};
+pub use model::{CheckReport, Item, SCHEMA, Status};
 pub use render::render;
 
 /// Why an item of a directory was not looked at.
 const SETTINGS_FIRST: &str = "not checked because the settings are wrong";
 
 /// Examines everything that `sources` describe.
-pub async fn examine(sources: &ConfigSources, clock: SharedClock, actor: Actor) -> Checkup {
-    let mut checkup = Checkup::default();
-    let loaded = settings::examine(&mut checkup, sources);
+pub async fn examine(sources: &ConfigSources, clock: SharedClock, actor: Actor) -> CheckReport {
+    let mut report = CheckReport::default();
+    let loaded = settings::examine(&mut report, sources);
     let offline = match &loaded {
-        Some(settings) => Some(offline_part(settings)),
+        Some(settings) => Some(settings.offline.clone()),
         // The parts that name no directory may still be fine.
         None => OfflineSettings::load(sources)
             .ok()
             .map(|loaded| loaded.settings),
     };
     let known = if let Some(offline) = &offline {
-        local(&mut checkup, offline, loaded.as_ref(), &clock, actor).await
+        local(&mut report, offline, loaded.as_ref(), &clock, actor).await
     } else {
         for name in ["schedule", "store.file", "audit.chain"] {
-            checkup.not_checked(name, SETTINGS_FIRST);
+            report.not_checked(name, SETTINGS_FIRST);
         }
-        Vec::new()
+        HashSet::new()
     };
     match &loaded {
-        Some(settings) => directories(&mut checkup, settings, clock, &known).await,
+        Some(settings) => directories(&mut report, settings, clock, &known).await,
         None => {
             for name in [
                 "opa.reachable",
@@ -58,45 +62,46 @@ pub async fn examine(sources: &ConfigSources, clock: SharedClock, actor: Actor) 
                 "roles.rules",
                 "protect.emails",
             ] {
-                checkup.not_checked(name, SETTINGS_FIRST);
+                report.not_checked(name, SETTINGS_FIRST);
             }
         }
     }
-    checkup
+    report
 }
 
 /// What is on this machine. Gives the accounts that the store remembers to be Administrators.
 async fn local(
-    checkup: &mut Checkup,
+    report: &mut CheckReport,
     settings: &OfflineSettings,
     all: Option<&Settings>,
     clock: &SharedClock,
     actor: Actor,
-) -> Vec<OpseraId> {
-    schedule::examine(checkup, &settings.schedule, clock.now());
-    let store = store::examine(checkup, settings, all).await;
-    audit::examine(checkup, settings, store.as_ref(), clock, actor).await;
+) -> HashSet<OpseraId> {
+    schedule::examine(report, &settings.schedule, clock.now());
+    let store = store::examine(report, settings, all).await;
+    audit::examine(report, settings, store.as_ref(), clock, actor).await;
     let Some(store) = store else {
-        return Vec::new();
+        return HashSet::new();
     };
     let known = store.list_known_administrators().await.unwrap_or_default();
     store.close().await;
-    known
+    known.into_iter().collect()
 }
 
 async fn directories(
-    checkup: &mut Checkup,
+    report: &mut CheckReport,
     settings: &Settings,
     clock: SharedClock,
-    known_administrators: &[OpseraId],
+    known_administrators: &HashSet<OpseraId>,
 ) {
-    // A doctor's patience is shorter than a run's: one more try tells a hiccup from an outage.
+    // A check should take seconds: one more try tells a brief failure from an outage.
     let mut retry = settings.retry.clone();
     retry.max_attempts = retry.max_attempts.min(2);
+    let now = clock.now();
     let transport = match Transport::new(&settings.http, clock) {
         Ok(transport) => transport,
         Err(error) => {
-            checkup.failure(
+            report.failure(
                 "http",
                 error_chain(&error),
                 "correct [http]; the directories were not checked",
@@ -106,53 +111,68 @@ async fn directories(
     };
     // Side by side, because a directory that is down takes its whole time-out.
     let (opa, opsera) = tokio::join!(
-        examine_opa(&transport, settings, &retry),
-        examine_opsera(&transport, settings, &retry, known_administrators),
+        examine_opa(&transport, settings, &retry, now),
+        examine_opsera(&transport, settings, &retry, known_administrators, now),
     );
-    checkup.append(opa);
-    checkup.append(opsera);
+    report.append(opa);
+    report.append(opsera);
 }
 
-async fn examine_opa(transport: &Transport, settings: &Settings, retry: &RetrySettings) -> Checkup {
-    let mut checkup = Checkup::default();
+async fn examine_opa(
+    transport: &Transport,
+    settings: &Settings,
+    retry: &RetrySettings,
+    now: Timestamp,
+) -> CheckReport {
+    let mut report = CheckReport::default();
     match Opa::new(transport, &settings.opa, retry) {
         Ok(opa) => {
-            let listable = opa::examine(&mut checkup, &opa, &settings.opa).await;
-            groups::examine(&mut checkup, &opa, &settings.policy, listable).await;
+            let answers = opa::examine(&mut report, &opa, &settings.opa).await;
+            let memberships = groups::examine(&mut report, &opa, &settings.policy, &answers).await;
+            quota::examine(
+                &mut report,
+                &opa,
+                &answers,
+                memberships,
+                settings.opa.quota_reserve_percent,
+                schedule::interval(&settings.schedule, now),
+            );
         }
         Err(error) => {
-            checkup.failure(
+            report.failure(
                 "opa.reachable",
                 error_chain(&error),
                 "correct [opa] or [http]",
             );
-            checkup.not_checked("roles.rules", "not checked because OPA cannot be asked");
+            report.not_checked("roles.rules", "not checked because OPA cannot be asked");
         }
     }
-    checkup
+    report
 }
 
 async fn examine_opsera(
     transport: &Transport,
     settings: &Settings,
     retry: &RetrySettings,
-    known_administrators: &[OpseraId],
-) -> Checkup {
-    let mut checkup = Checkup::default();
+    known_administrators: &HashSet<OpseraId>,
+    now: Timestamp,
+) -> CheckReport {
+    let mut report = CheckReport::default();
     let policy = &settings.policy;
-    let seen = match OpseraReader::new(transport, &settings.opsera, retry) {
+    let stats = match OpseraReader::new(transport, &settings.opsera, retry) {
         Ok(opsera) => {
             opsera::examine(
-                &mut checkup,
+                &mut report,
                 &opsera,
                 &settings.opsera,
                 policy,
                 known_administrators,
+                now,
             )
             .await
         }
         Err(error) => {
-            checkup.failure(
+            report.failure(
                 "opsera.reachable",
                 error_chain(&error),
                 "correct [opsera] or [http]",
@@ -160,17 +180,6 @@ async fn examine_opsera(
             None
         }
     };
-    protection::examine(&mut checkup, policy, seen.as_ref());
-    checkup
-}
-
-fn offline_part(settings: &Settings) -> OfflineSettings {
-    OfflineSettings {
-        store: settings.store.clone(),
-        schedule: settings.schedule.clone(),
-        policy: settings.policy.clone(),
-        retry: settings.retry.clone(),
-        audit: settings.audit.clone(),
-        log: settings.log.clone(),
-    }
+    protection::examine(&mut report, policy, stats.as_ref());
+    report
 }

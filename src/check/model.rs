@@ -1,9 +1,9 @@
-//! What the doctor says, as a value. The names of items and fields are public interface.
+//! What `check` says, as a value. The names of items and fields are public interface.
 
 use serde::Serialize;
 use serde::ser::{SerializeStruct as _, Serializer};
 
-/// The `schema` of a check-up.
+/// The `schema` of a check report.
 pub const SCHEMA: &str = "rolecall.check/1";
 
 /// How an item is.
@@ -44,11 +44,11 @@ pub struct Item {
 
 /// Everything that was looked at, in order.
 #[derive(Clone, Debug, Default)]
-pub struct Checkup {
+pub struct CheckReport {
     items: Vec<Item>,
 }
 
-impl Checkup {
+impl CheckReport {
     /// The items.
     pub fn items(&self) -> &[Item] {
         &self.items
@@ -67,7 +67,7 @@ impl Checkup {
             .count()
     }
 
-    /// Adds everything of another check-up.
+    /// Adds everything of another check report.
     pub fn append(&mut self, mut other: Self) {
         self.items.append(&mut other.items);
     }
@@ -99,8 +99,8 @@ impl Checkup {
 
     /// Notes that an item could not be looked at. That is a warning: what kept it from being
     /// looked at is told as an item of its own.
-    pub fn not_checked(&mut self, name: impl Into<String>, because: impl Into<String>) {
-        self.add(name, Status::Warning, because, None);
+    pub fn not_checked(&mut self, name: impl Into<String>, reason: impl Into<String>) {
+        self.add(name, Status::Warning, reason, None);
     }
 
     fn add(
@@ -119,9 +119,9 @@ impl Checkup {
     }
 }
 
-impl Serialize for Checkup {
+impl Serialize for CheckReport {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut document = serializer.serialize_struct("Checkup", 3)?;
+        let mut document = serializer.serialize_struct("CheckReport", 3)?;
         document.serialize_field("schema", SCHEMA)?;
         document.serialize_field("ok", &self.is_ok())?;
         document.serialize_field("items", &self.items)?;

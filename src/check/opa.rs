@@ -1,32 +1,47 @@
-//! OPA: can it be reached, is the credential good, may it list.
+//! OPA: can it be reached, is the credential good, may it list, and what proves the end of a
+//! listing.
 
-use super::model::Checkup;
-use super::reach;
-use crate::clients::{CallError, Opa};
+use super::connectivity::{self, hint};
+use super::model::CheckReport;
+use crate::clients::{Api, CallError, Opa, SecondCount};
 use crate::domain::text::error_chain;
-use crate::settings::{OpaCredentials, OpaSettings};
+use crate::settings::OpaSettings;
 
-const ROLES: &str = "give the service user one of the roles pam_admin, resource_admin or \
-                     security_admin";
+/// What was found out on the way.
+#[derive(Debug)]
+pub(super) struct OpaAnswers {
+    /// Whether the listings can be read.
+    pub(super) listable: bool,
+    /// Humans of the Team, where OPA tells.
+    pub(super) humans: Option<u64>,
+}
 
-/// Whether the listings can be read.
-pub(super) async fn examine(checkup: &mut Checkup, opa: &Opa, settings: &OpaSettings) -> bool {
+/// Asks for the token's user, the Team's numbers and the first page of people.
+pub(super) async fn examine(
+    report: &mut CheckReport,
+    opa: &Opa,
+    settings: &OpaSettings,
+) -> OpaAnswers {
+    let nothing = OpaAnswers {
+        listable: false,
+        humans: None,
+    };
     let host = settings.base_url.as_str().trim_end_matches('/');
     let user = opa.current_user().await;
     if let Err(error) = &user
-        && reach::is_unreachable(error)
+        && connectivity::note_unreachable(
+            report,
+            error,
+            Api::Opa,
+            &["clock", "token", "permission"],
+        )
     {
-        let (message, hint) = reach::words(error, "opa", host);
-        checkup.failure("opa.reachable", message, hint);
-        for name in ["opa.clock", "opa.token", "opa.permission"] {
-            checkup.not_checked(name, "not checked because OPA cannot be reached");
-        }
-        return false;
+        return nothing;
     }
-    checkup.ok("opa.reachable", format!("{host} answers"));
-    reach::examine_clock(checkup, "opa", opa.clock_skew());
+    report.ok("opa.reachable", format!("{host} answers"));
+    connectivity::examine_clock(report, Api::Opa, opa.clock_offset());
     match user {
-        Ok(user) => checkup.ok(
+        Ok(user) => report.ok(
             "opa.token",
             format!(
                 "it is good: {} (id {}) of the Team {}",
@@ -34,67 +49,91 @@ pub(super) async fn examine(checkup: &mut Checkup, opa: &Opa, settings: &OpaSett
             ),
         ),
         Err(error) => {
-            let hint = token_hint(&error, settings);
-            checkup.failure("opa.token", error_chain(&error), hint);
-            checkup.not_checked(
+            report.failure("opa.token", error_chain(&error), hint(&error));
+            report.not_checked(
                 "opa.permission",
                 "not checked because the credential is not good",
             );
-            return false;
+            return nothing;
         }
     }
+    let count = opa.human_count().await;
+    let listable = examine_listing(report, opa).await;
+    let humans = match &count {
+        Ok(SecondCount::Count(humans)) => Some(*humans),
+        Ok(SecondCount::NotAvailable { .. }) | Err(_) => None,
+    };
+    if listable {
+        examine_page_size(report, opa, settings.page_size);
+        examine_completeness(report, count);
+    }
+    OpaAnswers { listable, humans }
+}
+
+async fn examine_listing(report: &mut CheckReport, opa: &Opa) -> bool {
     match opa.list_users(None).next_page().await {
         Ok(_) => {
-            checkup.ok("opa.permission", "the Team's users can be listed");
+            report.ok("opa.permission", "the Team's users can be listed");
             true
         }
         Err(error) if error.status().is_some_and(|status| status.as_u16() == 403) => {
-            checkup.failure(
+            report.failure(
                 "opa.permission",
                 format!(
                     "the credential is good, and may not list the Team's users: {}",
                     error_chain(&error)
                 ),
-                ROLES,
+                hint(&error),
             );
             false
         }
         Err(error) => {
-            checkup.failure(
+            report.failure(
                 "opa.permission",
                 format!("the Team's users cannot be listed: {}", error_chain(&error)),
-                "try again; a run needs every page of this listing",
+                hint(&error),
             );
             false
         }
     }
 }
 
-fn token_hint(error: &CallError, settings: &OpaSettings) -> String {
-    let credential = match settings.credentials {
-        OpaCredentials::Key { .. } => "opa.key_id and opa.key_secret",
-        OpaCredentials::Token(_) => "opa.token",
+fn examine_page_size(report: &mut CheckReport, opa: &Opa, asked: u32) {
+    let name = "opa.page_size";
+    let message = match opa.observed_page_size() {
+        _ if opa.page_size_is_refused() => {
+            format!("OPA refuses {asked} people in a page and is asked without a number")
+        }
+        None => "all people came in one page".to_owned(),
+        Some(size) if size == u64::from(asked) => format!("{size} people come in a page, as asked"),
+        Some(size) => format!("{size} people come in a page, of {asked} that are asked for"),
     };
-    match error {
-        CallError::Unauthorized { .. } => format!(
-            "look at {credential}: wrong, revoked or expired; a new one is made for the service user \
-             of the Team {}",
-            settings.team
+    report.ok(name, message);
+}
+
+fn examine_completeness(report: &mut CheckReport, count: Result<SecondCount, CallError>) {
+    let name = "opa.completeness";
+    match count {
+        Ok(SecondCount::Count(humans)) => report.ok(
+            name,
+            format!(
+                "the end of a listing is proved by team_stats, which counts {humans} human users"
+            ),
         ),
-        CallError::WrongTenant { .. } => {
-            format!("correct opa.team, or use {credential} of that Team")
-        }
-        CallError::Refused { status, .. } if status.as_u16() == 404 => format!(
-            "is there a Team {} at this address? Look at opa.team and opa.base_url",
-            settings.team
+        Ok(SecondCount::NotAvailable { reason }) => report.ok(
+            name,
+            format!(
+                "only the last page of a listing proves its end: team_stats gives no count \
+                 ({reason})"
+            ),
         ),
-        CallError::Refused { .. } => ROLES.to_owned(),
-        CallError::Unreachable { .. }
-        | CallError::NoAnswer { .. }
-        | CallError::Throttled { .. }
-        | CallError::Trouble { .. } => "OPA is in trouble or busy; try again".to_owned(),
-        CallError::Malformed { .. } => {
-            "does opa.base_url lead to OPA, or to a proxy or a login page?".to_owned()
-        }
+        Err(error) => report.warning(
+            name,
+            format!(
+                "team_stats, the proof of a listing's end, cannot be read: {}",
+                connectivity::describe(&error)
+            ),
+            hint(&error),
+        ),
     }
 }

@@ -1,84 +1,156 @@
-//! Opsera: can it be reached, is the token good, can the accounts be read to their end.
+//! Opsera: can it be reached, is the token good and for how long, can the accounts be read to
+//! their end.
 
-use super::accounts::Seen;
-use super::model::Checkup;
-use super::reach;
-use crate::clients::{CallError, OpseraReader};
+use std::collections::HashSet;
+
+use chrono::TimeDelta;
+
+use super::account_stats::AccountStats;
+use super::connectivity::{self, hint};
+use super::model::CheckReport;
+use crate::clients::{Api, OpseraReader, SecondCount};
+use crate::domain::time::{Timestamp, time_for_people};
 use crate::domain::{OpseraId, text::error_chain};
 use crate::rules::Policy;
 use crate::settings::OpseraSettings;
 
+/// A token that ends sooner is a warning.
+const SOON: TimeDelta = TimeDelta::days(14);
+
+/// Opsera cuts the lists of other objects at this number.
+const SUSPICIOUS_NUMBER: u64 = 1000;
+
 /// Reads the whole listing as a stream. Gives its sums if it came to its end.
 pub(super) async fn examine(
-    checkup: &mut Checkup,
+    report: &mut CheckReport,
     opsera: &OpseraReader,
     settings: &OpseraSettings,
     policy: &Policy,
-    known_administrators: &[OpseraId],
-) -> Option<Seen> {
+    known_administrators: &HashSet<OpseraId>,
+    now: Timestamp,
+) -> Option<AccountStats> {
     let host = settings.base_url.as_str().trim_end_matches('/');
-    let mut seen = Seen::nothing(policy);
+    let mut stats = AccountStats::nothing(policy);
     let mut listing = opsera.list_users();
     let end = loop {
         match listing.next_batch().await {
             Ok(Some(batch)) => {
                 for account in &batch {
-                    seen.add(account, policy, known_administrators);
+                    stats.add(account, policy, known_administrators);
                 }
             }
             Ok(None) => break Ok(()),
             Err(error) => break Err(error),
         }
     };
-    let error = match end {
-        Ok(()) => {
-            checkup.ok("opsera.reachable", format!("{host} answers"));
-            reach::examine_clock(checkup, "opsera", opsera.clock_skew());
-            checkup.ok(
-                "opsera.token",
-                format!(
-                    "it is good for reading: {} active accounts; whether it may write shows only \
-                     when a run writes",
-                    seen.accounts
-                ),
-            );
-            return Some(seen);
-        }
-        Err(error) => error,
-    };
-    if reach::is_unreachable(&error) && seen.accounts == 0 && opsera.clock_skew().is_none() {
-        let (message, hint) = reach::words(&error, "opsera", host);
-        checkup.failure("opsera.reachable", message, hint);
-        for name in ["opsera.clock", "opsera.token"] {
-            checkup.not_checked(name, "not checked because Opsera cannot be reached");
-        }
+    if let Err(error) = &end
+        && stats.accounts == 0
+        && opsera.clock_offset().is_none()
+        && connectivity::note_unreachable(report, error, Api::Opsera, &["clock", "token"])
+    {
         return None;
     }
-    checkup.ok("opsera.reachable", format!("{host} answers"));
-    reach::examine_clock(checkup, "opsera", opsera.clock_skew());
-    checkup.failure(
+    report.ok("opsera.reachable", format!("{host} answers"));
+    connectivity::examine_clock(report, Api::Opsera, opsera.clock_offset());
+    if let Err(error) = end {
+        report.failure(
+            "opsera.token",
+            format!("the accounts cannot be listed: {}", error_chain(&error)),
+            hint(&error),
+        );
+        examine_expiry(report, opsera.token_expires_at(), now);
+        return None;
+    }
+    report.ok(
         "opsera.token",
-        format!("the accounts cannot be listed: {}", error_chain(&error)),
-        hint(&error),
+        format!(
+            "it is good for reading: {} active accounts; whether it may write shows only when a \
+             run writes",
+            stats.accounts
+        ),
     );
-    None
+    examine_expiry(report, opsera.token_expires_at(), now);
+    examine_completeness(report, opsera, stats.accounts).await;
+    Some(stats)
 }
 
-fn hint(error: &CallError) -> &'static str {
-    match error {
-        CallError::Unauthorized { .. } => {
-            "opsera.token is wrong, was revoked or has expired (tokens end on a fixed date); make \
-             a new one with the scope api"
+fn examine_expiry(report: &mut CheckReport, expires_at: Option<Timestamp>, now: Timestamp) {
+    let name = "opsera.token_expiry";
+    let renew = "make a new token before that day, and set opsera.token_file";
+    let Some(end) = expires_at else {
+        report.ok(name, "the token does not say when it ends");
+        return;
+    };
+    let shown = time_for_people(end);
+    if end <= now {
+        report.failure(name, format!("the token ended at {shown}"), renew);
+    } else if end - now < SOON {
+        report.warning(
+            name,
+            format!(
+                "the token ends at {shown}, in {} days",
+                (end - now).num_days()
+            ),
+            renew,
+        );
+    } else {
+        report.ok(name, format!("the token ends at {shown}"));
+    }
+}
+
+async fn examine_completeness(report: &mut CheckReport, opsera: &OpseraReader, listed: u64) {
+    let name = "opsera.completeness";
+    let hint_for_short = "ask Opsera whether the listing has a limit; accounts that are not \
+                          listed are not touched";
+    match opsera.count_active().await {
+        Ok(SecondCount::Count(count)) if count > listed => report.warning(
+            name,
+            format!("SCIM counts {count} active accounts, and {listed} are listed"),
+            hint_for_short,
+        ),
+        Ok(SecondCount::Count(count)) => report.ok(
+            name,
+            format!("SCIM counts {count} active accounts, and no fewer are listed"),
+        ),
+        _ if listed == SUSPICIOUS_NUMBER => report.warning(
+            name,
+            format!(
+                "exactly {listed} accounts are listed, where Opsera cuts other lists, and SCIM \
+                 gives no count"
+            ),
+            hint_for_short,
+        ),
+        Ok(SecondCount::NotAvailable { reason }) => report.ok(
+            name,
+            format!("only the end of the array proves the listing: SCIM gives no count ({reason})"),
+        ),
+        Err(error) => report.warning(
+            name,
+            format!(
+                "SCIM, the second count of accounts, cannot be read: {}",
+                connectivity::describe(&error)
+            ),
+            hint(&error),
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::Status;
+
+    #[test]
+    fn a_token_that_ends_within_a_fortnight_is_a_warning_and_a_past_one_a_failure() {
+        let now = "2026-01-01T00:00:00Z".parse().unwrap();
+        for (end, status) in [
+            ("2026-01-20T00:00:00Z", Status::Ok),
+            ("2026-01-10T00:00:00Z", Status::Warning),
+            ("2025-12-31T00:00:00Z", Status::Failure),
+        ] {
+            let mut report = CheckReport::default();
+            examine_expiry(&mut report, end.parse().ok(), now);
+            assert_eq!(report.items()[0].status, status, "{end}");
         }
-        CallError::Refused { status, .. } if status.as_u16() == 403 => {
-            "the token's owner needs the site role Administrators, and the token the scope api"
-        }
-        CallError::Refused { .. } | CallError::Malformed { .. } | CallError::WrongTenant { .. } => {
-            "does opsera.base_url lead to Opsera, or to a proxy or a login page?"
-        }
-        CallError::Unreachable { .. }
-        | CallError::NoAnswer { .. }
-        | CallError::Throttled { .. }
-        | CallError::Trouble { .. } => "Opsera is in trouble or busy; try again",
     }
 }

@@ -1,29 +1,26 @@
-//! The check-up for people at a terminal.
+//! The check report for people at a terminal.
 
 use std::io;
 
-use super::model::{Checkup, Item, Status};
+use super::model::{CheckReport, Item, Status};
 use crate::domain::text::for_terminal;
 use crate::output::TableStyle;
 
-/// Writes `checkup` to `out`.
+/// Writes `report` to `out`.
 ///
 /// # Errors
 /// What `out` fails with.
-pub fn render(checkup: &Checkup, style: TableStyle, out: &mut dyn io::Write) -> io::Result<()> {
-    let width = checkup
+pub fn render(report: &CheckReport, style: TableStyle, out: &mut dyn io::Write) -> io::Result<()> {
+    let width = report
         .items()
         .iter()
         .map(|item| item.name.chars().count())
         .max()
         .unwrap_or_default();
-    for item in checkup.items() {
+    for item in report.items() {
         write_item(item, width, style, out)?;
     }
-    let (failures, warnings) = (
-        checkup.count(Status::Failure),
-        checkup.count(Status::Warning),
-    );
+    let (failures, warnings) = (report.count(Status::Failure), report.count(Status::Warning));
     let verdict = match (failures, warnings) {
         (0, 0) => "Everything is fine.".to_owned(),
         (0, _) => format!("Ready to run, with {}.", counted(warnings, "warning")),

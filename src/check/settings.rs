@@ -1,19 +1,18 @@
 //! The settings: what is wrong, what is odd, and which files they came from.
 
-use super::model::Checkup;
+use super::model::CheckReport;
 use crate::settings::{ConfigSources, Settings, WarningKind};
 
 /// Loads the settings and notes what is to be said of them; `None` if they are wrong.
-pub(super) fn examine(checkup: &mut Checkup, sources: &ConfigSources) -> Option<Settings> {
+pub(super) fn examine(report: &mut CheckReport, sources: &ConfigSources) -> Option<Settings> {
     let loaded = match Settings::load(sources) {
         Ok(loaded) => loaded,
         Err(errors) => {
             for problem in errors.problems {
-                checkup.failure(
-                    "settings",
-                    problem.to_string(),
-                    "correct it; `rolecall config show` tells every setting in effect",
-                );
+                let hint = problem.hint.clone().unwrap_or_else(|| {
+                    "correct it; `rolecall config show` tells every setting in effect".to_owned()
+                });
+                report.failure("settings", problem.to_string(), hint);
             }
             return None;
         }
@@ -42,34 +41,25 @@ pub(super) fn examine(checkup: &mut Checkup, sources: &ConfigSources) -> Option<
     } else {
         format!("; variables: {}", variables.join(", "))
     };
-    checkup.ok("settings", format!("read from {from}{and}"));
+    report.ok("settings", format!("read from {from}{and}"));
     let mut secrets = 0;
     for warning in loaded.warnings {
         match warning.kind {
             WarningKind::SecretReadableByAll | WarningKind::SecretReadableByGroup => {
                 secrets += 1;
-                let (message, hint) = halves(&warning.message);
-                checkup.warning(
+                report.warning(
                     "settings.secrets",
-                    format!("{}: {message}", warning.key),
-                    hint,
+                    format!("{}: {}", warning.key, warning.message),
+                    warning.hint,
                 );
             }
             WarningKind::WithoutEffect | WarningKind::IgnoredVariable => {
-                let (message, hint) = halves(&warning.message);
-                checkup.warning(warning.key, message, hint);
+                report.warning(warning.key, warning.message, warning.hint);
             }
         }
     }
     if secrets == 0 {
-        checkup.ok("settings.secrets", "no secret's file can be read by others");
+        report.ok("settings.secrets", "no secret's file can be read by others");
     }
     Some(loaded.settings)
-}
-
-/// A warning of the settings says what and what to do in one sentence, with a semicolon between.
-fn halves(message: &str) -> (&str, &str) {
-    message
-        .rsplit_once("; ")
-        .unwrap_or((message, "correct the setting, or leave it if it is meant"))
 }

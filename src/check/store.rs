@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rustix::fs::{Access, StatVfsMountFlags, access, statvfs};
 
-use super::model::Checkup;
+use super::model::CheckReport;
 use crate::domain::text::error_chain;
 use crate::settings::{OfflineSettings, Settings};
 use crate::store::{Installation, Store, StoreError, audit::refuse_lost_store};
@@ -14,7 +14,7 @@ const LITTLE_SPACE: u64 = 100 * 1024 * 1024;
 
 /// Opens the store for reading, if there is one that can be read.
 pub(super) async fn examine(
-    checkup: &mut Checkup,
+    report: &mut CheckReport,
     settings: &OfflineSettings,
     all: Option<&Settings>,
 ) -> Option<Store> {
@@ -24,23 +24,23 @@ pub(super) async fn examine(
         _ => Path::new("."),
     };
     if !directory.is_dir() {
-        checkup.failure(
+        report.failure(
             "store.file",
             format!("the directory {} does not exist", directory.display()),
             "make it, writable for the user who runs rolecall, or correct store.path",
         );
         return None;
     }
-    let writable = examine_writable(checkup, path, directory);
-    examine_space(checkup, directory);
+    let writable = examine_writable(report, path, directory);
+    examine_space(report, directory);
     if std::fs::metadata(path).is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound) {
-        examine_missing(checkup, settings, writable);
+        examine_missing(report, settings, writable);
         return None;
     }
     let store = match Store::open_existing_read_only(path).await {
         Ok(store) => store,
         Err(StoreError::OlderSchema { .. }) => {
-            checkup.warning(
+            report.warning(
                 "store.schema",
                 format!(
                     "{} was written by an older version of rolecall",
@@ -52,7 +52,7 @@ pub(super) async fn examine(
             return None;
         }
         Err(error) => {
-            checkup.failure(
+            report.failure(
                 "store.schema",
                 error_chain(&error),
                 "nothing runs until the store can be opened; see the backup section of the \
@@ -61,7 +61,7 @@ pub(super) async fn examine(
             return None;
         }
     };
-    checkup.ok(
+    report.ok(
         "store.schema",
         format!("{} is intact and up to date", path.display()),
     );
@@ -69,11 +69,11 @@ pub(super) async fn examine(
         let installation =
             Installation::new(&all.opa.team, &all.opa.base_url, &all.opsera.base_url);
         match store.check_installation(&installation).await {
-            Ok(()) => checkup.ok(
+            Ok(()) => report.ok(
                 "store.installation",
                 "it belongs to this Team and this Opsera",
             ),
-            Err(error) => checkup.failure(
+            Err(error) => report.failure(
                 "store.installation",
                 error_chain(&error),
                 "one store serves one installation: what it remembers of another Team would make \
@@ -84,7 +84,7 @@ pub(super) async fn examine(
     Some(store)
 }
 
-fn examine_writable(checkup: &mut Checkup, path: &Path, directory: &Path) -> bool {
+fn examine_writable(report: &mut CheckReport, path: &Path, directory: &Path) -> bool {
     let read_only_volume =
         statvfs(directory).is_ok_and(|volume| volume.f_flag.contains(StatVfsMountFlags::RDONLY));
     let refused = if read_only_volume {
@@ -106,7 +106,7 @@ fn examine_writable(checkup: &mut Checkup, path: &Path, directory: &Path) -> boo
         None
     };
     if let Some(message) = refused {
-        checkup.failure(
+        report.failure(
             "store.file",
             message,
             "give the user who runs rolecall the right to write there (SQLite makes files beside \
@@ -115,17 +115,17 @@ fn examine_writable(checkup: &mut Checkup, path: &Path, directory: &Path) -> boo
         return false;
     }
     if path.exists() {
-        checkup.ok("store.file", format!("{} can be written", path.display()));
+        report.ok("store.file", format!("{} can be written", path.display()));
     }
     true
 }
 
-fn examine_missing(checkup: &mut Checkup, settings: &OfflineSettings, writable: bool) {
+fn examine_missing(report: &mut CheckReport, settings: &OfflineSettings, writable: bool) {
     let path = &settings.store.path;
     if let Some(file) = &settings.audit.checkpoint_file
         && let Err(error) = refuse_lost_store(path, file)
     {
-        checkup.failure(
+        report.failure(
             "store.schema",
             error_chain(&error),
             "restore the store from its backup; a new one would have forgotten the queue and the \
@@ -134,7 +134,7 @@ fn examine_missing(checkup: &mut Checkup, settings: &OfflineSettings, writable: 
         return;
     }
     if writable {
-        checkup.ok(
+        report.ok(
             "store.file",
             format!(
                 "there is none yet; the first run makes {}, and its directory can be written",
@@ -144,13 +144,13 @@ fn examine_missing(checkup: &mut Checkup, settings: &OfflineSettings, writable: 
     }
 }
 
-fn examine_space(checkup: &mut Checkup, directory: &Path) {
+fn examine_space(report: &mut CheckReport, directory: &Path) {
     match statvfs(directory) {
         Ok(volume) => {
             let free = volume.f_bavail.saturating_mul(volume.f_frsize);
             let megabytes = free / (1024 * 1024);
             if free < LITTLE_SPACE {
-                checkup.warning(
+                report.warning(
                     "store.disk",
                     format!(
                         "only {megabytes} MB are free on the volume of {}: when it is full, \
@@ -160,10 +160,10 @@ fn examine_space(checkup: &mut Checkup, directory: &Path) {
                     "free some space",
                 );
             } else {
-                checkup.ok("store.disk", format!("{megabytes} MB are free"));
+                report.ok("store.disk", format!("{megabytes} MB are free"));
             }
         }
-        Err(error) => checkup.warning(
+        Err(error) => report.warning(
             "store.disk",
             format!(
                 "the free space of {} cannot be told: {error}",

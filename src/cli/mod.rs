@@ -3,6 +3,7 @@
 //! To add a command: a variant of [`Command`] with its arguments here, a file below
 //! [`crate::commands`], an arm in `commands::run`; the help snapshot shows the rest.
 
+pub mod hardening;
 mod inspect;
 pub mod logging;
 mod reconcile;
@@ -20,7 +21,10 @@ pub use inspect::{
 pub use reconcile::{
     CheckArgs, DaemonArgs, OnlyKind, PlanArgs, PlanCommand, ReportFormat, SyncArgs,
 };
-pub use tools::{CompletionsArgs, ConfigArgs, ConfigCommand, DemoArgs, ManArgs, SandboxArgs};
+pub use tools::{
+    CompletionsArgs, ConfigArgs, ConfigCommand, DemoArgs, LinkFormsArg, ManArgs, OversizedCountArg,
+    SandboxArgs,
+};
 
 use crate::cli::logging::LogOptions;
 use crate::settings::LogFormat;

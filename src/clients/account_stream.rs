@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::array::Splitter;
 use super::error::CallError;
-use super::http::{Reply, Request};
-use super::pace::Deadline;
+use super::http::{Request, StreamingResponse};
+use super::json_array::JsonArrayReader;
+use super::rate_limit::Deadline;
+use super::records::{self, OpseraUserRecord};
 use super::retry::Attempts;
 use super::session::Session;
-use super::wire::{self, WireAccount};
 use crate::domain::AccountRecord;
 
 /// Most accounts in one batch.
@@ -42,8 +42,8 @@ enum State {
 
 #[derive(Debug)]
 struct OpenArray {
-    reply: Reply,
-    splitter: Splitter,
+    response: StreamingResponse,
+    reader: JsonArrayReader,
     received: u64,
 }
 
@@ -89,15 +89,15 @@ impl AccountStream {
     }
 
     async fn read_on(&mut self) -> Result<(), CallError> {
-        let core = &self.session.core;
+        let http = &self.session.http;
         match &mut self.state {
             State::Unopened => self.open().await,
             State::Ended => Ok(()),
-            State::Broken => Err(core.malformed(&self.request, "the listing broke off earlier")),
+            State::Broken => Err(http.malformed(&self.request, "the listing broke off earlier")),
             State::Open(open) => {
-                let malformed = |detail: String| core.malformed(&self.request, &detail);
-                let Some(chunk) = core.chunk(&self.request, &mut open.reply).await? else {
-                    open.splitter.finish().map_err(malformed)?;
+                let malformed = |detail: String| http.malformed(&self.request, &detail);
+                let Some(chunk) = http.chunk(&self.request, &mut open.response).await? else {
+                    open.reader.finish().map_err(malformed)?;
                     self.state = State::Ended;
                     return Ok(());
                 };
@@ -109,9 +109,9 @@ impl AccountStream {
                     )));
                 }
                 let ready = &mut self.ready;
-                open.splitter
+                open.reader
                     .push(&chunk, |record| {
-                        ready.push(wire::record::<WireAccount>(record)?);
+                        ready.push(records::record::<OpseraUserRecord>(record)?);
                         Ok(())
                     })
                     .map_err(malformed)
@@ -120,19 +120,19 @@ impl AccountStream {
     }
 
     async fn open(&mut self) -> Result<(), CallError> {
-        let core = &self.session.core;
+        let http = &self.session.http;
         let limit = self.pull_timeout;
         let deadline = *self
             .deadline
-            .get_or_insert_with(|| Deadline::after(&core.clock, limit, "opsera.pull_timeout"));
+            .get_or_insert_with(|| http.rate_limiter.deadline(limit, "opsera.pull_timeout"));
         let session = &self.session;
-        let attempts = self.attempts.get_or_insert_with(|| session.begin());
-        let reply = session
+        let attempts = self.attempts.get_or_insert_with(|| session.http.attempts());
+        let response = session
             .open(&self.request, limit, attempts, Some(deadline))
             .await?;
         self.state = State::Open(Box::new(OpenArray {
-            reply,
-            splitter: Splitter::default(),
+            response,
+            reader: JsonArrayReader::default(),
             received: 0,
         }));
         Ok(())
@@ -148,7 +148,7 @@ impl AccountStream {
             return Err(error);
         }
         self.session
-            .core
+            .http
             .before_retry(error, attempts, self.deadline)
             .await?;
         self.ready.clear();

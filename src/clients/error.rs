@@ -1,9 +1,13 @@
 //! Why a directory call failed. Variants differ only where a caller acts differently.
+//!
+//! [`ServerMessage`] is only ever what a server sent. What this program says about an answer
+//! stands in a field of its own, so that nobody reads our sentence as the server's.
 
 use std::fmt;
 
 use reqwest::StatusCode;
 
+use super::connection_failure::ConnectionFailure;
 use crate::domain::time::Timestamp;
 
 /// One of the two directories.
@@ -13,6 +17,16 @@ pub enum Api {
     Opa,
     /// Opsera.
     Opsera,
+}
+
+impl Api {
+    /// The section of the settings that describes it.
+    pub fn section(self) -> &'static str {
+        match self {
+            Self::Opa => "opa",
+            Self::Opsera => "opsera",
+        }
+    }
 }
 
 impl fmt::Display for Api {
@@ -34,17 +48,59 @@ impl fmt::Display for Call {
     }
 }
 
+/// Which credential a request carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// `opa.key_id` and `opa.key_secret`, sent to get a token.
+    OpaKey,
+    /// A token that was made for `opa.key_id`.
+    OpaKeyToken,
+    /// `opa.token`, which is not renewed.
+    OpaToken,
+    /// `opsera.token`.
+    OpseraToken,
+}
+
+impl fmt::Display for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::OpaKey => "the key (opa.key_id and opa.key_secret)",
+            Self::OpaKeyToken => "a new token made with opa.key_id",
+            Self::OpaToken => "opa.token",
+            Self::OpseraToken => "opsera.token",
+        })
+    }
+}
+
 /// What a server said, made safe to show: one line, bounded, without control characters and
 /// without anything that was sent as a credential.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct ServerWords(pub String);
+pub enum ServerMessage {
+    /// Its body was empty or could not be read.
+    #[default]
+    Nothing,
+    /// A page for people.
+    HtmlPage,
+    /// Its own words.
+    Text(String),
+}
 
-impl fmt::Display for ServerWords {
+impl ServerMessage {
+    /// The server's words; empty where there are none.
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Nothing | Self::HtmlPage => "",
+            Self::Text(text) => text,
+        }
+    }
+}
+
+impl fmt::Display for ServerMessage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            f.write_str("(no words)")
-        } else {
-            write!(f, "“{}”", self.0)
+        match self {
+            Self::Nothing => f.write_str("(no words)"),
+            Self::HtmlPage => f.write_str("(an HTML page)"),
+            Self::Text(text) => write!(f, "“{text}”"),
         }
     }
 }
@@ -53,12 +109,14 @@ impl fmt::Display for ServerWords {
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// No connection came about, so the request was never sent.
-    #[error("cannot reach {api} for {call}")]
+    #[error("cannot reach {api} for {call}: {failure}")]
     Unreachable {
         /// The directory.
         api: Api,
         /// The call.
         call: Call,
+        /// What went wrong, in plain words.
+        failure: ConnectionFailure,
         /// What the transport said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -66,11 +124,13 @@ pub enum CallError {
     /// The request went out and no whole answer came back in time; a write may or may not have
     /// happened (A4).
     #[error("no answer from {api} to {call}")]
-    NoAnswer {
+    NoResponse {
         /// The directory.
         api: Api,
         /// The call.
         call: Call,
+        /// What went wrong, in plain words.
+        failure: ConnectionFailure,
         /// What the transport said.
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -85,39 +145,54 @@ pub enum CallError {
         /// The end of the pause, already applied to the whole client.
         until: Option<Timestamp>,
     },
-    /// 408 or 5xx: the server is in trouble; a write may or may not have happened (A4).
-    #[error("{api} answered {call} with {status} {words}")]
-    Trouble {
+    /// 408, 499 or 5xx: the server is in trouble; a write may or may not have happened (A4).
+    #[error("{api} answered {call} with {status} {message}")]
+    ServerError {
         /// The directory.
         api: Api,
         /// The call.
         call: Call,
         /// The status.
         status: StatusCode,
-        /// The server's words.
-        words: ServerWords,
+        /// What the server said.
+        message: ServerMessage,
     },
     /// 401, past any renewal: the credential is not good, and no further call will be better.
-    #[error("{api} does not accept the credential for {call} (401) {words}")]
+    #[error("{api} does not accept {credential} for {call} (401) {message}")]
     Unauthorized {
         /// The directory.
         api: Api,
         /// The call.
         call: Call,
-        /// The server's words.
-        words: ServerWords,
+        /// What was sent.
+        credential: Credential,
+        /// What the server said.
+        message: ServerMessage,
     },
-    /// Any other status that is not a success: refused, and repeating will not help.
-    #[error("{api} refused {call} with {status} {words}")]
-    Refused {
+    /// Any other 4xx: refused, and repeating will not help.
+    #[error("{api} refused {call} with {status} {message}")]
+    ClientError {
         /// The directory.
         api: Api,
         /// The call.
         call: Call,
         /// The status.
         status: StatusCode,
-        /// The server's words.
-        words: ServerWords,
+        /// What the server said.
+        message: ServerMessage,
+    },
+    /// A status that the API does not have for this call: a redirect, or another success than 200
+    /// for a read (G0).
+    #[error("{api} answered {call} with {status}: {detail}")]
+    UnexpectedStatus {
+        /// The directory.
+        api: Api,
+        /// The call.
+        call: Call,
+        /// The status.
+        status: StatusCode,
+        /// What it means here.
+        detail: String,
     },
     /// A success whose body is not what the API promises.
     #[error("{api} sent a malformed answer to {call}: {detail}")]
@@ -129,39 +204,110 @@ pub enum CallError {
         /// What is wrong with it.
         detail: String,
     },
-    /// The settings cannot be right: the answer belongs to somebody else.
+    /// The settings cannot be right: there is no such Team, or the answer belongs to another one.
     #[error("{api} answered {call} for another installation: {detail}")]
     WrongTenant {
         /// The directory.
         api: Api,
         /// The call.
         call: Call,
+        /// The status of the answer.
+        status: StatusCode,
+        /// `opa.team`.
+        team: String,
         /// What does not fit.
         detail: String,
+    },
+    /// A name or id that no path can hold, such as `..`. Nothing was sent; what the call was to
+    /// show about this one person, group or account stays unknown.
+    #[error(
+        "{api} cannot be asked {call} for {name:?}: the name would change the path of the request"
+    )]
+    InvalidPathSegment {
+        /// The directory.
+        api: Api,
+        /// The call.
+        call: Call,
+        /// The name or id.
+        name: String,
     },
 }
 
 impl CallError {
+    /// The directory.
+    pub fn api(&self) -> Api {
+        match self {
+            Self::Unreachable { api, .. }
+            | Self::NoResponse { api, .. }
+            | Self::Throttled { api, .. }
+            | Self::ServerError { api, .. }
+            | Self::Unauthorized { api, .. }
+            | Self::ClientError { api, .. }
+            | Self::UnexpectedStatus { api, .. }
+            | Self::Malformed { api, .. }
+            | Self::WrongTenant { api, .. }
+            | Self::InvalidPathSegment { api, .. } => *api,
+        }
+    }
+
+    /// The call.
+    pub fn call(&self) -> &Call {
+        match self {
+            Self::Unreachable { call, .. }
+            | Self::NoResponse { call, .. }
+            | Self::Throttled { call, .. }
+            | Self::ServerError { call, .. }
+            | Self::Unauthorized { call, .. }
+            | Self::ClientError { call, .. }
+            | Self::UnexpectedStatus { call, .. }
+            | Self::Malformed { call, .. }
+            | Self::WrongTenant { call, .. }
+            | Self::InvalidPathSegment { call, .. } => call,
+        }
+    }
+
+    /// Why there was no connection or no whole answer, if that is what failed.
+    pub fn connection_failure(&self) -> Option<&ConnectionFailure> {
+        match self {
+            Self::Unreachable { failure, .. } | Self::NoResponse { failure, .. } => Some(failure),
+            _ => None,
+        }
+    }
+
     /// The status the server answered with, if it answered.
     pub fn status(&self) -> Option<StatusCode> {
         match self {
-            Self::Unreachable { .. } | Self::NoAnswer { .. } => None,
+            Self::Unreachable { .. }
+            | Self::NoResponse { .. }
+            | Self::InvalidPathSegment { .. } => None,
             Self::Throttled { .. } => Some(StatusCode::TOO_MANY_REQUESTS),
             Self::Unauthorized { .. } => Some(StatusCode::UNAUTHORIZED),
-            Self::Trouble { status, .. } | Self::Refused { status, .. } => Some(*status),
-            Self::Malformed { .. } | Self::WrongTenant { .. } => Some(StatusCode::OK),
+            Self::ServerError { status, .. }
+            | Self::ClientError { status, .. }
+            | Self::UnexpectedStatus { status, .. }
+            | Self::WrongTenant { status, .. } => Some(*status),
+            Self::Malformed { .. } => Some(StatusCode::OK),
         }
+    }
+
+    /// Whether the server says that there is no such thing (404).
+    pub fn is_not_found(&self) -> bool {
+        matches!(self, Self::ClientError { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
     /// Whether A3 sends the same call again.
     pub fn is_retryable(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::NoAnswer { .. } | Self::Throttled { .. } => true,
-            Self::Trouble { status, .. } => matches!(status.as_u16(), 408 | 500 | 502 | 503 | 504),
+            Self::Unreachable { .. } | Self::NoResponse { .. } | Self::Throttled { .. } => true,
+            Self::ServerError { status, .. } => {
+                matches!(status.as_u16(), 408 | 499 | 500 | 502 | 503 | 504)
+            }
             Self::Unauthorized { .. }
-            | Self::Refused { .. }
+            | Self::ClientError { .. }
+            | Self::UnexpectedStatus { .. }
             | Self::Malformed { .. }
-            | Self::WrongTenant { .. } => false,
+            | Self::WrongTenant { .. }
+            | Self::InvalidPathSegment { .. } => false,
         }
     }
 
@@ -169,12 +315,14 @@ impl CallError {
     pub fn outcome_is_unknown(&self) -> bool {
         match self {
             // A success whose body makes no sense may be somebody else's success.
-            Self::NoAnswer { .. } | Self::Trouble { .. } | Self::Malformed { .. } => true,
+            Self::NoResponse { .. } | Self::ServerError { .. } | Self::Malformed { .. } => true,
             Self::Unreachable { .. }
             | Self::Throttled { .. }
             | Self::Unauthorized { .. }
-            | Self::Refused { .. }
-            | Self::WrongTenant { .. } => false,
+            | Self::ClientError { .. }
+            | Self::UnexpectedStatus { .. }
+            | Self::WrongTenant { .. }
+            | Self::InvalidPathSegment { .. } => false,
         }
     }
 }

@@ -1,25 +1,29 @@
-//! One request, and one call: the core both clients share.
+//! One request, and one call: the HTTP client that both directories share.
 //!
-//! [`Core::send`] is one attempt: it waits for its place, sends, counts, hears a request to slow
-//! down, and turns every answer that is not the expected one into a [`CallError`]. On top of it,
-//! [`Core::fetch`] and [`Core::open`] repeat a read as A3 says. Writes use [`Core::send`] alone.
+//! [`HttpClient::send`] is one attempt: it waits for its permit, sends, counts, hears a request to
+//! slow down, and turns every answer that is not the expected one into a [`CallError`]. On top of
+//! it, [`HttpClient::fetch`] and [`HttpClient::open`] repeat a read as A3 says. Writes use
+//! [`HttpClient::execute`] alone.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta};
-use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, LOCATION};
+use chrono::TimeDelta;
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, LOCATION};
 use reqwest::{Method, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
-use super::error::{Api, Call, CallError, ServerWords};
-use super::pace::{Deadline, Pace};
-use super::retry::{Attempts, Backoff, Budget};
+use super::clock_offsets::{ClockOffsets, date_of};
+use super::connection_failure::ConnectionFailure;
+use super::error::{Api, Call, CallError, Credential, ServerMessage};
+use super::path::NotASegment;
+use super::rate_limit::{Deadline, RateLimiter};
+use super::redaction::Secrets;
+use super::request_metrics::{AnswerClass, RequestMetrics};
+use super::retry::{Attempts, Backoff};
 use super::throttle::requested_pause;
-use super::traffic::{AnswerClass, Traffic};
-use super::words::Secrets;
 use crate::domain::time::{SharedClock, Timestamp};
 
 /// Largest body of anything but a listing, in bytes after decompression.
@@ -27,6 +31,14 @@ pub(super) const SMALL_BODY: usize = 1 << 20;
 
 /// Largest body of an answer that is no success.
 const ERROR_BODY: usize = 64 << 10;
+
+/// Longest silence in the middle of a body (§11). A listing's own time limit is much longer.
+const BODY_STALL: Duration = Duration::from_secs(30);
+
+/// A body of which nothing came for a while.
+#[derive(Debug, thiserror::Error)]
+#[error("no more of its body came for {0:?}")]
+pub(super) struct BodyStalled(Duration);
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -39,17 +51,17 @@ pub(super) struct Request {
 
 /// A success whose body has not been read yet.
 #[derive(Debug)]
-pub(super) struct Reply {
+pub(super) struct StreamingResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     response: reqwest::Response,
     /// Held until the body is read: a request is under way as long as its answer is.
-    _place: Option<OwnedSemaphorePermit>,
+    _in_flight: Option<OwnedSemaphorePermit>,
 }
 
 /// A success with its body.
 #[derive(Debug)]
-pub(super) struct Whole {
+pub(super) struct BufferedResponse {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
@@ -57,34 +69,35 @@ pub(super) struct Whole {
 
 /// What is needed to talk to one directory.
 #[derive(Debug)]
-pub(super) struct Core {
+pub(super) struct HttpClient {
     pub(super) api: Api,
+    /// What a request with a token carries.
+    pub(super) credential: Credential,
     pub(super) clock: SharedClock,
     pub(super) client: reqwest::Client,
-    pub(super) pace: Pace,
+    pub(super) rate_limiter: RateLimiter,
     pub(super) in_flight: Option<Arc<Semaphore>>,
     pub(super) backoff: Backoff,
-    pub(super) budget: Budget,
     pub(super) max_attempts: u32,
     /// Of a whole request, its body included.
     pub(super) timeout: Duration,
     /// Longest pause a server can ask for.
     pub(super) longest_pause: Duration,
     pub(super) secrets: Secrets,
-    pub(super) traffic: Arc<Traffic>,
+    pub(super) metrics: Arc<RequestMetrics>,
+    pub(super) clock_offsets: Arc<ClockOffsets>,
     pub(super) requests: AtomicU64,
-    pub(super) skew: Mutex<Option<TimeDelta>>,
 }
 
-impl Core {
+impl HttpClient {
     /// The requests sent so far.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
     }
 
-    /// The server's clock minus ours, as its last answer told.
-    pub(super) fn clock_skew(&self) -> Option<TimeDelta> {
-        *self.skew.lock().unwrap_or_else(PoisonError::into_inner)
+    /// A new call.
+    pub(super) fn attempts(&self) -> Attempts {
+        Attempts::new(self.max_attempts)
     }
 
     /// Reads `request`'s whole answer, repeating it as A3 says.
@@ -95,19 +108,16 @@ impl Core {
         limit: usize,
         attempts: &mut Attempts,
         deadline: Option<Deadline>,
-    ) -> Result<Whole, CallError> {
+    ) -> Result<BufferedResponse, CallError> {
         loop {
             attempts.count();
             let sent = self.send(request, token, self.timeout, deadline).await;
             let read = match sent.and_then(expect_ok(self.api, request)) {
-                Ok(reply) => self.collect(request, reply, limit).await,
+                Ok(response) => self.collect(request, response, limit).await,
                 Err(error) => Err(error),
             };
             match read {
-                Ok(whole) => {
-                    self.budget.refund(attempts.made());
-                    return Ok(whole);
-                }
+                Ok(response) => return Ok(response),
                 Err(error) => self.before_retry(error, attempts, deadline).await?,
             }
         }
@@ -122,15 +132,12 @@ impl Core {
         limit: Duration,
         attempts: &mut Attempts,
         deadline: Option<Deadline>,
-    ) -> Result<Reply, CallError> {
+    ) -> Result<StreamingResponse, CallError> {
         loop {
             attempts.count();
             let sent = self.send(request, token, limit, deadline).await;
             match sent.and_then(expect_ok(self.api, request)) {
-                Ok(reply) => {
-                    self.budget.refund(attempts.made());
-                    return Ok(reply);
-                }
+                Ok(response) => return Ok(response),
                 Err(error) => self.before_retry(error, attempts, deadline).await?,
             }
         }
@@ -147,19 +154,20 @@ impl Core {
         if !error.is_retryable() || attempts.are_used_up() {
             return Err(error);
         }
-        let paused = !self.pace.pause_left().is_zero();
+        let pause = self.rate_limiter.pause_left();
         // A pause of the whole client is waited for where every request waits for it.
-        let delay = if paused {
-            Duration::ZERO
-        } else {
+        let delay = if pause.is_zero() {
             self.backoff.delay(attempts.made())
+        } else {
+            Duration::ZERO
         };
         let in_time = deadline.is_none_or(|deadline| {
-            deadline
-                .remaining(&self.clock)
-                .is_ok_and(|left| left > delay.max(self.pace.pause_left()))
+            deadline.allows_pause(pause)
+                && deadline
+                    .remaining(&self.rate_limiter)
+                    .is_ok_and(|left| left > delay)
         });
-        if !in_time || !self.budget.try_spend() {
+        if !in_time {
             return Err(error);
         }
         tracing::debug!(api = %self.api, status = error.status().map(|status| status.as_u16()), attempt = attempts.made(), delay_ms = delay.as_millis(), "will ask again");
@@ -176,37 +184,37 @@ impl Core {
         token: Option<&HeaderValue>,
         limit: Duration,
         deadline: Option<Deadline>,
-    ) -> Result<Reply, CallError> {
-        let place = self.place().await;
-        let waited = self.pace.wait(deadline).await;
-        let waited = waited.map_err(|passed| self.no_answer(request, passed))?;
-        self.traffic.waited(self.api, waited);
+    ) -> Result<StreamingResponse, CallError> {
+        let in_flight = self.enter().await;
+        let waited = self.rate_limiter.wait(deadline).await;
+        let waited = waited.map_err(|passed| self.no_response(request, passed))?;
+        self.metrics.waited(self.api, waited);
         let limit = match deadline {
             Some(deadline) => deadline
-                .remaining(&self.clock)
-                .map_err(|passed| self.no_answer(request, passed))?
+                .remaining(&self.rate_limiter)
+                .map_err(|passed| self.no_response(request, passed))?
                 .min(limit),
             None => limit,
         };
-        self.transmit(request, token, limit, place).await
+        self.execute(request, token, limit, in_flight).await
     }
 
     /// Waits until fewer than `max_in_flight` requests are under way.
-    pub(super) async fn place(&self) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn enter(&self) -> Option<OwnedSemaphorePermit> {
         match &self.in_flight {
-            Some(places) => Arc::clone(places).acquire_owned().await.ok(),
+            Some(permits) => Arc::clone(permits).acquire_owned().await.ok(),
             None => None,
         }
     }
 
-    /// Sends `request` at once: its turn and its place have come.
-    pub(super) async fn transmit(
+    /// Sends `request` at once: it has its permits.
+    pub(super) async fn execute(
         &self,
         request: &Request,
         token: Option<&HeaderValue>,
         limit: Duration,
-        place: Option<OwnedSemaphorePermit>,
-    ) -> Result<Reply, CallError> {
+        in_flight: Option<OwnedSemaphorePermit>,
+    ) -> Result<StreamingResponse, CallError> {
         let mut builder = self
             .client
             .request(request.method.clone(), request.url.clone())
@@ -220,29 +228,35 @@ impl Core {
         self.requests.fetch_add(1, Ordering::Relaxed);
         let sent_at = self.clock.monotonic();
         let outcome = builder.send().await;
-        let took_ms = self.clock.monotonic().saturating_sub(sent_at).as_millis();
+        let took = self.clock.monotonic().saturating_sub(sent_at);
+        let took_ms = took.as_millis();
         let response = match outcome {
             Ok(response) => response,
             Err(error) => {
-                self.traffic.count(self.api, AnswerClass::NoAnswer);
+                self.metrics.count(self.api, AnswerClass::NoResponse);
                 tracing::debug!(api = %self.api, call = %request.call, took_ms, "no answer");
                 return Err(self.transport_error(request, error));
             }
         };
         let status = response.status();
-        self.traffic.count(self.api, AnswerClass::of(status));
+        self.metrics.count(self.api, AnswerClass::of(status));
         tracing::debug!(api = %self.api, call = %request.call, status = status.as_u16(), took_ms, "answered");
-        self.note_date(response.headers());
-        let reply = Reply {
+        self.clock_offsets
+            .note(self.api, response.headers(), self.clock.now(), took);
+        if let Some(quota) = self.rate_limiter.quota() {
+            quota.note_answer(response.headers());
+            self.metrics.note_quota(quota.status());
+        }
+        let response = StreamingResponse {
             status,
             headers: response.headers().clone(),
             response,
-            _place: place,
+            _in_flight: in_flight,
         };
         if status.is_success() {
-            Ok(reply)
+            Ok(response)
         } else {
-            Err(self.refusal(request, reply).await)
+            Err(self.refusal(request, token.is_some(), response).await)
         }
     }
 
@@ -250,20 +264,20 @@ impl Core {
     pub(super) async fn collect(
         &self,
         request: &Request,
-        mut reply: Reply,
+        mut response: StreamingResponse,
         limit: usize,
-    ) -> Result<Whole, CallError> {
+    ) -> Result<BufferedResponse, CallError> {
         let mut body = Vec::new();
-        while let Some(chunk) = self.chunk(request, &mut reply).await? {
+        while let Some(chunk) = self.chunk(request, &mut response).await? {
             if body.len().saturating_add(chunk.len()) > limit {
                 let detail = format!("its body is larger than {limit} bytes");
                 return Err(self.malformed(request, &detail));
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Whole {
-            status: reply.status,
-            headers: reply.headers,
+        Ok(BufferedResponse {
+            status: response.status,
+            headers: response.headers,
             body,
         })
     }
@@ -272,13 +286,13 @@ impl Core {
     pub(super) async fn chunk(
         &self,
         request: &Request,
-        reply: &mut Reply,
+        response: &mut StreamingResponse,
     ) -> Result<Option<bytes::Bytes>, CallError> {
-        reply
-            .response
-            .chunk()
-            .await
-            .map_err(|error| self.no_answer(request, error.without_url()))
+        let patience = self.timeout.min(BODY_STALL);
+        match tokio::time::timeout(patience, response.response.chunk()).await {
+            Ok(chunk) => chunk.map_err(|error| self.no_response(request, error.without_url())),
+            Err(_) => Err(self.no_response(request, BodyStalled(patience))),
+        }
     }
 
     /// A [`CallError::Malformed`], its detail made safe to show.
@@ -286,60 +300,96 @@ impl Core {
         CallError::Malformed {
             api: self.api,
             call: request.call.clone(),
-            detail: self.secrets.words(detail).0,
+            detail: self.secrets.redact(detail),
         }
     }
 
-    pub(super) fn no_answer(
+    /// The error for a name that no path can hold; nothing is sent.
+    pub(super) fn invalid_segment(&self, call: &str, name: NotASegment) -> CallError {
+        CallError::InvalidPathSegment {
+            api: self.api,
+            call: Call(call.to_owned()),
+            name: name.0,
+        }
+    }
+
+    pub(super) fn no_response(
         &self,
         request: &Request,
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> CallError {
-        CallError::NoAnswer {
+        CallError::NoResponse {
             api: self.api,
             call: request.call.clone(),
+            failure: ConnectionFailure::of(self.host(request), &source),
             source: Box::new(source),
         }
     }
 
     fn transport_error(&self, request: &Request, error: reqwest::Error) -> CallError {
         if error.is_connect() || error.is_builder() {
+            let error = error.without_url();
             CallError::Unreachable {
                 api: self.api,
                 call: request.call.clone(),
-                source: Box::new(error.without_url()),
+                failure: ConnectionFailure::of(self.host(request), &error),
+                source: Box::new(error),
             }
         } else {
-            self.no_answer(request, error.without_url())
+            self.no_response(request, error.without_url())
         }
     }
 
-    async fn refusal(&self, request: &Request, reply: Reply) -> CallError {
-        let (api, call, status) = (self.api, request.call.clone(), reply.status);
-        let until = self.slow_down(status, &reply.headers);
-        let words = if status.is_redirection() {
-            self.redirect_words(request, &reply.headers)
-        } else {
-            // The status decides; a body that cannot be read only leaves us without words.
-            match self.collect(request, reply, ERROR_BODY).await {
-                Ok(whole) => self.secrets.body_words(&whole.body),
-                Err(_) => ServerWords::default(),
-            }
+    fn host(&self, request: &Request) -> String {
+        self.secrets
+            .redact(&request.url.origin().ascii_serialization())
+    }
+
+    async fn refusal(
+        &self,
+        request: &Request,
+        with_token: bool,
+        response: StreamingResponse,
+    ) -> CallError {
+        let (api, call, status) = (self.api, request.call.clone(), response.status);
+        let until = self.slow_down(status, &response.headers);
+        if status.is_redirection() || status.is_informational() {
+            let detail = self.describe_redirect(request, &response.headers);
+            return CallError::UnexpectedStatus {
+                api,
+                call,
+                status,
+                detail,
+            };
+        }
+        // The status decides; a body that cannot be read only leaves us without a message.
+        let message = match self.collect(request, response, ERROR_BODY).await {
+            Ok(response) => self.secrets.redact_body(&response.body),
+            Err(_) => ServerMessage::default(),
         };
         match status.as_u16() {
             429 => CallError::Throttled { api, call, until },
-            401 => CallError::Unauthorized { api, call, words },
-            408 | 500..=599 => CallError::Trouble {
+            401 => CallError::Unauthorized {
                 api,
                 call,
-                status,
-                words,
+                credential: if with_token {
+                    self.credential
+                } else {
+                    Credential::OpaKey
+                },
+                message,
             },
-            _ => CallError::Refused {
+            408 | 499 | 500..=599 => CallError::ServerError {
                 api,
                 call,
                 status,
-                words,
+                message,
+            },
+            _ => CallError::ClientError {
+                api,
+                call,
+                status,
+                message,
             },
         }
     }
@@ -347,7 +397,9 @@ impl Core {
     /// Pauses the whole client when the answer asks for it; returns the end of that pause.
     fn slow_down(&self, status: StatusCode, headers: &HeaderMap) -> Option<Timestamp> {
         let now = self.clock.now();
-        let asked = requested_pause(headers, now, self.longest_pause);
+        // A date is measured by the clock of the server that wrote it.
+        let server_now = date_of(headers).unwrap_or(now);
+        let asked = requested_pause(headers, server_now, self.longest_pause);
         let pause = match status {
             StatusCode::TOO_MANY_REQUESTS => asked.unwrap_or_else(|| self.backoff.untimed_pause()),
             StatusCode::SERVICE_UNAVAILABLE => asked?,
@@ -357,46 +409,38 @@ impl Core {
             return None;
         }
         tracing::debug!(api = %self.api, seconds = pause.as_secs_f64(), "pausing the whole client");
-        self.pace.pause_for(pause);
+        self.rate_limiter.pause_for(pause);
         now.checked_add_signed(TimeDelta::from_std(pause).ok()?)
     }
 
-    fn redirect_words(&self, request: &Request, headers: &HeaderMap) -> ServerWords {
+    fn describe_redirect(&self, request: &Request, headers: &HeaderMap) -> String {
         let target = headers
             .get(LOCATION)
             .and_then(|location| location.to_str().ok())
             .and_then(|location| request.url.join(location).ok());
         match target {
-            Some(url) => self.secrets.words(&format!(
-                "a redirect to {}, which is not followed",
-                url.origin().ascii_serialization()
-            )),
-            None => ServerWords("a redirect to nowhere".to_owned()),
-        }
-    }
-
-    fn note_date(&self, headers: &HeaderMap) {
-        let date = headers
-            .get(DATE)
-            .and_then(|date| date.to_str().ok())
-            .and_then(|date| httpdate::parse_http_date(date).ok());
-        if let Some(date) = date {
-            let skew = DateTime::from(date) - self.clock.now();
-            *self.skew.lock().unwrap_or_else(PoisonError::into_inner) = Some(skew);
+            Some(url) => {
+                let to = self.secrets.redact(&url.origin().ascii_serialization());
+                format!("a redirect to {to}, which is not followed")
+            }
+            None => "a redirect that names no address".to_owned(),
         }
     }
 }
 
 /// Of all successes, a read knows only 200 (G0).
-fn expect_ok(api: Api, request: &Request) -> impl Fn(Reply) -> Result<Reply, CallError> {
+fn expect_ok(
+    api: Api,
+    request: &Request,
+) -> impl Fn(StreamingResponse) -> Result<StreamingResponse, CallError> {
     let call = request.call.clone();
-    move |reply| match reply.status {
-        StatusCode::OK => Ok(reply),
-        status => Err(CallError::Refused {
+    move |response| match response.status {
+        StatusCode::OK => Ok(response),
+        status => Err(CallError::UnexpectedStatus {
             api,
             call: call.clone(),
             status,
-            words: ServerWords("a success of the wrong kind".to_owned()),
+            detail: "only 200 answers this call".to_owned(),
         }),
     }
 }

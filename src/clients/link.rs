@@ -3,6 +3,7 @@
 //! A header that cannot be read is an error and never the end of a listing: an end that is not
 //! certain would make leavers of everybody on the pages that were not read.
 
+use percent_encoding::percent_decode_str;
 use reqwest::header::{HeaderMap, LINK};
 use url::Url;
 
@@ -18,6 +19,9 @@ pub(super) enum LinkError {
     /// Somebody else's server.
     #[error("its next link leads to another origin ({0})")]
     ForeignOrigin(String),
+    /// Another listing.
+    #[error("its next link leads to another path ({0})")]
+    ForeignPath(String),
     /// A link that carries credentials.
     #[error("its next link carries a user name or password")]
     UserInfo,
@@ -58,11 +62,34 @@ fn pin(url: &Url, page: &Url) -> Result<(), LinkError> {
     if origin(url) != origin(page) {
         return Err(LinkError::ForeignOrigin(url.origin().ascii_serialization()));
     }
-    if url.username().is_empty() && url.password().is_none() {
-        Ok(())
-    } else {
-        Err(LinkError::UserInfo)
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(LinkError::UserInfo);
     }
+    if !is_same_path(url, page) {
+        return Err(LinkError::ForeignPath(url.path().to_owned()));
+    }
+    Ok(())
+}
+
+/// Whether both are pages of one listing. A server may encode the path in another way, and write
+/// the Team, whose letter case does not count, as it knows it.
+fn is_same_path(url: &Url, page: &Url) -> bool {
+    let segments = |url: &Url| -> Vec<Vec<u8>> {
+        url.path()
+            .trim_end_matches('/')
+            .split('/')
+            .map(|segment| percent_decode_str(segment).collect())
+            .collect()
+    };
+    let (url, page) = (segments(url), segments(page));
+    let team = page
+        .windows(2)
+        .position(|pair| pair == [b"v1".as_slice(), b"teams"]);
+    let team = team.map(|at| at.saturating_add(2));
+    url.len() == page.len()
+        && url.iter().zip(&page).enumerate().all(|(at, (one, other))| {
+            one == other || (Some(at) == team && one.eq_ignore_ascii_case(other))
+        })
 }
 
 /// One link-value.

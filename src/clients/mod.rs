@@ -1,38 +1,51 @@
 //! The two directories, as HTTP.
 //!
-//! `http` is the core both clients share: authentication, pacing, retries, bounded bodies, pinned
-//! origins. [`Opa`] can only read. [`OpseraReader`] can only read too; only an [`OpseraWriter`]
-//! can change anything, and a dry run never has one. The clients translate between the wire and
-//! the [domain](crate::domain) and judge nothing.
+//! `http` is what both clients share: authentication, rate limits and quota, retries, bounded
+//! bodies, pinned origins. [`Opa`] can only read. [`OpseraReader`] can only read too; only an
+//! [`OpseraWriter`] can change anything, and only a run that applies its plan gets one. The
+//! clients translate between HTTP and the [domain](crate::domain) and judge nothing.
 
 mod account_stream;
-mod array;
+mod auth;
+mod clock_offsets;
+mod connection_failure;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
+mod json_array;
 mod link;
-mod listing;
 mod opa;
 mod opsera;
-mod opsera_writer;
-mod pace;
+mod opsera_write;
+mod pages;
 mod path;
+mod pinned_certificate;
+mod quota;
+mod rate_limit;
+mod records;
+mod redaction;
+mod remedy;
+mod request_metrics;
 mod retry;
+mod second_count;
 mod session;
 mod throttle;
-mod token;
-mod traffic;
+mod token_expiry;
 mod transport;
-mod wire;
-mod words;
 
 pub use account_stream::AccountStream;
-pub use error::{Api, Call, CallError, ServerWords};
-pub use listing::{Listed, Listing};
+pub use clock_offsets::ClockOffsets;
+pub use connection_failure::ConnectionFailure;
+pub use error::{Api, Call, CallError, Credential, ServerMessage};
 pub use opa::{Opa, StatusFilter};
-pub use opsera::{AccountFilter, OpseraReader};
-pub use opsera_writer::{OpseraWriter, Turn};
+pub use opsera::OpseraReader;
+pub use opsera_write::{OpseraWriter, RatePermit};
+pub use pages::Pages;
+pub use quota::QuotaStatus;
+pub use records::{ApiRecord, CurrentUser, OpaGroupRecord, OpaUserRecord};
+pub use request_metrics::{AnswerClass, RequestMetrics, RequestMetricsSnapshot};
 pub use retry::Backoff;
+pub use second_count::SecondCount;
 pub use session::Answer;
-pub use traffic::{AnswerClass, Traffic, TrafficSnapshot};
 pub use transport::{ClientError, Transport};
-pub use wire::CurrentUser;

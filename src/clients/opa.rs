@@ -1,27 +1,28 @@
 //! The OPA Team: the source of truth, which is only ever read.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use secrecy::SecretString;
+use reqwest::StatusCode;
 use url::Url;
 
-use super::error::{Api, CallError};
-use super::listing::Listing;
+use super::auth::{Auth, TokenSource};
+use super::error::{Api, CallError, Credential};
+use super::pages::{ListingKind, PageSizes, Pages};
 use super::path::{self, NotASegment};
+use super::quota::QuotaStatus;
+use super::records::{ApiRecord, CurrentUser, OpaGroupRecord, OpaUserRecord};
+use super::second_count::{self, SecondCount, TeamStats};
 use super::session::{self, Limits, Session};
-use super::token::{Auth, Minter};
 use super::transport::{ClientError, Transport};
-use super::wire::{CurrentUser, WireUser};
-use crate::domain::{GroupName, GroupRecord, OpaName, PersonRecord};
+use crate::domain::{GroupName, OpaName, PersonRecord};
 use crate::settings::{OpaCredentials, OpaSettings, RetrySettings};
 
 /// A `status` that the user listing can be asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StatusFilter {
-    /// Active users only.
-    Active,
     /// Disabled users only.
     Disabled,
     /// Deleted users only.
@@ -31,20 +32,19 @@ pub enum StatusFilter {
 impl StatusFilter {
     fn as_str(self) -> &'static str {
         match self {
-            Self::Active => "ACTIVE",
             Self::Disabled => "DISABLED",
             Self::Deleted => "DELETED",
         }
     }
 }
 
-/// The client of the OPA Team. Clones share one pace, one token and one count of requests.
+/// The client of the OPA Team. Clones share one rate limit, one token and one count of requests.
 #[derive(Clone, Debug)]
 pub struct Opa {
     session: Arc<Session>,
     base: Url,
     team: String,
-    page_size: u32,
+    sizes: Arc<PageSizes>,
     pull_timeout: Duration,
 }
 
@@ -62,37 +62,48 @@ impl Opa {
             setting: "opa.team",
             detail: "it is no name of a Team",
         })?;
-        let base = path::below(&settings.base_url, &format!("/v1/teams/{team}"));
-        let (auth, secret): (Auth, SecretString) = match &settings.credentials {
-            OpaCredentials::Token(token) => (Auth::fixed(token, "opa.token")?, token.clone()),
+        let base_url = transport.base_url(&settings.base_url, "opa.base_url", "/v1/teams")?;
+        let base = path::below(base_url.as_url(), &format!("/v1/teams/{team}"));
+        let (auth, secret, credential) = match &settings.credentials {
+            OpaCredentials::Token(token) => (
+                Auth::fixed(token, "opa.token")?,
+                token.clone(),
+                Credential::OpaToken,
+            ),
             OpaCredentials::Key { id, secret } => {
-                let minter = Minter::new(
+                let source = TokenSource::new(
                     path::below(&base, "/service_token"),
                     settings.team.clone(),
                     id.clone(),
                     secret.clone(),
                 );
-                (Auth::Minted(Box::new(minter)), secret.clone())
+                (
+                    Auth::Minted(Box::new(source)),
+                    secret.clone(),
+                    Credential::OpaKeyToken,
+                )
             }
         };
         let limits = Limits {
             api: Api::Opa,
-            base_url: &settings.base_url,
+            credential,
+            base_url: &base_url,
             base_url_setting: "opa.base_url",
             rate_setting: "opa.requests_per_second or opa.burst",
             requests_per_second: settings.requests_per_second,
             burst: settings.burst,
+            quota_reserve_percent: Some(settings.quota_reserve_percent),
             max_in_flight: None,
             timeout: settings.timeout,
             pull_timeout: settings.pull_timeout,
             secret,
         };
-        let core = session::core(transport, limits, retry)?;
+        let http = session::http_client(transport, limits, retry)?;
         Ok(Self {
-            session: Arc::new(Session { core, auth }),
+            session: Arc::new(Session { http, auth }),
             base,
             team: settings.team.clone(),
-            page_size: settings.page_size,
+            sizes: Arc::new(PageSizes::new(settings.page_size)),
             pull_timeout: settings.pull_timeout,
         })
     }
@@ -115,12 +126,14 @@ impl Opa {
         Err(CallError::WrongTenant {
             api: Api::Opa,
             call: request.call,
-            detail: self.session.core.secrets.words(&detail).0,
+            status: StatusCode::OK,
+            team: self.team.clone(),
+            detail: self.session.http.secrets.redact(&detail),
         })
     }
 
     /// The Team's users: without `filter`, those the server gives unasked.
-    pub fn list_users(&self, filter: Option<StatusFilter>) -> Listing<'_, PersonRecord> {
+    pub fn list_users(&self, filter: Option<StatusFilter>) -> Pages<'_, OpaUserRecord> {
         let mut url = path::below(&self.base, "/users");
         let mut call = "GET /users".to_owned();
         if let Some(filter) = filter {
@@ -128,7 +141,7 @@ impl Opa {
             call.push_str("?status=");
             call.push_str(filter.as_str());
         }
-        self.listing(call, Ok(url))
+        self.listing(ListingKind::Users, call, Ok(url))
     }
 
     /// One user, or `None` when there is none of this name.
@@ -137,78 +150,149 @@ impl Opa {
     /// A record of another name than the asked one is malformed: it is no answer to the question.
     pub async fn find_user(&self, name: &OpaName) -> Result<Option<PersonRecord>, CallError> {
         let segment = path::segment(name.as_str())
-            .map_err(|name| self.session.unaskable("GET /users/{name}", &name))?;
+            .map_err(|name| self.session.http.invalid_segment("GET /users/{name}", name))?;
         let request = Session::get(
             path::below(&self.base, &format!("/users/{segment}")),
             format!("GET /users/{segment}"),
         );
-        let found = self.session.find::<WireUser>(&request).await?;
+        let found = self.session.find::<OpaUserRecord>(&request).await?;
         match found {
             Some(user) if user.name != *name => Err(self
                 .session
-                .core
+                .http
                 .malformed(&request, &format!("it is about the user “{}”", user.name))),
             other => Ok(other),
         }
     }
 
     /// The groups of one user.
-    pub fn list_user_groups(&self, name: &OpaName) -> Listing<'_, GroupRecord> {
-        self.nested("users", name.as_str(), "groups")
+    pub fn list_user_groups(&self, name: &OpaName) -> Pages<'_, OpaGroupRecord> {
+        self.nested(ListingKind::UserGroups, "users", name.as_str(), "groups")
     }
 
     /// The Team's groups.
-    pub fn list_groups(&self) -> Listing<'_, GroupRecord> {
+    pub fn list_groups(&self) -> Pages<'_, OpaGroupRecord> {
         let url = path::below(&self.base, "/groups");
-        self.listing("GET /groups".to_owned(), Ok(url))
+        self.listing(ListingKind::Groups, "GET /groups".to_owned(), Ok(url))
     }
 
-    /// The users of one group. A group that does not exist is [`CallError::Refused`] with 404 at
-    /// the first page.
-    pub fn list_group_users(&self, group: &GroupName) -> Listing<'_, PersonRecord> {
-        self.nested("groups", group.as_str(), "users")
+    /// The human users of one group. A group that does not exist is [`CallError::ClientError`] with
+    /// 404 at the first page.
+    pub fn list_group_users(&self, group: &GroupName) -> Pages<'_, OpaUserRecord> {
+        self.nested(ListingKind::GroupUsers, "groups", group.as_str(), "users")
     }
 
     /// Requests sent so far, repeated ones and those for tokens included.
     pub fn requests(&self) -> u64 {
-        self.session.core.requests()
+        self.session.http.requests()
     }
 
     /// Waits until OPA may be asked again.
     pub async fn wait_until_unpaused(&self) {
-        self.session.core.pace.wait_until_unpaused().await;
+        self.session.http.rate_limiter.wait_until_unpaused().await;
     }
 
-    /// OPA's clock minus ours, as its last answer told; `None` before the first.
-    pub fn clock_skew(&self) -> Option<TimeDelta> {
-        self.session.core.clock_skew()
-    }
-
-    fn nested<T: super::listing::Listed>(
+    /// The Team's live groups whose names `is_wanted` takes.
+    pub async fn list_live_groups(
         &self,
-        what: &str,
-        name: &str,
-        of: &str,
-    ) -> Listing<'_, T> {
-        match path::segment(name) {
-            Ok(segment) => {
-                let tail = format!("/{what}/{segment}/{of}");
-                self.listing(format!("GET {tail}"), Ok(path::below(&self.base, &tail)))
-            }
-            Err(error) => self.listing(format!("GET /{what}/{{name}}/{of}"), Err(error)),
+        is_wanted: impl Fn(&GroupName) -> bool,
+    ) -> Result<BTreeSet<GroupName>, CallError> {
+        let mut found = BTreeSet::new();
+        let mut pages = self.list_groups();
+        while let Some(page) = pages.next_page().await? {
+            found.extend(
+                page.into_iter()
+                    .filter(|group| group.live && is_wanted(&group.name))
+                    .map(|group| group.name),
+            );
+        }
+        Ok(found)
+    }
+
+    /// How many humans the Team has, told by `GET /team_stats` (G0's second count).
+    ///
+    /// # Errors
+    /// No answer, or one that says nothing about the count: the server is in trouble.
+    pub async fn human_count(&self) -> Result<SecondCount, CallError> {
+        let request = Session::get(path::below(&self.base, "/team_stats"), "GET /team_stats");
+        let stats: TeamStats = match self.session.object(&request).await {
+            Ok(stats) => stats,
+            Err(error) => return second_count::without_record(error),
+        };
+        let needed = self.sizes.learn_everybody(stats.everybody());
+        if let (Some(needed), Some(quota)) = (needed, self.session.http.rate_limiter.quota()) {
+            quota.expect_instead(needed);
+        }
+        Ok(stats.human_count())
+    }
+
+    /// Announces requests that are about to be sent, so that the quota is spread over them only
+    /// where it has to be.
+    pub fn expect_requests(&self, requests: u64) {
+        if let Some(quota) = self.session.http.rate_limiter.quota() {
+            quota.expect(requests);
         }
     }
 
-    fn listing<T: super::listing::Listed>(
+    /// The quota as OPA's last answer told it; `None` where it tells none.
+    pub fn quota(&self) -> Option<QuotaStatus> {
+        self.session.http.rate_limiter.quota()?.status()
+    }
+
+    /// How many records a page of people holds: as many as came, or else as are asked for.
+    pub fn page_size(&self) -> u64 {
+        self.sizes.page_size()
+    }
+
+    /// How many records came in a page that another page followed; `None` when every listing so
+    /// far was a single page.
+    pub fn observed_page_size(&self) -> Option<u64> {
+        self.sizes.observed()
+    }
+
+    /// Whether OPA refused `opa.page_size` for the listing of people.
+    pub fn page_size_is_refused(&self) -> bool {
+        self.sizes.is_refused(ListingKind::Users)
+    }
+
+    /// The median of OPA's clock minus ours; `None` before the first answer with a `Date`.
+    pub fn clock_offset(&self) -> Option<TimeDelta> {
+        self.session.http.clock_offsets.median_of(Api::Opa)
+    }
+
+    fn nested<R: ApiRecord>(
         &self,
+        kind: ListingKind,
+        what: &str,
+        name: &str,
+        of: &str,
+    ) -> Pages<'_, R> {
+        match path::segment(name) {
+            Ok(segment) => {
+                let tail = format!("/{what}/{segment}/{of}");
+                let mut url = path::below(&self.base, &tail);
+                if kind == ListingKind::GroupUsers {
+                    url.query_pairs_mut().append_pair("user_type", "human");
+                }
+                self.listing(kind, format!("GET {tail}"), Ok(url))
+            }
+            Err(error) => self.listing(kind, format!("GET /{what}/{{name}}/{of}"), Err(error)),
+        }
+    }
+
+    fn listing<R: ApiRecord>(
+        &self,
+        kind: ListingKind,
         call: String,
         url: Result<Url, NotASegment>,
-    ) -> Listing<'_, T> {
-        let url = url.map(|mut url| {
-            let count = self.page_size.to_string();
-            url.query_pairs_mut().append_pair("count", &count);
-            url
-        });
-        Listing::new(&self.session, call, url, self.pull_timeout)
+    ) -> Pages<'_, R> {
+        Pages::new(
+            &self.session,
+            &self.sizes,
+            kind,
+            call,
+            url,
+            self.pull_timeout,
+        )
     }
 }

@@ -4,31 +4,27 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::account_stream::AccountStream;
-use super::error::{Api, CallError};
-use super::opsera_writer::OpseraWriter;
+use super::auth::Auth;
+use super::error::{Api, CallError, Credential};
 use super::path;
+use super::records::OpseraUserRecord;
+use super::second_count::{self, ScimList, SecondCount};
 use super::session::{self, Limits, Session};
-use super::token::Auth;
+use super::token_expiry;
 use super::transport::{ClientError, Transport};
-use super::wire::WireAccount;
-use crate::domain::{AccountRecord, Address, OpseraId};
+use crate::domain::time::Timestamp;
+use crate::domain::{AccountRecord, Address};
 use crate::settings::{OpseraSettings, RetrySettings};
 
 const API_PATH: &str = "/api/v2/usermanagement";
 
-/// What the account listing can be narrowed to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AccountFilter {
-    /// An address, or a pattern with `*`.
-    Email(String),
-    /// These ids.
-    Ids(Vec<OpseraId>),
-}
+const SCIM_USERS: &str = "/api/v2/scim/v2/Users";
 
-/// The client of Opsera that only reads. Clones share one pace and one count of requests.
+/// The client of Opsera that only reads. Clones share one rate limit and one count of requests.
 #[derive(Clone, Debug)]
 pub struct OpseraReader {
     pub(super) session: Arc<Session>,
@@ -36,6 +32,7 @@ pub struct OpseraReader {
     pub(super) root: Url,
     pub(super) site_role_path: String,
     pull_timeout: Duration,
+    token_expires_at: Option<Timestamp>,
 }
 
 impl OpseraReader {
@@ -49,51 +46,58 @@ impl OpseraReader {
         retry: &RetrySettings,
     ) -> Result<Self, ClientError> {
         let auth = Auth::fixed(&settings.token, "opsera.token")?;
+        let base_url = transport.base_url(&settings.base_url, "opsera.base_url", "/api/v2")?;
+        let expires_at = token_expiry::expires_at(settings.token.expose_secret());
+        transport.request_metrics().note_token_expiry(expires_at);
         let limits = Limits {
             api: Api::Opsera,
-            base_url: &settings.base_url,
+            credential: Credential::OpseraToken,
+            base_url: &base_url,
             base_url_setting: "opsera.base_url",
             rate_setting: "opsera.requests_per_second or opsera.burst",
             requests_per_second: settings.requests_per_second,
             burst: settings.burst,
+            quota_reserve_percent: None,
             max_in_flight: Some(settings.max_in_flight),
             timeout: settings.timeout,
             pull_timeout: settings.pull_timeout,
             secret: settings.token.clone(),
         };
-        let core = session::core(transport, limits, retry)?;
+        let http = session::http_client(transport, limits, retry)?;
         Ok(Self {
-            session: Arc::new(Session { core, auth }),
-            base: path::below(&settings.base_url, API_PATH),
-            root: settings.base_url.clone(),
+            session: Arc::new(Session { http, auth }),
+            base: path::below(base_url.as_url(), API_PATH),
+            root: base_url.as_url().clone(),
             site_role_path: settings.site_role_path.clone(),
             pull_timeout: settings.pull_timeout,
+            token_expires_at: expires_at,
         })
-    }
-
-    /// The same client with the right to write.
-    pub fn writer(&self) -> OpseraWriter {
-        OpseraWriter::new(self.clone())
     }
 
     /// Every active account.
     pub fn list_users(&self) -> AccountStream {
-        self.stream(None)
+        let url = path::below(&self.base, "/users");
+        let request = Session::get(url, "GET /users");
+        AccountStream::new(Arc::clone(&self.session), request, self.pull_timeout)
     }
 
-    /// The active accounts that `filter` leaves.
-    pub fn list_filtered(&self, filter: &AccountFilter) -> AccountStream {
-        let query = match filter {
-            AccountFilter::Email(pattern) => format!("email={}", path::query_value(pattern)),
-            AccountFilter::Ids(ids) => {
-                let ids: Vec<_> = ids
-                    .iter()
-                    .map(|id| path::query_value(id.as_str()))
-                    .collect();
-                format!("id={}", ids.join(","))
-            }
-        };
-        self.stream(Some(&query))
+    /// How many active accounts there are, told by SCIM's `totalResults`.
+    ///
+    /// # Errors
+    /// No answer, or one that says nothing about the count: the server is in trouble.
+    pub async fn count_active(&self) -> Result<SecondCount, CallError> {
+        let mut url = path::below(&self.root, SCIM_USERS);
+        url.set_query(Some("startIndex=1&count=1"));
+        let request = Session::get(url, "GET /scim/v2/Users");
+        match self.session.object::<ScimList>(&request).await {
+            Ok(list) => Ok(list.total()),
+            Err(error) => second_count::without_record(error),
+        }
+    }
+
+    /// When `opsera.token` ends, as the token itself says; `None` where it does not say.
+    pub fn token_expires_at(&self) -> Option<Timestamp> {
+        self.token_expires_at
     }
 
     /// One account by id or address, an inactive one too; `None` when there is none.
@@ -103,7 +107,7 @@ impl OpseraReader {
     /// the question.
     pub async fn find_user(&self, user: &str) -> Result<Option<AccountRecord>, CallError> {
         let segment = path::segment(user)
-            .map_err(|name| self.session.unaskable("GET /user/{user}", &name))?;
+            .map_err(|name| self.session.http.invalid_segment("GET /user/{user}", name))?;
         let tail = format!("/user/{segment}");
         let url = path::below(&self.base, &tail);
         self.find(url, format!("GET {tail}"), |account| {
@@ -127,24 +131,17 @@ impl OpseraReader {
 
     /// Requests sent so far, repeated ones and writes included.
     pub fn requests(&self) -> u64 {
-        self.session.core.requests()
+        self.session.http.requests()
     }
 
     /// Waits until Opsera may be asked again.
     pub async fn wait_until_unpaused(&self) {
-        self.session.core.pace.wait_until_unpaused().await;
+        self.session.http.rate_limiter.wait_until_unpaused().await;
     }
 
-    /// Opsera's clock minus ours, as its last answer told; `None` before the first.
-    pub fn clock_skew(&self) -> Option<TimeDelta> {
-        self.session.core.clock_skew()
-    }
-
-    fn stream(&self, query: Option<&str>) -> AccountStream {
-        let mut url = path::below(&self.base, "/users");
-        url.set_query(query);
-        let request = Session::get(url, "GET /users".to_owned());
-        AccountStream::new(Arc::clone(&self.session), request, self.pull_timeout)
+    /// The median of Opsera's clock minus ours; `None` before the first answer with a `Date`.
+    pub fn clock_offset(&self) -> Option<TimeDelta> {
+        self.session.http.clock_offsets.median_of(Api::Opsera)
     }
 
     async fn find(
@@ -154,10 +151,10 @@ impl OpseraReader {
         is_asked: impl Fn(&AccountRecord) -> bool,
     ) -> Result<Option<AccountRecord>, CallError> {
         let request = Session::get(url, call);
-        match self.session.find::<WireAccount>(&request).await? {
+        match self.session.find::<OpseraUserRecord>(&request).await? {
             Some(account) if !is_asked(&account) => Err(self
                 .session
-                .core
+                .http
                 .malformed(&request, &format!("it is about the account {}", account.id))),
             other => Ok(other),
         }

@@ -16,7 +16,7 @@ const QUERY: &AsciiSet = &SEGMENT.remove(b'@').remove(b'*');
 /// A name that cannot be one segment of a path.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("“{0}” cannot be asked for: it would change the path of the request")]
-pub(super) struct NotASegment(String);
+pub(super) struct NotASegment(pub(super) String);
 
 /// `name` as one segment. Every URL parser takes `.` and `..` out of a path, however they are
 /// written, and an empty segment would ask for the listing instead.

@@ -1,5 +1,5 @@
 //! When a read is sent again (A3): exponential backoff with full jitter, at most `max_attempts`
-//! requests for one call, and a budget that keeps retries from adding to an outage.
+//! requests for one call.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -7,7 +7,6 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use crate::domain::time::SharedClock;
 use crate::settings::RetrySettings;
 
 /// Wait for a 429 that names no time: between these many seconds, as Okta's own clients do.
@@ -92,79 +91,9 @@ impl Attempts {
     }
 }
 
-/// Share of a retry that every call pays in.
-const SHARE: f64 = 0.2;
-
-/// Calls that may fail to their last attempt before the budget is empty.
-const FLOOR_CALLS: u32 = 8;
-
-/// Time in which an empty budget is full again without any call.
-const REFILL: Duration = Duration::from_mins(1);
-
-/// How many retries the client may still spend. While calls succeed, it never runs dry: a call
-/// that succeeds gets back what its retries cost. When everything fails, it runs dry soon, and
-/// then retries are a fifth of the calls.
-#[derive(Debug)]
-pub(super) struct Budget {
-    clock: SharedClock,
-    capacity: f64,
-    state: Mutex<Purse>,
-}
-
-#[derive(Debug)]
-struct Purse {
-    balance: f64,
-    filled_at: Duration,
-}
-
-impl Budget {
-    pub(super) fn new(clock: SharedClock, max_attempts: u32) -> Self {
-        let capacity = f64::from(max_attempts.saturating_sub(1).saturating_mul(FLOOR_CALLS));
-        Self {
-            state: Mutex::new(Purse {
-                balance: capacity,
-                filled_at: clock.monotonic(),
-            }),
-            clock,
-            capacity,
-        }
-    }
-
-    /// A call begins and pays its share.
-    pub(super) fn pay_in(&self) {
-        self.add(SHARE);
-    }
-
-    /// A call succeeded after `attempts` requests.
-    pub(super) fn refund(&self, attempts: u32) {
-        self.add(f64::from(attempts.saturating_sub(1)));
-    }
-
-    /// Takes the cost of one retry, if there is enough.
-    pub(super) fn try_spend(&self) -> bool {
-        self.add(0.0);
-        let mut purse = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let enough = purse.balance >= 1.0;
-        if enough {
-            purse.balance -= 1.0;
-        }
-        enough
-    }
-
-    fn add(&self, amount: f64) {
-        let now = self.clock.monotonic();
-        let mut purse = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let idle = now.saturating_sub(purse.filled_at);
-        let refill = self.capacity * idle.div_duration_f64(REFILL).min(1.0);
-        purse.filled_at = now.max(purse.filled_at);
-        purse.balance = (purse.balance + amount + refill).min(self.capacity);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::time::{ManualClock, Timestamp};
 
     fn settings() -> RetrySettings {
         RetrySettings {
@@ -203,35 +132,5 @@ mod tests {
             let pause = backoff.untimed_pause().as_secs_f64();
             assert!((5.0..=10.0).contains(&pause));
         }
-    }
-
-    #[test]
-    fn when_everything_fails_retries_shrink_to_a_fifth_of_the_calls() {
-        let budget = Budget::new(ManualClock::at(Timestamp::UNIX_EPOCH), 5);
-        let mut retries = 0;
-        for _ in 0..1000 {
-            budget.pay_in();
-            retries += (0..4).filter(|_| budget.try_spend()).count();
-        }
-        assert!((200..=240).contains(&retries), "{retries}");
-    }
-
-    #[test]
-    fn calls_that_succeed_in_the_end_never_empty_the_budget() {
-        let budget = Budget::new(ManualClock::at(Timestamp::UNIX_EPOCH), 5);
-        for _ in 0..1000 {
-            budget.pay_in();
-            assert!((0..4).all(|_| budget.try_spend()));
-            budget.refund(5);
-        }
-    }
-
-    #[test]
-    fn an_empty_budget_fills_again_with_time() {
-        let clock = ManualClock::at(Timestamp::UNIX_EPOCH);
-        let budget = Budget::new(clock.clone(), 5);
-        while budget.try_spend() {}
-        clock.advance(REFILL);
-        assert!((0..4).all(|_| budget.try_spend()));
     }
 }

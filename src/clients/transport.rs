@@ -8,9 +8,12 @@ use std::time::Duration;
 use reqwest::redirect;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
-use url::{Host, Url};
+use url::Url;
 
-use super::traffic::Traffic;
+use super::clock_offsets::ClockOffsets;
+use super::pinned_certificate::PinningVerifier;
+use super::request_metrics::RequestMetrics;
+use crate::domain::base_url::{BaseUrl, InvalidBaseUrl, PlainHttp, check_server, is_loopback};
 use crate::domain::time::SharedClock;
 use crate::settings::HttpSettings;
 
@@ -39,23 +42,24 @@ pub enum ClientError {
         /// What is wrong with it.
         detail: String,
     },
-    /// Plain HTTP to another machine.
-    #[error(
-        "{setting} is plain http to {host}, which would show the credential to the network; use https, or set http.allow_insecure = true"
-    )]
-    PlainHttp {
-        /// The setting.
-        setting: &'static str,
-        /// The host.
-        host: String,
-    },
     /// A base URL that cannot be one.
-    #[error("{setting} cannot be used: {detail}")]
+    #[error("{setting} {problem}")]
     BaseUrl {
         /// The setting.
         setting: &'static str,
         /// What is wrong with it.
-        detail: &'static str,
+        problem: InvalidBaseUrl,
+    },
+    /// A base URL that repeats the API's own path.
+    #[error(
+        "{setting} holds the API's own path {path}: give only what stands before it, such as \
+         https://host"
+    )]
+    ApiPath {
+        /// The setting.
+        setting: &'static str,
+        /// The path.
+        path: &'static str,
     },
     /// A value that cannot be used.
     #[error("{setting} cannot be used: {detail}")]
@@ -74,23 +78,19 @@ pub enum ClientError {
         setting: &'static str,
         /// What the TLS library said.
         #[source]
-        source: reqwest::Error,
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }
 
 /// Everything both clients share.
 #[derive(Clone, Debug)]
 pub struct Transport {
-    trust_anchors: Vec<reqwest::Certificate>,
+    /// The certificates of `http.ca_file`.
+    named_certificates: Vec<CertificateDer<'static>>,
     plain_http: PlainHttp,
     clock: SharedClock,
-    traffic: Arc<Traffic>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PlainHttp {
-    LoopbackOnly,
-    Anywhere,
+    request_metrics: Arc<RequestMetrics>,
+    clock_offsets: Arc<ClockOffsets>,
 }
 
 impl Transport {
@@ -99,25 +99,46 @@ impl Transport {
     /// # Errors
     /// The file cannot be read, or holds no certificate or something else than certificates.
     pub fn new(settings: &HttpSettings, clock: SharedClock) -> Result<Self, ClientError> {
-        let trust_anchors = match &settings.ca_file {
-            Some(path) => read_trust_anchors(path)?,
+        let named_certificates = match &settings.ca_file {
+            Some(path) => read_certificates(path)?,
             None => Vec::new(),
         };
         Ok(Self {
-            trust_anchors,
-            plain_http: if settings.allow_insecure {
-                PlainHttp::Anywhere
-            } else {
-                PlainHttp::LoopbackOnly
-            },
+            named_certificates,
+            plain_http: PlainHttp::allowed_if(settings.allow_insecure),
             clock,
-            traffic: Arc::default(),
+            request_metrics: Arc::default(),
+            clock_offsets: Arc::default(),
         })
     }
 
     /// The counters of every client made from this.
-    pub fn traffic(&self) -> Arc<Traffic> {
-        Arc::clone(&self.traffic)
+    pub fn request_metrics(&self) -> Arc<RequestMetrics> {
+        Arc::clone(&self.request_metrics)
+    }
+
+    /// How far the servers' clocks are from ours, by the answers to every client made from this.
+    pub fn clock_offsets(&self) -> Arc<ClockOffsets> {
+        Arc::clone(&self.clock_offsets)
+    }
+
+    /// The address that the setting `setting` gives. A path in it stays, but not the API's own
+    /// path, which the client adds.
+    pub(super) fn base_url(
+        &self,
+        url: &Url,
+        setting: &'static str,
+        api_path: &'static str,
+    ) -> Result<BaseUrl, ClientError> {
+        let base_url = BaseUrl::from_url(url.clone(), self.plain_http)
+            .map_err(|problem| ClientError::BaseUrl { setting, problem })?;
+        if url.path().contains(api_path) {
+            return Err(ClientError::ApiPath {
+                setting,
+                path: api_path,
+            });
+        }
+        Ok(base_url)
     }
 
     pub(super) fn clock(&self) -> &SharedClock {
@@ -128,12 +149,11 @@ impl Transport {
     /// limit of a whole request is set with the request.
     pub(super) fn client(
         &self,
-        base_url: &Url,
+        base_url: &BaseUrl,
         setting: &'static str,
         timeout: Duration,
     ) -> Result<reqwest::Client, ClientError> {
-        self.check_url(base_url, setting)?;
-        self.build(base_url, setting, timeout)
+        self.build(base_url.as_url(), setting, timeout)
     }
 
     /// A client for the webhook at `url`, which carries no credential of a directory. It follows no
@@ -148,7 +168,8 @@ impl Transport {
         setting: &'static str,
         timeout: Duration,
     ) -> Result<reqwest::Client, ClientError> {
-        self.check_scheme(url, setting)?;
+        check_server(url, self.plain_http)
+            .map_err(|problem| ClientError::BaseUrl { setting, problem })?;
         self.build(url, setting, timeout)
     }
 
@@ -169,57 +190,42 @@ impl Transport {
             .read_timeout(timeout);
         if base_url.scheme() == "http" {
             // No TLS will happen; a machine without any CA certificates must be able to do this.
-            builder = builder.tls_certs_only(self.trust_anchors.clone());
-        } else if !self.trust_anchors.is_empty() {
-            builder = builder.tls_certs_merge(self.trust_anchors.clone());
+            builder = builder.tls_certs_only(std::iter::empty());
+        } else if !self.named_certificates.is_empty() {
+            builder = builder.tls_backend_preconfigured(self.tls_config(setting)?);
         }
         if is_loopback(base_url) {
             // A proxy from the environment would take the credential off this machine.
             builder = builder.no_proxy();
         }
-        builder
-            .build()
-            .map_err(|source| ClientError::Tls { setting, source })
+        builder.build().map_err(|source| ClientError::Tls {
+            setting,
+            source: Box::new(source),
+        })
     }
 
-    fn check_url(&self, url: &Url, setting: &'static str) -> Result<(), ClientError> {
-        let refuse = |detail| Err(ClientError::BaseUrl { setting, detail });
-        if !url.username().is_empty() || url.password().is_some() {
-            return refuse("it carries a user name or password");
-        }
-        if url.query().is_some() || url.fragment().is_some() {
-            return refuse("it has a query or a fragment");
-        }
-        self.check_scheme(url, setting)
-    }
-
-    fn check_scheme(&self, url: &Url, setting: &'static str) -> Result<(), ClientError> {
-        let refuse = |detail| Err(ClientError::BaseUrl { setting, detail });
-        let Some(host) = url.host_str() else {
-            return refuse("it has no host");
+    /// TLS with the certificates of `http.ca_file`, as authorities and as pins.
+    fn tls_config(&self, setting: &'static str) -> Result<rustls::ClientConfig, ClientError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let build = || {
+            let verifier =
+                PinningVerifier::new(self.named_certificates.clone(), Arc::clone(&provider))?;
+            Ok::<_, rustls::Error>(
+                rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+                    .with_safe_default_protocol_versions()?
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(verifier))
+                    .with_no_client_auth(),
+            )
         };
-        match url.scheme() {
-            "https" => Ok(()),
-            "http" if is_loopback(url) || self.plain_http == PlainHttp::Anywhere => Ok(()),
-            "http" => Err(ClientError::PlainHttp {
-                setting,
-                host: host.to_owned(),
-            }),
-            _ => refuse("it is neither https nor http"),
-        }
+        build().map_err(|source| ClientError::Tls {
+            setting,
+            source: Box::new(source),
+        })
     }
 }
 
-fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    }
-}
-
-fn read_trust_anchors(path: &Path) -> Result<Vec<reqwest::Certificate>, ClientError> {
+fn read_certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ClientError> {
     let pem = std::fs::read(path).map_err(|source| ClientError::CaFileUnreadable {
         path: path.to_owned(),
         source,
@@ -229,21 +235,18 @@ fn read_trust_anchors(path: &Path) -> Result<Vec<reqwest::Certificate>, ClientEr
         detail,
     };
     let mut checked = rustls::RootCertStore::empty();
-    let mut anchors = Vec::new();
+    let mut certificates = Vec::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
         let certificate = certificate.map_err(|error| refuse(error.to_string()))?;
-        anchors.push(
-            reqwest::Certificate::from_der(&certificate)
-                .map_err(|error| refuse(error.to_string()))?,
-        );
         checked
-            .add(certificate)
+            .add(certificate.clone())
             .map_err(|error| refuse(error.to_string()))?;
+        certificates.push(certificate);
     }
-    if anchors.is_empty() {
+    if certificates.is_empty() {
         return Err(refuse("there is none in it".to_owned()));
     }
-    Ok(anchors)
+    Ok(certificates)
 }
 
 #[cfg(test)]
@@ -261,48 +264,21 @@ mod tests {
         Transport::new(&settings, ManualClock::at(Timestamp::UNIX_EPOCH))
     }
 
-    fn check(url: &str, allow_insecure: bool) -> Result<(), ClientError> {
-        let url = Url::parse(url).unwrap();
-        transport(None, allow_insecure)
-            .unwrap()
-            .check_url(&url, "opa.base_url")
-    }
-
     #[test]
-    fn plain_http_stays_on_this_machine_unless_allowed() {
-        for url in [
-            "http://localhost:1",
-            "http://127.9.9.9",
-            "http://[::1]:8080",
-            "https://opa.example",
-        ] {
-            assert!(check(url, false).is_ok(), "{url}");
-        }
-        for url in [
-            "http://opa.example",
-            "http://10.0.0.1",
-            "http://localhost.evil.example",
-        ] {
-            let error = check(url, false).unwrap_err().to_string();
-            assert!(
-                error.contains("opa.base_url") && error.contains("http.allow_insecure"),
-                "{error}"
-            );
-            assert!(check(url, true).is_ok(), "{url}");
-        }
-    }
-
-    #[test]
-    fn a_base_url_with_credentials_or_a_query_is_refused() {
-        for url in [
-            "https://u:p@opa.example",
+    fn a_base_url_keeps_a_path_but_not_the_apis_own() {
+        let transport = transport(None, false).unwrap();
+        let parse = |text: &str| {
+            let url = Url::parse(text).unwrap();
+            transport.base_url(&url, "opa.base_url", "/v1/teams")
+        };
+        assert!(parse("https://proxy.example/opa").is_ok());
+        for text in [
+            "https://opa.example/v1/teams/example",
             "https://opa.example/?a=b",
-            "ftp://opa.example",
+            "http://opa.example",
         ] {
-            assert!(
-                matches!(check(url, true), Err(ClientError::BaseUrl { .. })),
-                "{url}"
-            );
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains("opa.base_url"), "{error}");
         }
     }
 
@@ -328,8 +304,8 @@ mod tests {
         let certificate = include_str!("test_ca.pem");
         write!(file, "# ours\n{certificate}\n{certificate}").unwrap();
         let transport = transport(Some(file.path().to_owned()), false).unwrap();
-        assert_eq!(transport.trust_anchors.len(), 2);
-        let url = Url::parse("https://opa.example").unwrap();
+        assert_eq!(transport.named_certificates.len(), 2);
+        let url = BaseUrl::parse("https://opa.example", PlainHttp::LoopbackOnly).unwrap();
         let client = transport.client(&url, "opa.base_url", CONNECT_TIMEOUT);
         assert!(client.is_ok(), "{client:?}");
     }

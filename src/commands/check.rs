@@ -20,23 +20,23 @@ pub(super) async fn run(global: &GlobalArgs, args: CheckArgs) -> anyhow::Result<
             format: None,
             level: "info".to_owned(),
         },
-        |loaded| loaded.settings.log,
+        |loaded| loaded.settings.offline.log,
     );
     logging::start(&log, global.log_options()).context("logging could not be set up")?;
-    let checkup = examine(&sources, SystemClock::shared(), Actor::of_this_process()).await;
+    let report = examine(&sources, SystemClock::shared(), Actor::of_this_process()).await;
     let mut sink = output::Sink::stdout(global.colour());
     match args.format.or_fitting() {
         TableFormat::Table => {
             let style = output::table_style(global.colour(), std::io::stdout().is_terminal());
-            render(&checkup, style, &mut sink)?;
+            render(&report, style, &mut sink)?;
         }
         TableFormat::Json => {
-            serde_json::to_writer_pretty(&mut sink, &checkup)?;
+            serde_json::to_writer_pretty(&mut sink, &report)?;
             writeln!(sink)?;
         }
     }
     sink.finish()?;
-    Ok(if checkup.is_ok() {
+    Ok(if report.is_ok() {
         ExitStatus::Done
     } else {
         ExitStatus::Failed

@@ -8,15 +8,19 @@ mod account;
 mod action_state;
 mod address;
 pub mod approval;
+pub mod base_url;
 mod evidence;
 mod exit_status;
 mod finding;
 mod ids;
+mod kind_set;
+mod people_filter;
 mod person;
 mod plan;
 mod progress;
 mod role;
 mod run_result;
+mod schedule;
 pub mod text;
 pub mod time;
 
@@ -28,14 +32,17 @@ pub use evidence::Evidence;
 pub use exit_status::ExitStatus;
 pub use finding::{Finding, FindingKind};
 pub use ids::{PlanId, RunId};
+pub use kind_set::KindSet;
+pub use people_filter::PeopleFilter;
 pub use person::{GroupName, GroupRecord, OpaId, OpaName, PersonRecord, PersonStatus, UserType};
 pub use plan::*;
 pub use progress::{Heartbeat, Progress, ProgressObserver};
 pub use role::{CurrentRole, SiteRole, UnknownSiteRole};
 pub use run_result::{
-    ActionReport, ActionStatus, GuardReport, Mode, OpaCounts, OpseraCounts, Outcome, Report,
-    SCHEMA, Summary, WaitingReport,
+    ActionReport, ActionStatus, GuardReport, Mode, OpaCounts, OpseraCounts, Origin, Outcome,
+    Report, SCHEMA, Summary, WaitingReport,
 };
+pub use schedule::{InvalidCron, Schedule};
 
 /// Declares a newtype over a text that is an opaque name of one of the two APIs.
 macro_rules! opaque_name {

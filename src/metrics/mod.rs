@@ -18,7 +18,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
-use crate::clients::{AnswerClass, Api, TrafficSnapshot};
+use crate::clients::{AnswerClass, Api, RequestMetricsSnapshot};
 use crate::domain::{FindingKind, Outcome, Report, time::Timestamp};
 use crate::reconcile::Finished;
 use crate::store::Vitals;
@@ -70,6 +70,9 @@ pub struct Metrics {
     opa_users: Family<StatusLabels, Amount>,
     guard_actual: Family<GuardLabels, Amount>,
     guard_limit: Family<GuardLabels, Amount>,
+    opa_quota_limit: Amount,
+    opa_quota_remaining: Amount,
+    opsera_token_expires_at: Seconds,
 }
 
 impl Default for Metrics {
@@ -101,6 +104,9 @@ impl Metrics {
             opa_users: Family::default(),
             guard_actual: Family::default(),
             guard_limit: Family::default(),
+            opa_quota_limit: Amount::default(),
+            opa_quota_remaining: Amount::default(),
+            opsera_token_expires_at: Seconds::default(),
             registry: Registry::default(),
         };
         metrics.register(&mut registry);
@@ -109,6 +115,24 @@ impl Metrics {
             registry,
             ..metrics
         }
+    }
+
+    fn register_limits(&self, r: &mut Registry) {
+        r.register(
+            "opa_quota_limit",
+            "Requests that OPA permits in a period, in the last run; 0: OPA tells no quota",
+            self.opa_quota_limit.clone(),
+        );
+        r.register(
+            "opa_quota_remaining",
+            "Requests that OPA still permitted at the end of the last run; 0 without a limit: not told",
+            self.opa_quota_remaining.clone(),
+        );
+        r.register(
+            "opsera_token_expires_at_seconds",
+            "When opsera.token ends; 0: the token does not say",
+            self.opsera_token_expires_at.clone(),
+        );
     }
 
     fn register(&self, r: &mut Registry) {
@@ -181,6 +205,7 @@ impl Metrics {
             "How long runs took",
             self.duration.clone(),
         );
+        self.register_limits(r);
         r.register(
             "managed_accounts",
             "Opsera accounts that are managed, in the last complete read",
@@ -261,11 +286,8 @@ impl Metrics {
         let outcome = report.outcome.as_str();
         self.runs.get_or_create(&OutcomeLabels { outcome }).inc();
         self.duration.observe(took.as_secs_f64());
-        match report.outcome {
-            Outcome::InSync | Outcome::Applied | Outcome::ChangesPending => {
-                set_time(&self.last_success, Some(report.finished_at));
-            }
-            Outcome::Held | Outcome::Partial | Outcome::Failed => {}
+        if report.outcome.is_success(report.mode) {
+            set_time(&self.last_success, Some(report.finished_at));
         }
         for (api, complete) in [
             (Api::Opa, report.opa.complete),
@@ -356,12 +378,21 @@ impl Metrics {
         }
     }
 
-    fn count_traffic(&self, traffic: &TrafficSnapshot) {
+    fn count_traffic(&self, traffic: &RequestMetricsSnapshot) {
         for (api, class, count) in &traffic.requests {
             self.requests
                 .get_or_create(&RequestLabels::new(*api, *class))
                 .inc_by(*count);
         }
+        let (limit, remaining) = traffic
+            .opa_quota
+            .map_or((0, 0), |quota| (quota.limit, quota.remaining));
+        self.opa_quota_limit.set(limit);
+        self.opa_quota_remaining.set(remaining);
+        set_time(
+            &self.opsera_token_expires_at,
+            traffic.opsera_token_expires_at,
+        );
         for (api, waited) in &traffic.waited {
             self.rate_limit_wait
                 .get_or_create(&ApiLabels::new(*api))

@@ -3,7 +3,7 @@
 use super::last_look::{AccountLook, PersonLook, look_at_account, look_at_person};
 use super::settle::read_outcome;
 use super::worker::{Applied, CONSECUTIVE_FAILURES, Memory, StopReason, Worker, leave_open};
-use crate::clients::{Answer, CallError, Turn};
+use crate::clients::{Answer, CallError, RatePermit};
 use crate::domain::{ActionState, Closing, Effect};
 use crate::domain::{Change, Evidence, NewAccount, PlannedAction};
 use crate::store::{QueuedAction, StoreError, retry_at};
@@ -11,7 +11,7 @@ use crate::store::{QueuedAction, StoreError, retry_at};
 /// What the look right before a request says.
 pub(super) enum Ready {
     /// Nothing speaks against it, and it may go out at once.
-    Send(Turn),
+    Send(RatePermit),
     /// There is nothing to send.
     Close(Closing),
     /// An earlier request of this action has no known outcome, and it cannot be read.
@@ -33,7 +33,7 @@ pub(super) enum Verdict {
 }
 
 impl Worker<'_> {
-    /// Everything that comes before a request: pauses, then the look, then the turn, so that a
+    /// Everything that comes before a request: pauses, then the look, then the permit, so that a
     /// signal can come between all of them and the announcement (A10).
     pub(super) async fn get_ready(
         &self,
@@ -45,7 +45,7 @@ impl Worker<'_> {
         self.opsera.wait_until_unpaused().await;
         Ok(match self.look(queued, unknown, memory, applied).await? {
             Some(reason) => reason,
-            None => Ready::Send(self.opsera.wait_for_turn().await),
+            None => Ready::Send(self.opsera.wait_for_permit().await),
         })
     }
 
@@ -142,13 +142,13 @@ impl Worker<'_> {
     pub(super) async fn send(
         &self,
         action: &PlannedAction,
-        turn: Turn,
+        permit: RatePermit,
     ) -> Result<Answer, CallError> {
         match &action.change {
             Change::SetRole { opsera_id, to, .. } => {
-                self.opsera.set_role(turn, opsera_id, *to).await
+                self.opsera.set_role(permit, opsera_id, *to).await
             }
-            Change::Deactivate { opsera_id, .. } => self.opsera.deactivate(turn, opsera_id).await,
+            Change::Deactivate { opsera_id, .. } => self.opsera.deactivate(permit, opsera_id).await,
             Change::Create {
                 first_name,
                 last_name,
@@ -160,7 +160,7 @@ impl Worker<'_> {
                     last_name: last_name.clone(),
                     site_role: *to,
                 };
-                self.opsera.create(turn, &account).await
+                self.opsera.create(permit, &account).await
             }
         }
     }
@@ -193,11 +193,11 @@ impl Worker<'_> {
             Closing::new(ActionState::Succeeded, Effect::Happened, words).with_status(status)
         };
         if matches!(action.change, Change::SetRole { .. }) {
-            return done(answer.words.to_string());
+            return done(answer.message.to_string());
         }
         match (&action.change, self.read(action, memory).await) {
             (Change::Create { .. }, Ok(read)) => {
-                let mut closing = done(answer.words.to_string());
+                let mut closing = done(answer.message.to_string());
                 closing.created_id = read.created_id;
                 closing
             }
@@ -206,12 +206,12 @@ impl Worker<'_> {
                 Effect::DidNotHappen,
                 format!(
                     "Opsera said {}, but the account is still active",
-                    answer.words
+                    answer.message
                 ),
             )
             .with_status(status),
-            (_, Ok(_)) => done(answer.words.to_string()),
-            (_, Err(why)) => done(format!("{}; not confirmed: {why}", answer.words)),
+            (_, Ok(_)) => done(answer.message.to_string()),
+            (_, Err(why)) => done(format!("{}; not confirmed: {why}", answer.message)),
         }
     }
 
@@ -262,7 +262,7 @@ impl Worker<'_> {
             CallError::Unauthorized { .. } => {
                 Verdict::Stop(StopReason::Unauthorized(error.to_string()))
             }
-            CallError::Refused { status: code, .. } => match code.as_u16() {
+            CallError::ClientError { status: code, .. } => match code.as_u16() {
                 404 => Verdict::Close(
                     self.not_found(queued, error, memory)
                         .await
@@ -284,6 +284,12 @@ impl Worker<'_> {
                         .with_status(status),
                 ),
             },
+            CallError::UnexpectedStatus { .. } | CallError::InvalidPathSegment { .. } => {
+                Verdict::Close(
+                    Closing::new(ActionState::Failed, Effect::DidNotHappen, error.to_string())
+                        .with_status(status),
+                )
+            }
             _ if memory.failures_in_a_row >= CONSECUTIVE_FAILURES
                 || queued.attempts >= self.retry.max_attempts
                 || !error.is_retryable() =>
@@ -373,12 +379,16 @@ impl Worker<'_> {
 /// slow down says nothing either way.
 pub(super) fn count_failure(error: &CallError, memory: &mut Memory) {
     match error {
-        CallError::Unreachable { .. } | CallError::NoAnswer { .. } | CallError::Trouble { .. } => {
+        CallError::Unreachable { .. }
+        | CallError::NoResponse { .. }
+        | CallError::ServerError { .. } => {
             memory.failures_in_a_row += 1;
         }
         CallError::Throttled { .. } => {}
         CallError::Unauthorized { .. }
-        | CallError::Refused { .. }
+        | CallError::ClientError { .. }
+        | CallError::UnexpectedStatus { .. }
+        | CallError::InvalidPathSegment { .. }
         | CallError::Malformed { .. }
         | CallError::WrongTenant { .. } => memory.failures_in_a_row = 0,
     }

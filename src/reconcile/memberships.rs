@@ -37,7 +37,10 @@ pub(super) async fn pull_memberships(
         return Ok(Vec::new());
     }
     progress.stage("reading groups");
-    let mut groups = list_relevant_groups(opa, policy).await?;
+    let mut groups = opa
+        .list_live_groups(|group| is_relevant(policy, group))
+        .await
+        .map_err(opa_error)?;
     let people = store
         .count_people_to_look_up(snapshot.pull(), joiners)
         .await?;
@@ -71,19 +74,6 @@ pub(super) async fn pull_memberships(
     let names: Vec<GroupName> = groups.iter().cloned().collect();
     snapshot.add_groups(&names).await?;
     Ok(unknown_groups(policy, &groups))
-}
-
-async fn list_relevant_groups(opa: &Opa, policy: &Policy) -> Result<BTreeSet<GroupName>, RunError> {
-    let mut relevant = BTreeSet::new();
-    let mut listing = opa.list_groups();
-    while let Some(page) = listing.next_page().await.map_err(opa_error)? {
-        relevant.extend(
-            page.into_iter()
-                .filter(|group| group.live && is_relevant(policy, &group.name))
-                .map(|group| group.name),
-        );
-    }
-    Ok(relevant)
 }
 
 /// Whether the settings name or match `group`.

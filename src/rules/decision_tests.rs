@@ -26,6 +26,7 @@ fn policy() -> Policy {
         required_groups: BTreeSet::new(),
         protection: Protection {
             patterns: Vec::new(),
+            accounts: Vec::new(),
             token_owner: None,
         },
         deactivate_on: Evidence::ALL.into(),
@@ -42,6 +43,7 @@ fn policy() -> Policy {
         guards: GuardLimits {
             min_opa_users: 1,
             max_opa_drop_percent: 20,
+            max_opsera_drop_percent: 20,
             max_deactivations: 25,
             max_deactivations_percent: 10,
             max_deactivations_7d: 75,

@@ -5,6 +5,7 @@
 use url::Url;
 
 use super::{Place, Store, StoreError};
+use crate::domain::base_url;
 
 /// What a store is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,12 +66,7 @@ fn same_origin(recorded: &str, configured: &str) -> bool {
 }
 
 fn is_loopback(origin: &str) -> bool {
-    match Url::parse(origin).as_ref().map(Url::host) {
-        Ok(Some(url::Host::Domain(name))) => name == "localhost" || name.ends_with(".localhost"),
-        Ok(Some(url::Host::Ipv4(address))) => address.is_loopback(),
-        Ok(Some(url::Host::Ipv6(address))) => address.is_loopback(),
-        Ok(None) | Err(_) => false,
-    }
+    Url::parse(origin).is_ok_and(|url| base_url::is_loopback(&url))
 }
 
 impl Store {

@@ -7,6 +7,7 @@
 //! To add a table: a new file in `migrations/`, its number one higher; migrations only go forward.
 
 pub mod audit;
+mod clock;
 mod diff;
 mod diff_sql;
 mod error;
@@ -17,6 +18,7 @@ mod lookups;
 mod memory;
 mod notices;
 mod open;
+mod pending_leavers;
 mod person;
 mod plans;
 mod queue;
@@ -40,9 +42,10 @@ pub use lock::{Holder, LockError, RunLock};
 pub use notices::{Told, Trouble};
 pub use person::{AccountEntry, KeyMemory, OpaEntry, RoleMemory, Similarity, Suggestion};
 
+pub use pending_leavers::HiddenLeaver;
 pub use queue::{QueuedAction, Refusal, retry_at};
 pub use queue_desk::{QueueRow, QueueView, Ruling};
-pub use runs::{FinishedRun, RunRow};
+pub use runs::{AcceptedSource, FinishedRun, RunLimits, RunRow};
 pub use snapshot::{Pull, Snapshot};
 pub use vitals::Vitals;
 

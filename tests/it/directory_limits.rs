@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use rolecall::clients::{AnswerClass, Api, CallError};
-use rolecall::domain::{OpaName, OpseraId, SiteRole, time::Clock as _};
+use rolecall::clients::{AnswerClass, Api, CallError, SecondCount};
+use rolecall::domain::{OpaName, time::Clock as _};
 
 use crate::bad_server::{BadServer, Reply};
 use crate::directory_setup::{NOW, accounts, clients};
@@ -14,6 +14,7 @@ const ACCOUNT: &str = r#"{"_id":"1","email":"a@example.com"}"#;
 async fn reads_are_sent_five_times_and_refusals_once() {
     for (status, requests) in [
         (408, 5),
+        (499, 5),
         (429, 5),
         (500, 5),
         (502, 5),
@@ -37,7 +38,7 @@ async fn reads_are_sent_five_times_and_refusals_once() {
 }
 
 #[tokio::test]
-async fn both_headers_of_a_429_pause_the_whole_client() {
+async fn every_header_of_a_429_pauses_the_whole_client() {
     let at = (NOW + 90).to_string();
     for header in [
         ("retry-after", "90"),
@@ -46,18 +47,6 @@ async fn both_headers_of_a_429_pause_the_whole_client() {
     ] {
         let server = BadServer::script([Reply::new(429, &[header], ""), Reply::ok(ACCOUNT)]).await;
         let clients = clients(&server.url);
-        let writer = clients.opsera.writer();
-        let id = OpseraId::new("1");
-        let error = writer
-            .deactivate(writer.wait_for_turn().await, &id)
-            .await
-            .unwrap_err();
-        assert!(matches!(error, CallError::Throttled { until: Some(_), .. }));
-        assert_eq!(
-            clients.clock.monotonic(),
-            Duration::ZERO,
-            "a write is not repeated"
-        );
         clients.opsera.find_user("1").await.unwrap().unwrap();
         assert_eq!(
             clients.clock.monotonic(),
@@ -74,27 +63,6 @@ async fn a_429_without_a_time_waits_five_to_ten_seconds() {
     clients.opsera.find_user("1").await.unwrap().unwrap();
     let waited = clients.clock.monotonic().as_secs_f64();
     assert!((5.0..=10.0).contains(&waited), "{waited}");
-}
-
-#[tokio::test]
-async fn a_write_is_sent_once_whatever_happens() {
-    for reply in [
-        Reply::HangUp,
-        Reply::new(500, &[], ""),
-        Reply::new(503, &[], ""),
-    ] {
-        let server = BadServer::script([reply]).await;
-        let writer = clients(&server.url).opsera.writer();
-        let error = writer
-            .set_role(
-                writer.wait_for_turn().await,
-                &OpseraId::new("1"),
-                SiteRole::Users,
-            )
-            .await;
-        assert!(error.unwrap_err().outcome_is_unknown());
-        assert_eq!(server.asked().len(), 1);
-    }
 }
 
 #[tokio::test]
@@ -166,7 +134,7 @@ async fn traffic_counts_requests_by_answer_and_the_time_waited() {
     .await;
     let clients = clients(&server.url);
     clients.opsera.find_user("1").await.unwrap().unwrap();
-    let snapshot = clients.transport.traffic().snapshot();
+    let snapshot = clients.transport.request_metrics().snapshot();
     for class in [AnswerClass::Throttled, AnswerClass::Success] {
         assert!(snapshot.requests.contains(&(Api::Opsera, class, 1)));
     }
@@ -199,7 +167,16 @@ async fn the_record_must_be_the_one_that_was_asked_for() {
         BadServer::script([Reply::ok(r#"{"id":"1","name":"Ada","status":"ACTIVE"}"#)]).await;
     let opa = clients(&server.url).opa;
     assert!(opa.find_user(&OpaName::new("ada")).await.is_err());
-    assert!(opa.find_user(&OpaName::new("..")).await.is_err());
+    let error = opa.find_user(&OpaName::new("..")).await.unwrap_err();
+    assert!(
+        matches!(error, CallError::InvalidPathSegment { .. }),
+        "{error}"
+    );
+    assert_eq!(
+        error.status(),
+        None,
+        "nothing was asked, so nothing answered"
+    );
     assert_eq!(server.asked().len(), 1);
 }
 
@@ -244,26 +221,6 @@ async fn an_array_that_is_cut_off_is_read_anew_only_before_the_first_batch() {
 }
 
 #[tokio::test]
-async fn an_answer_to_a_write_is_heard_in_every_form() {
-    for (body, words) in [
-        (r#""done""#, "done"),
-        (r#"{"message":"done"}"#, "done"),
-        ("done\n", "done"),
-        ("", ""),
-    ] {
-        let server = BadServer::script([Reply::ok(body)]).await;
-        let writer = clients(&server.url).opsera.writer();
-        let answer = writer
-            .deactivate(writer.wait_for_turn().await, &OpseraId::new("a/b"))
-            .await
-            .unwrap();
-        assert_eq!(answer.words.0, words);
-        let asked = &server.asked()[0];
-        assert_eq!(asked.line, "DELETE /api/v2/usermanagement/user/a%2Fb");
-    }
-}
-
-#[tokio::test]
 async fn errors_never_show_the_token() {
     let server = BadServer::by(|asked, _| {
         let echo = format!("you sent {}", asked.headers);
@@ -302,7 +259,7 @@ async fn silence_in_the_array_is_bounded_and_a_slow_array_is_not() {
     let server = BadServer::script([Reply::Stall(slow[..slow.len() - 2].to_vec())]).await;
     let clients = clients(&server.url);
     let error = accounts(&clients.opsera).await.unwrap_err();
-    assert!(matches!(error, CallError::NoAnswer { .. }), "{error}");
+    assert!(matches!(error, CallError::NoResponse { .. }), "{error}");
 }
 
 #[tokio::test]
@@ -324,4 +281,116 @@ async fn a_stream_that_is_dropped_gives_its_place_back() {
         assert_eq!(stream.next_batch().await.unwrap().unwrap().len(), 500);
     }
     assert!(opsera.find_user("1").await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn a_date_in_retry_after_is_measured_by_the_clock_that_wrote_it() {
+    // This machine believes that it is 2026; the server lives in 2031.
+    let busy = Reply::new(
+        429,
+        &[
+            ("date", "Wed, 01 Jan 2031 00:00:00 GMT"),
+            ("retry-after", "Wed, 01 Jan 2031 00:01:10 GMT"),
+        ],
+        "",
+    );
+    let server = BadServer::script([busy, Reply::ok(ACCOUNT)]).await;
+    let clients = clients(&server.url);
+    clients.opsera.find_user("1").await.unwrap().unwrap();
+    assert_eq!(clients.clock.monotonic(), Duration::from_secs(70));
+    let offsets = clients.transport.clock_offsets();
+    let years = offsets.median_of(Api::Opsera).unwrap().num_days() / 365;
+    assert_eq!((years, offsets.median_of(Api::Opa)), (5, None));
+}
+
+#[tokio::test]
+async fn a_second_count_is_a_number_or_says_why_it_is_none() {
+    for (reply, counted) in [
+        (
+            Reply::ok(r#"{"num_human_users":12,"totalResults":12,"x":[]}"#),
+            Ok(12),
+        ),
+        (
+            Reply::ok(r#"{"num_human_users":0,"totalResults":0}"#),
+            Ok(0),
+        ),
+        (
+            Reply::ok(r#"{"num_human_users":-1,"totalResults":-1}"#),
+            Err("not a number"),
+        ),
+        (
+            Reply::ok(r#"{"num_human_users":"12","totalResults":"12"}"#),
+            Err("not a number"),
+        ),
+        (
+            Reply::ok(r#"{"num_human_users":1.5,"totalResults":1.5}"#),
+            Err("not a number"),
+        ),
+        (Reply::ok("{}"), Err("missing")),
+        (Reply::ok("[]"), Err("expected JSON")),
+        (Reply::ok("<html>sign in"), Err("HTML")),
+        (Reply::new(401, &[], ""), Err("401")),
+        (
+            Reply::new(403, &[], r#"{"message":"forbidden_error"}"#),
+            Err("forbidden_error"),
+        ),
+        (Reply::new(404, &[], ""), Err("404")),
+    ] {
+        let server = BadServer::script([reply.clone()]).await;
+        let clients = clients(&server.url);
+        for count in [
+            clients.opa.human_count().await.unwrap(),
+            clients.opsera.count_active().await.unwrap(),
+        ] {
+            match (count, counted) {
+                (SecondCount::Count(count), Ok(expected)) => assert_eq!(count, expected),
+                (SecondCount::NotAvailable { reason }, Err(words)) => {
+                    assert!(reason.contains(words), "{reply:?}: {reason}");
+                }
+                (count, _) => panic!("{reply:?}: {count:?}"),
+            }
+        }
+        let lines: Vec<_> = server.asked().into_iter().map(|asked| asked.line).collect();
+        assert_eq!(
+            lines,
+            [
+                "GET /v1/teams/Team/team_stats",
+                "GET /api/v2/scim/v2/Users?startIndex=1&count=1"
+            ]
+        );
+    }
+    let server = BadServer::script([Reply::new(503, &[], "")]).await;
+    let clients = clients(&server.url);
+    assert!(
+        clients.opa.human_count().await.is_err(),
+        "no proof either way"
+    );
+    assert!(clients.opsera.count_active().await.is_err());
+}
+
+#[tokio::test]
+async fn each_error_says_what_to_do() {
+    for (reply, words) in [
+        (Reply::new(401, &[], ""), "opsera.token"),
+        (Reply::new(403, &[], ""), "has expired"),
+        (Reply::new(503, &[], ""), "in trouble"),
+        (Reply::new(302, &[], ""), "opsera.base_url"),
+        (Reply::ok("<html>sign in"), "login page"),
+    ] {
+        let server = BadServer::script([reply]).await;
+        let error = clients(&server.url)
+            .opsera
+            .find_user("1")
+            .await
+            .unwrap_err();
+        let remedy = error.remedy().unwrap_or_default();
+        assert!(remedy.contains(words), "{error}: {remedy}");
+    }
+    let error = clients("http://127.0.0.1:1").opsera.find_user("1").await;
+    let error = error.unwrap_err();
+    assert!(
+        error.to_string().contains("refused the connection"),
+        "{error}"
+    );
+    assert!(error.remedy().unwrap().contains("firewall"));
 }

@@ -1,9 +1,10 @@
 //! Clients of a [`BadServer`](crate::bad_server::BadServer) on a clock that the test moves.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall::clients::{CallError, Listed, Listing, Opa, OpseraReader, Transport};
+use rolecall::clients::{ApiRecord, CallError, Opa, OpseraReader, Pages, Transport};
 use rolecall::domain::time::{ManualClock, Timestamp};
 use rolecall::settings::{
     HttpSettings, OpaCredentials, OpaSettings, OpseraSettings, RetrySettings,
@@ -37,11 +38,21 @@ pub(crate) fn minting_clients(url: &str) -> Clients {
     clients_with(url, key)
 }
 
+/// Clients of `url` that also trust the certificates in `ca_file`.
+pub(crate) fn clients_trusting(url: &str, ca_file: &Path) -> Clients {
+    let credentials = OpaCredentials::Token("fixed-token".into());
+    build(url, credentials, Some(ca_file.to_owned()))
+}
+
 fn clients_with(url: &str, credentials: OpaCredentials) -> Clients {
+    build(url, credentials, None)
+}
+
+fn build(url: &str, credentials: OpaCredentials, ca_file: Option<PathBuf>) -> Clients {
     let clock = ManualClock::at(Timestamp::from_timestamp(NOW, 0).unwrap());
     let http = HttpSettings {
         listen: None,
-        ca_file: None,
+        ca_file,
         allow_insecure: false,
     };
     let retry = RetrySettings {
@@ -57,13 +68,13 @@ fn clients_with(url: &str, credentials: OpaCredentials) -> Clients {
         page_size: 2,
         requests_per_second: 10.0,
         burst: 10,
+        quota_reserve_percent: 20,
         timeout: TIMEOUT,
         pull_timeout: Duration::from_mins(15),
     };
     let opsera = OpseraSettings {
         base_url: url.parse().unwrap(),
         token: "opsera-token".into(),
-        token_owner: None,
         site_role_path: "/api/v2/usermanagement/user/{user}/siterole".to_owned(),
         requests_per_second: 5.0,
         burst: 5,
@@ -81,12 +92,12 @@ fn clients_with(url: &str, credentials: OpaCredentials) -> Clients {
 }
 
 /// The whole listing.
-pub(crate) async fn all<T: Listed>(mut listing: Listing<'_, T>) -> Result<Vec<T>, CallError> {
-    let mut words = Vec::new();
-    while let Some(page) = listing.next_page().await? {
-        words.extend(page);
+pub(crate) async fn all<R: ApiRecord>(mut pages: Pages<'_, R>) -> Result<Vec<R::Model>, CallError> {
+    let mut models = Vec::new();
+    while let Some(page) = pages.next_page().await? {
+        models.extend(page);
     }
-    Ok(words)
+    Ok(models)
 }
 
 /// The ids of every account, or what went wrong.

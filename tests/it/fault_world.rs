@@ -9,11 +9,12 @@ use std::time::Duration;
 use rolecall::audit::{Actor, Event, HashedEntry, Proof, Verdict};
 use rolecall::domain::Progress;
 use rolecall::domain::{
-    ActionKind, ActionReport, ActionStatus, Mode, Outcome, Report, RunId, time::ManualClock,
+    ActionKind, ActionReport, ActionStatus, KindSet, Mode, Outcome, Report, RunId,
+    time::ManualClock,
 };
-use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult, run};
+use rolecall::reconcile::{Context, RunRequest, RunResult, run};
 use rolecall::sandbox::{
-    AccountSeed, Api, Effect, Entry, PersonSeed, Sandbox, SandboxOptions, Standing,
+    AccountSeed, AccountStatus, Api, Effect, Entry, PersonSeed, Sandbox, SandboxOptions,
 };
 use rolecall::settings::{ConfigSources, Settings};
 use rolecall::store::{Store, audit::AuditFilter};
@@ -117,9 +118,9 @@ impl World {
     }
 
     /// Where an account stands; `None` if there is none.
-    pub(crate) fn standing(&self, name: &str) -> Option<Standing> {
+    pub(crate) fn standing(&self, name: &str) -> Option<AccountStatus> {
         let account = self.sandbox.opsera().get(&address(name));
-        account.map(|account| account.standing)
+        account.map(|account| account.status)
     }
 
     /// The account's role as Opsera has it.
@@ -188,7 +189,8 @@ impl World {
         let request = RunRequest {
             id: RunId::random(),
             mode,
-            kinds: Kinds::all(),
+            kinds: KindSet::all(),
+            people: None,
             stop: self.stop.clone(),
             progress: Progress::silent(),
         };

@@ -17,11 +17,19 @@ mod child;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clock_trust;
+#[cfg(test)]
+mod completeness;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
 mod daemon_world;
+#[cfg(test)]
+mod damaged_values;
+#[cfg(test)]
+mod dashboard;
 #[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
@@ -36,6 +44,8 @@ mod fault_world;
 mod first_run;
 #[cfg(test)]
 mod guards_end_to_end;
+#[cfg(test)]
+mod helm;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
@@ -65,6 +75,10 @@ mod operator;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod people_filter;
+#[cfg(test)]
+mod plan_comment;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod power_cut;
@@ -75,11 +89,16 @@ mod queue_machine;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
+mod requirements;
+#[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod run_end;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]
 mod secrets;
+mod server_certificates;
 #[cfg(test)]
 mod shields;
 #[cfg(test)]

@@ -91,6 +91,14 @@ async fn whatever_makes_a_page_doubtful_fails_the_listing() {
             linked(&["a"], r#"<//127.0.0.1:1/>; rel="next""#),
             "another origin",
         ),
+        (
+            linked(&["a"], r#"</v1/teams/Team/groups?offset=2>; rel="next""#),
+            "another path",
+        ),
+        (
+            linked(&["a"], r#"</v1/teams/Other/users?offset=2>; rel="next""#),
+            "another path",
+        ),
         (linked(&["a"], r#"<?count=2>; rel="next""#), "back"),
         (linked(&["a"], r#"<?offset=2; rel="next""#), "Link"),
         (
@@ -152,11 +160,11 @@ async fn an_unknown_group_is_told_from_an_empty_one() {
     let clients = clients(&server.url);
     let group = GroupName::new("a/b c%é");
     let error = all(clients.opa.list_group_users(&group)).await.unwrap_err();
-    assert!(matches!(&error, CallError::Refused { status, .. } if status.as_u16() == 404));
+    assert!(matches!(&error, CallError::ClientError { status, .. } if status.as_u16() == 404));
     assert!(error.to_string().contains("no such group"));
     assert_eq!(
         server.asked()[0].line,
-        "GET /v1/teams/Team/groups/a%2Fb%20c%25%C3%A9/users?count=2"
+        "GET /v1/teams/Team/groups/a%2Fb%20c%25%C3%A9/users?user_type=human&count=2"
     );
 }
 
@@ -175,14 +183,94 @@ async fn a_pause_that_outlasts_the_pull_fails_it_at_once() {
 }
 
 #[tokio::test]
-async fn a_listing_that_outlasts_the_pull_time_limit_fails() {
+async fn a_pull_that_is_only_being_polite_is_not_cut_off_and_has_an_end_all_the_same() {
     let server = BadServer::by(|_, before| match before % 2 {
-        0 => Reply::new(429, &[("retry-after", "120")], ""),
+        0 => Reply::new(429, &[("retry-after", "600")], ""),
+        _ if before > 20 => linked(&["last"], ""),
         _ => linked(&["a"], &format!(r#"<?offset={before}>; rel="next""#)),
     })
     .await;
+    let polite = clients(&server.url);
+    let people = all(polite.opa.list_users(None)).await.unwrap();
+    assert_eq!(
+        people.len(),
+        11,
+        "110 minutes of pauses, with 15 for the pull"
+    );
+
+    let server = BadServer::by(|_, before| match before % 2 {
+        0 => Reply::new(429, &[("retry-after", "600")], ""),
+        _ => linked(&["a"], &format!(r#"<?offset={before}>; rel="next""#)),
+    })
+    .await;
+    let endless = clients(&server.url);
+    let error = all(endless.opa.list_users(None)).await.unwrap_err();
+    assert!(error.is_retryable(), "{error}");
+    assert!(endless.clock.monotonic().as_secs() < 25 * 3600);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_the_page_size_is_asked_without_it_from_then_on() {
+    let server = BadServer::by(|asked, _| {
+        if asked.line.contains("count=") {
+            Reply::new(400, &[], r#"{"message":"count is too large"}"#)
+        } else if asked.line.contains("offset=") {
+            linked(&["c"], "")
+        } else {
+            linked(&["a", "b"], r#"<?offset=b>; rel="next""#)
+        }
+    })
+    .await;
+    let opa = clients(&server.url).opa;
+    for _ in 0..2 {
+        assert_eq!(all(opa.list_users(None)).await.unwrap().len(), 3);
+    }
+    assert!(opa.page_size_is_refused());
+    assert_eq!(opa.observed_page_size(), Some(2));
+    let with_count = |asked: &&crate::bad_server::Asked| asked.line.contains("count=");
+    assert_eq!(server.asked().iter().filter(with_count).count(), 1);
+    assert_eq!(server.asked().len(), 5);
+}
+
+#[tokio::test]
+async fn a_400_that_has_nothing_to_do_with_the_page_size_stays_a_400() {
+    let server = BadServer::script([Reply::new(400, &[], "no")]).await;
+    let error = names(&server).await.unwrap_err();
+    assert!(matches!(&error, CallError::ClientError { status, .. } if status.as_u16() == 400));
+    assert_eq!(server.asked().len(), 2);
+}
+
+#[tokio::test]
+async fn what_is_left_of_the_quota_is_spread_over_a_pull_that_does_not_fit() {
+    // 100 an hour, 20 of them reserved; 400 people, two in a page.
+    let server = BadServer::by(|asked, before| {
+        let before = u64::try_from(before).unwrap();
+        if asked.line.ends_with("/team_stats") {
+            return Reply::ok(r#"{"num_human_users":400,"num_service_users":0}"#);
+        }
+        let link = format!(r#"<?offset={before}>; rel="next""#);
+        let left = 100_u64.saturating_sub(before).to_string();
+        Reply::new(
+            200,
+            &[
+                ("link", if before < 60 { link.as_str() } else { "" }),
+                ("x-ratelimit-limit", "100"),
+                ("x-ratelimit-remaining", left.as_str()),
+                (
+                    "x-ratelimit-reset",
+                    (crate::directory_setup::NOW + 3600).to_string().as_str(),
+                ),
+            ],
+            users(&["a", "b"]),
+        )
+    })
+    .await;
     let clients = clients(&server.url);
-    let error = all(clients.opa.list_users(None)).await.unwrap_err();
-    assert!(matches!(error, CallError::Throttled { .. }), "{error}");
-    assert!(clients.clock.monotonic().as_secs() < 900);
+    clients.opa.human_count().await.unwrap();
+    all(clients.opa.list_users(None)).await.unwrap();
+    let took = clients.clock.monotonic().as_secs();
+    assert!((2400..2900).contains(&took), "59 of 79 requests: {took} s");
+    assert_eq!(clients.opa.quota().map(|quota| quota.limit), Some(100));
+    let metrics = clients.transport.request_metrics().snapshot();
+    assert_eq!(metrics.opa_quota, clients.opa.quota());
 }

@@ -172,3 +172,40 @@ async fn minting_is_tried_again_when_the_server_is_in_trouble() {
     assert_eq!(opa.current_user().await.unwrap().name, "svc");
     assert_eq!(mintings(&server), 3);
 }
+
+#[tokio::test]
+async fn a_401_for_a_new_token_says_that_the_key_or_the_role_is_gone() {
+    let server = BadServer::by(|asked, before| {
+        if is_minting(asked) {
+            token(before, "2026-01-01T01:00:00Z")
+        } else {
+            Reply::new(401, &[], r#"{"message":"authorization_error"}"#)
+        }
+    })
+    .await;
+    let error = minting_clients(&server.url).opa.current_user().await;
+    let remedy = error.unwrap_err().remedy().unwrap();
+    for word in [
+        "revoked",
+        "opa.key_id",
+        "pam_admin",
+        "resource_admin",
+        "security_admin",
+    ] {
+        assert!(remedy.contains(word), "{remedy}");
+    }
+}
+
+#[tokio::test]
+async fn a_team_that_does_not_exist_is_named_with_its_setting() {
+    let server = BadServer::script([Reply::new(404, &[], "")]).await;
+    let error = minting_clients(&server.url)
+        .opa
+        .current_user()
+        .await
+        .unwrap_err();
+    assert!(matches!(error, CallError::WrongTenant { .. }), "{error}");
+    assert!(error.to_string().contains("opa.team"), "{error}");
+    assert!(error.remedy().unwrap().contains("“Team”"));
+    assert_eq!(error.status().map(|status| status.as_u16()), Some(404));
+}

@@ -118,7 +118,7 @@ async fn i7_a_name_that_is_the_whole_address_shields_whatever_the_key_is() {
 
 #[tokio::test]
 async fn i7_an_address_that_only_the_look_up_by_name_shows_is_used() {
-    use rolecall::sandbox::{Answer, Fault, Misbehaviour};
+    use rolecall::sandbox::{Answer, Fault, FaultKind};
     let mut org = Org::in_step(["ada", "bob"]);
     org.person("bob").email = None;
     let world = World::start(&org, &at_once()).await;
@@ -126,7 +126,7 @@ async fn i7_an_address_that_only_the_look_up_by_name_shows_is_used() {
         "id": "id-bob", "name": "bob", "status": "ACTIVE", "user_type": "human",
         "details": { "email": "bob@example.com" },
     });
-    let answer = Misbehaviour::Answer(Answer::status(200).json(&whole));
+    let answer = FaultKind::Answer(Answer::status(200).json(&whole));
     world
         .sandbox
         .inject(Fault::opa(answer).on("GET", "/users/bob"));
@@ -243,7 +243,7 @@ async fn i8_the_entry_in_aliases_that_the_finding_asks_for_gives_the_account_bac
 
 #[tokio::test]
 async fn i8_what_a_run_saw_is_remembered_also_if_it_failed_after_its_pull() {
-    use rolecall::sandbox::{Answer, Fault, Misbehaviour};
+    use rolecall::sandbox::{Answer, Fault, FaultKind};
     let mut org = Org::in_step(["ada", "bob"]);
     org.people.push(person("joiner"));
     let rules = Rules {
@@ -256,7 +256,7 @@ async fn i8_what_a_run_saw_is_remembered_also_if_it_failed_after_its_pull() {
     team.rename_address("bob", Some("robert@example.com"))
         .unwrap();
     // Whoever has no account is asked for after the pull is complete.
-    let no = Misbehaviour::Answer(Answer::status(403).body("no"));
+    let no = FaultKind::Answer(Answer::status(403).body("no"));
     world
         .sandbox
         .inject(Fault::opsera(no).on("GET", "/user/robert").times(100));
@@ -284,11 +284,8 @@ async fn i8_a_dry_run_and_a_held_run_remember_too() {
         }
         let mut world = World::start(&Org::in_step(["ada", "bob"]), &at_once()).await;
         world.sync().await;
-        world
-            .sandbox
-            .opa()
-            .rename_address("bob", Some("robert@example.com"))
-            .unwrap();
+        let robert = Some("robert@example.com");
+        world.sandbox.opa().rename_address("bob", robert).unwrap();
         world.set_rules(&rules, "");
         if held {
             assert_eq!(world.sync().await.outcome, Outcome::Held);

@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use rolecall::audit::{Actor, Proof, Scribe, Verdict};
 use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
-use rolecall::domain::{ActionKind, ActionStatus, Decider, Mode, PlanState, Report, RunId};
-use rolecall::domain::{Address, Progress};
-use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult};
+use rolecall::domain::{
+    ActionKind, ActionStatus, Address, Decider, KindSet, Mode, PlanState, Progress, Report, RunId,
+};
+use rolecall::reconcile::{Context, Finished, RunRequest, RunResult};
 use rolecall::sandbox::{
-    AccountSeed, Effect, PersonSeed, Sandbox, SandboxOptions, SiteRoleField, Standing, UserKind,
-    Visibility,
+    AccountSeed, AccountStatus, Effect, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
+    UserKind, Visibility,
 };
 use rolecall::settings::{ConfigSources, Settings};
 use rolecall::store::Store;
@@ -30,7 +31,7 @@ pub(crate) struct World {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) context: Context,
-    pub(crate) kinds: Kinds,
+    pub(crate) kinds: KindSet,
     /// Every group that was ever made: the sandbox tells only of each person's.
     groups: Vec<String>,
     roles_reported: bool,
@@ -131,7 +132,7 @@ impl World {
                 clock: clock.clone(),
                 actor: actor(),
             },
-            kinds: Kinds::only(rules.only.iter().map(|k| k.parse::<ActionKind>().unwrap())),
+            kinds: KindSet::only(rules.only.iter().map(|k| k.parse::<ActionKind>().unwrap())),
             clock,
             groups: Vec::new(),
             roles_reported: org.roles_reported,
@@ -203,10 +204,10 @@ impl World {
             email: acct.email.clone(),
             first_name: acct.first.clone(),
             last_name: acct.last.clone(),
-            standing: match acct.life {
-                Life::Active => Standing::Active,
-                Life::Pending => Standing::Pending,
-                Life::Inactive => Standing::Inactive,
+            status: match acct.life {
+                Life::Active => AccountStatus::Active,
+                Life::Pending => AccountStatus::Pending,
+                Life::Inactive => AccountStatus::Inactive,
             },
             site_role: acct.role.clone(),
             owned_objects: acct.owned,
@@ -235,10 +236,10 @@ impl World {
             email: a.email,
             first: a.first_name,
             last: a.last_name,
-            life: match a.standing {
-                Standing::Active => Life::Active,
-                Standing::Pending => Life::Pending,
-                Standing::Inactive => Life::Inactive,
+            life: match a.status {
+                AccountStatus::Active => Life::Active,
+                AccountStatus::Pending => Life::Pending,
+                AccountStatus::Inactive => Life::Inactive,
             },
             role: a.site_role,
             owned: a.owned_objects,
@@ -273,15 +274,25 @@ impl World {
     }
 
     pub(crate) async fn run(&self, mode: Mode) -> Report {
+        self.run_for(mode, None).await.report
+    }
+
+    /// A run that is limited to some people.
+    pub(crate) async fn run_for(
+        &self,
+        mode: Mode,
+        people: Option<rolecall::domain::PeopleFilter>,
+    ) -> Box<Finished> {
         let request = RunRequest {
             id: RunId::random(),
             mode,
             kinds: self.kinds.clone(),
+            people,
             stop: CancellationToken::new(),
             progress: Progress::silent(),
         };
         match rolecall::reconcile::run(&self.context, &request).await {
-            RunResult::Finished(finished) => finished.report,
+            RunResult::Finished(finished) => finished,
             RunResult::AnotherRun(words) => panic!("nobody else runs here: {words}"),
         }
     }

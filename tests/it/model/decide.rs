@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) adopted: Vec<(String, String)>,
     /// ACTIVE humans.
     pub(crate) active: u64,
+    /// Accounts in the listing.
+    pub(crate) listed: u64,
     pub(crate) managed: u64,
     pub(crate) known_administrators: u64,
     pub(crate) administrators_lost: u64,
@@ -149,13 +151,13 @@ impl Pulled {
 }
 
 /// Where a person stands (I3, I4, §4).
-pub(super) enum Standing {
+pub(super) enum Entitlement {
     Entitled,
     Doubt,
     Gone(&'static str),
 }
 
-pub(super) fn standing(people: &[&Listed], org: &Org, rules: &Rules) -> Standing {
+pub(super) fn entitlement(people: &[&Listed], org: &Org, rules: &Rules) -> Entitlement {
     let has = |status: &str| people.iter().any(|p| p.human.status == status);
     let known = ["ACTIVE", "DISABLED", "DELETED"];
     let strange = people
@@ -165,17 +167,17 @@ pub(super) fn standing(people: &[&Listed], org: &Org, rules: &Rules) -> Standing
     if has("ACTIVE")
         && (rules.required.is_empty() || rules.required.iter().any(|r| groups.contains(r)))
     {
-        Standing::Entitled
+        Entitlement::Entitled
     } else if strange {
-        Standing::Doubt
+        Entitlement::Doubt
     } else if has("ACTIVE") {
-        Standing::Gone("not_in_required_group")
+        Entitlement::Gone("not_in_required_group")
     } else if has("DISABLED") {
-        Standing::Gone("disabled")
+        Entitlement::Gone("disabled")
     } else if has("DELETED") {
-        Standing::Gone("deleted")
+        Entitlement::Gone("deleted")
     } else {
-        Standing::Gone("absent")
+        Entitlement::Gone("absent")
     }
 }
 
@@ -258,6 +260,7 @@ pub(crate) fn plan(org: &Org, rules: &Rules, memory: &Memory, now: Timestamp) ->
                 .filter(|p| p.human.status == "ACTIVE")
                 .count(),
         ),
+        listed: whole(pulled.accounts.len()),
         managed: whole(pulled.accounts.iter().filter(|a| a.managed).count()),
         ..Plan::default()
     };
@@ -367,13 +370,13 @@ fn decide(
         .release
         .iter()
         .any(|r| opsera_key(rules, &canonical(r).unwrap()) == *key);
-    let evidence = match standing(&people, org, rules) {
-        Standing::Doubt => {
+    let evidence = match entitlement(&people, org, rules) {
+        Entitlement::Doubt => {
             plan.unchanged += 1;
             return;
         }
         // 2
-        Standing::Entitled => {
+        Entitlement::Entitled => {
             let wanted = desired(&groups_of(&people, org), rules);
             let Some((role, pattern)) = wanted else {
                 plan.unchanged += 1;
@@ -412,7 +415,7 @@ fn decide(
             }
             return;
         }
-        Standing::Gone(evidence) => evidence,
+        Entitlement::Gone(evidence) => evidence,
     };
     // 3
     if !rules.deactivation || !rules.on.iter().any(|on| on == evidence) {

@@ -27,6 +27,8 @@ pub(crate) struct Memory {
     pub(crate) roles: HashMap<String, Option<String>>,
     /// ACTIVE humans of the last run that G1 and G2 did not hold.
     pub(crate) accepted: Option<u64>,
+    /// Listed accounts of the same run, and how many deactivations had succeeded by then.
+    pub(crate) accepted_accounts: Option<(u64, usize)>,
     /// When deactivations succeeded.
     pub(crate) deactivated: Vec<Timestamp>,
 }
@@ -163,8 +165,14 @@ impl Memory {
     /// After the plan is made: who carries what, and whether the source is the new baseline.
     pub(crate) fn learn(&mut self, org: &Org, rules: &Rules, plan: &Plan) {
         self.learn_pull(org, rules);
-        if !plan.is_held("min_opa_users") && !plan.is_held("max_opa_drop_percent") {
+        let sources = [
+            "min_opa_users",
+            "max_opa_drop_percent",
+            "max_opsera_drop_percent",
+        ];
+        if !sources.iter().any(|source| plan.is_held(source)) {
             self.accepted = Some(plan.active);
+            self.accepted_accounts = Some((plan.listed, self.deactivated.len()));
         }
     }
 
