@@ -22,7 +22,9 @@ use super::{Store, StoreError};
 use crate::domain::{
     Address, CurrentRole, Key, OpaId, OpaName, OpseraId, SiteRole, time::Timestamp,
 };
-use crate::rules::facts::{Absence, AccountFacts, JoinerFacts, KeyHolder};
+use crate::rules::facts::{
+    Absence, AccountFacts, JoinerFacts, KeyHolder, Memberships, People, SameKey, WalkEnd,
+};
 
 /// Where a stream of pages goes on.
 enum Next {
@@ -287,14 +289,14 @@ fn account_facts(row: &SqliteRow) -> Result<AccountFacts, StoreError> {
         identity,
         active: fields.get("active")?,
         managed: fields.get("managed")?,
-        same_key: Default::default(),
+        same_key: SameKey::default(),
         role: current_role(&fields)?,
-        people: Default::default(),
+        people: People::default(),
         groups: Vec::new(),
-        memberships: Default::default(),
+        memberships: Memberships::default(),
         unidentified: Vec::new(),
         renamed: Vec::new(),
-        renamed_walk: Default::default(),
+        renamed_walk: WalkEnd::default(),
         look_alikes: Vec::new(),
         unclaimed: Vec::new(),
         absence: absence(row)?,
