@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rolecall::domain::Outcome;
-use rolecall::sandbox::{Answer, Fault, Misbehaviour, Standing};
+use rolecall::sandbox::{AccountStatus, Answer, Fault, FaultKind};
 use serde_json::json;
 
 use crate::model::{Limits, Org, Rules};
@@ -31,7 +31,7 @@ fn list_only(world: &World, names: &[String]) {
     let answer = Answer::status(200).json(&json!(records));
     world
         .sandbox
-        .inject(Fault::opsera(Misbehaviour::Answer(answer)).on("GET", "/users"));
+        .inject(Fault::opsera(FaultKind::Answer(answer)).on("GET", "/users"));
 }
 
 fn people(count: usize) -> Vec<String> {
@@ -153,7 +153,7 @@ async fn a_leaver_who_never_signed_in_is_told_until_the_account_is_gone() {
     world
         .sandbox
         .opsera()
-        .edit("acct-bob", |bob| bob.standing = Standing::Inactive)
+        .edit("acct-bob", |bob| bob.status = AccountStatus::Inactive)
         .unwrap();
     world.sandbox.journal().clear();
     assert_eq!(findings(&world.sync().await, "pending_leaver"), [""; 0]);

@@ -266,7 +266,7 @@ async fn a_stranger_gets_a_plain_answer_with_near_misses() {
     insta::assert_snapshot!("stranger", world.told("frnak@example.com").await);
     let misses = |explanation: Explanation| -> Vec<(String, &str)> {
         assert_eq!(explanation.found, Found::Nobody);
-        let misses = explanation.near_misses.into_iter();
+        let misses = explanation.suggestions.into_iter();
         misses.map(|miss| (miss.email, miss.why)).collect()
     };
     let looks_the_same = "looks the same, and is written with other letters";
