@@ -45,3 +45,10 @@ CREATE TABLE unreadable_memberships (
     opa_id  TEXT NOT NULL,
     PRIMARY KEY (pull, opa_id)
 ) STRICT, WITHOUT ROWID;
+
+-- §5: keys of entitled people for whom the latest run created no account, because Opsera knows the
+-- address after all; in words, for `explain`.
+CREATE TABLE unlisted_accounts (
+    key     TEXT PRIMARY KEY,
+    detail  TEXT NOT NULL
+) STRICT, WITHOUT ROWID;

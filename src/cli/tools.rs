@@ -124,6 +124,12 @@ pub enum ConfigCommand {
         #[arg(long, value_name = "FORMAT", default_value = "table")]
         format: TableFormat,
     },
+    /// Print the JSON Schema of a settings file
+    #[command(
+        long_about = "Prints the JSON Schema of a settings file. An editor with a TOML language server completes \
+            keys and marks mistakes when the file's first line names it: #:schema ./rolecall.schema.json."
+    )]
+    Schema,
 }
 
 /// `rolecall completions`

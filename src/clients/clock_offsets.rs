@@ -103,7 +103,10 @@ mod tests {
     #[test]
     fn half_the_round_trip_is_not_the_clocks_fault() {
         let offsets = ClockOffsets::default();
-        note(&offsets, Api::Opa, "Wed, 31 Dec 1969 23:59:55 GMT", 10);
+        let date = "Thu, 01 Jan 1970 00:00:55 GMT".parse().unwrap();
+        let now = NOW + TimeDelta::minutes(1);
+        let headers = [(DATE, date)].into_iter().collect();
+        offsets.note(Api::Opa, &headers, now, Duration::from_secs(10));
         assert_eq!(offsets.median(), Some(HALF_A_SECOND));
     }
 

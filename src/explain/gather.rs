@@ -287,8 +287,19 @@ impl Gatherer<'_> {
             return Ok(None);
         };
         let policy = self.question.policy;
-        let facts = self.store.find_joiner(self.pull, key).await?;
-        Ok(facts.map(|facts| words::joiner(&facts, policy, decide_joiner(&facts, policy))))
+        let Some(facts) = self.store.find_joiner(self.pull, key).await? else {
+            return Ok(None);
+        };
+        let decision = words::joiner(&facts, policy, decide_joiner(&facts, policy));
+        if decision.kind != "create" {
+            return Ok(Some(decision));
+        }
+        // What every run found when it asked Opsera, a snapshot of its listing does not show.
+        let found = self.store.find_unlisted_account(key).await?;
+        Ok(Some(match found {
+            Some(finding) => words::not_created(finding),
+            None => decision,
+        }))
     }
 
     /// What the audit log says of any address or id of this person.

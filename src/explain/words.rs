@@ -1,7 +1,7 @@
 //! Decisions in words: what would happen, and why nothing would.
 
 use super::model::DecisionView;
-use crate::domain::{Address, Change, Evidence, PersonStatus, PlannedAction};
+use crate::domain::{Address, Change, Evidence, Finding, PersonStatus, PlannedAction};
 use crate::rules::decision::{DecisionWithFindings, Entitlement, entitlement, entitlement_of};
 use crate::rules::facts::Memberships;
 use crate::rules::{AccountFacts, Decision, JoinerFacts, Policy, roles::desired_role};
@@ -73,7 +73,7 @@ pub(super) fn decision(
     }
 }
 
-fn acting(action: &PlannedAction, findings: Vec<crate::domain::Finding>) -> DecisionView {
+fn acting(action: &PlannedAction, findings: Vec<Finding>) -> DecisionView {
     let reason = &action.reason;
     let words = match &action.change {
         Change::SetRole { from, to, .. } => format!(
@@ -125,6 +125,18 @@ pub(super) fn joiner(
             reason: None,
             findings: decided.findings,
         },
+    }
+}
+
+/// The decision for a person whose account Opsera's listing does not show.
+pub(super) fn not_created(finding: Finding) -> DecisionView {
+    DecisionView {
+        kind: "unchanged",
+        words: format!("do nothing: {}", finding.detail),
+        from: None,
+        to: None,
+        reason: None,
+        findings: vec![finding],
     }
 }
 

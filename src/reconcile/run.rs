@@ -582,6 +582,12 @@ impl Run<'_> {
             self.store.accept_source(&self.request.id).await?;
         }
         self.store.remember_key_holders(pull).await?;
+        if self.context.settings.policy.provision && self.request.kinds.contains(ActionKind::Create)
+        {
+            self.store
+                .remember_unlisted_accounts(&planned.findings)
+                .await?;
+        }
         // A plan that is not held (any more) needs nobody's decision either.
         self.store
             .supersede_plans(

@@ -26,6 +26,7 @@ fn policy() -> Policy {
         required_groups: BTreeSet::new(),
         protection: Protection {
             patterns: Vec::new(),
+            accounts: Vec::new(),
             token_owner: None,
         },
         deactivate_on: Evidence::ALL.into(),

@@ -20,6 +20,6 @@ pub mod shields;
 pub use decision::{Decision, DecisionWithFindings, decide_account, decide_joiner};
 pub use facts::{AccountFacts, JoinerFacts, KeyHolder, People, PersonFacts};
 pub use policy::{
-    AddressPattern, GroupPattern, GuardLimits, Lookup, Policy, Protection, RolePolicy, RoleRule,
-    UnknownRole,
+    AddressPattern, GroupPattern, GuardLimits, Lookup, Policy, ProtectedAccount, Protection,
+    RolePolicy, RoleRule, UnknownRole, Validity,
 };

@@ -390,10 +390,6 @@ impl AccountsState {
         self.accounts.get(index)
     }
 
-    pub(super) fn by_id(&self, id: &str) -> Option<&Arc<Account>> {
-        self.account(*self.by_id.get(id)?)
-    }
-
     /// The account with this `_id` or address.
     pub(super) fn find(&self, id_or_email: &str) -> Result<Option<usize>, Several> {
         if let Some(index) = self.by_id.get(id_or_email) {

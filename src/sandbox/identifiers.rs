@@ -5,6 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use rand::RngExt as _;
 use rand::rngs::StdRng;
 use serde_json::json;
+use sha2::{Digest as _, Sha256};
 use uuid::Builder;
 
 use crate::domain::time::Timestamp;
@@ -29,25 +30,24 @@ pub(super) fn opaque_token(rng: &mut StdRng) -> String {
 }
 
 /// A personal access token of Opsera: a JWT whose `exp` a client can read. Nobody verifies the
-/// signature here, the whole token is compared, so it is random.
+/// signature here, the whole token is compared, so it is a mere hash.
 pub(super) fn personal_access_token(
     rng: &mut StdRng,
     issued_at: Timestamp,
     expires_at: Timestamp,
 ) -> String {
     let header = json!({"alg": "HS256", "typ": "JWT"});
-    let id: [u8; 16] = rng.random();
     let claims = json!({
-        "jti": hex::encode(id),
+        "jti": opaque_token(rng),
         "iat": issued_at.timestamp(),
         "exp": expires_at.timestamp(),
         "scopes": ["api"],
     });
-    let signature: [u8; 32] = rng.random();
-    format!(
-        "{}.{}.{}",
+    let signed = format!(
+        "{}.{}",
         URL_SAFE_NO_PAD.encode(header.to_string()),
-        URL_SAFE_NO_PAD.encode(claims.to_string()),
-        URL_SAFE_NO_PAD.encode(signature)
-    )
+        URL_SAFE_NO_PAD.encode(claims.to_string())
+    );
+    let signature = URL_SAFE_NO_PAD.encode(Sha256::digest(&signed));
+    format!("{signed}.{signature}")
 }

@@ -20,8 +20,8 @@ pub enum LinkForms {
 pub(super) struct LinkedPage {
     /// The id of the record that the page lies beyond.
     pub(super) offset: String,
-    /// Whether that is the record's second place in the listing.
-    pub(super) again: bool,
+    /// Which repetition of that id it is, in a listing that shows an id more than once.
+    pub(super) repeat: usize,
 }
 
 /// What the links of a page say, and in which form.
@@ -98,8 +98,11 @@ impl Links<'_> {
             let _ = write!(target, "{name}={value}&");
         }
         let offset = utf8_percent_encode(&page.offset, NON_ALPHANUMERIC);
-        let again = if page.again { "&again=true" } else { "" };
-        let _ = write!(target, "offset={offset}{again}{rest}");
+        let _ = write!(target, "offset={offset}");
+        if page.repeat > 0 {
+            let _ = write!(target, "&repeat={}", page.repeat);
+        }
+        target.push_str(rest);
         target
     }
 }

@@ -51,7 +51,7 @@ pub use self::date_header::DateHeader;
 #[cfg(feature = "test-instrumentation")]
 pub use self::instrumentation::{Answer, Entry, Fault, FaultKind, Journal, Received};
 pub use self::links::LinkForms;
-pub use self::paging::{OversizedCount, PageLimit};
+pub use self::paging::{LastPage, OversizedCount, PageLimit};
 pub use self::people::{Group, Person, PersonSeed, UserKind, Visibility};
 pub use self::quota::Quota;
 pub use self::random_faults::FaultOptions;
@@ -117,7 +117,7 @@ impl Default for SandboxOptions {
             page_limit: PageLimit::default(),
             link_forms: LinkForms::default(),
             // Longer than any test lets pass.
-            opsera_token_ttl: Duration::from_hours(24 * 3650),
+            opsera_token_ttl: Duration::from_hours(24 * 36_500),
         }
     }
 }

@@ -12,7 +12,7 @@ use serde_json::json;
 use super::api::Effect;
 use super::opa_listing::{group_record, parameter};
 use super::team::{SharedTeam, TeamState};
-use super::wire::{MintRequest, Minted, OpaRefusal, opa_error};
+use super::wire::{MintRequest, Minted, opa_error};
 
 type Pairs = Vec<(String, String)>;
 
@@ -58,7 +58,7 @@ async fn mint(State(team): State<SharedTeam>, Json(key): Json<MintRequest>) -> R
     let team_name = {
         let state = team.lock();
         if key.key_id != state.key_id || key.key_secret != state.key_secret {
-            return OpaRefusal::AuthorizationError.response();
+            return opa_error(StatusCode::UNAUTHORIZED, "the key is not valid");
         }
         state
             .answered_name

@@ -110,10 +110,7 @@ impl TeamState {
                 .filter(|person| filter.wants(person))?;
             Some(self.user(person))
         });
-        let linked = |place: usize| LinkedPage {
-            offset: self.id_of(place.checked_sub(records).unwrap_or(place)),
-            again: place >= records,
-        };
+        let linked = |place: usize| self.linked(place);
         let (next, prev) = (page.next.map(linked), page.prev.map(linked));
         self.render(uri, query, page.items, next.as_ref(), prev.as_ref())
     }
@@ -129,7 +126,7 @@ impl TeamState {
             Some("service") => Some(UserKind::Service),
             Some(_) => return opa_parameter_error("user_type", "is not human or service"),
         };
-        let request = match self.page_request(query, |id| self.find_id(id)) {
+        let request = match self.page_request(query, |id| self.place_of(id, repeat(query))) {
             Ok(request) => request,
             Err(refusal) => return *refusal,
         };
@@ -144,10 +141,7 @@ impl TeamState {
                 && kind.is_none_or(|kind| kind == person.kind);
             shown.then(|| self.user(person))
         });
-        let linked = |index: usize| LinkedPage {
-            offset: self.id_of(index),
-            again: false,
-        };
+        let linked = |index: usize| self.linked(index);
         let (next, prev) = (page.next.map(linked), page.prev.map(linked));
         self.render(uri, query, page.items, next.as_ref(), prev.as_ref())
     }
@@ -170,7 +164,7 @@ impl TeamState {
         });
         let linked = |index: usize| LinkedPage {
             offset: self.group(index).map(|g| g.id.clone()).unwrap_or_default(),
-            again: false,
+            repeat: 0,
         };
         let (next, prev) = (page.next.map(linked), page.prev.map(linked));
         self.render(uri, query, page.items, next.as_ref(), prev.as_ref())
@@ -185,10 +179,9 @@ impl TeamState {
             .map_err(|BadParameter(path, message)| Box::new(opa_parameter_error(path, message)))
     }
 
-    fn id_of(&self, index: usize) -> String {
-        (self.person(index))
-            .map(|person| person.id.clone())
-            .unwrap_or_default()
+    fn linked(&self, place: usize) -> LinkedPage {
+        let (offset, repeat) = self.id_at(place);
+        LinkedPage { offset, repeat }
     }
 
     fn render<T: Serialize>(
@@ -202,7 +195,7 @@ impl TeamState {
         self.pages_rendered += 1;
         let kept = query
             .iter()
-            .filter(|(name, _)| !matches!(name.as_str(), "offset" | "prev" | "again"));
+            .filter(|(name, _)| !matches!(name.as_str(), "offset" | "prev" | "repeat"));
         // The router hands on what is below the Team.
         let team = utf8_percent_encode(&self.name, NON_ALPHANUMERIC);
         let links = Links {
@@ -289,6 +282,11 @@ pub(super) fn group_record(index: usize, group: &Group) -> OpaGroup {
 
 fn written(time: Timestamp) -> String {
     time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+}
+
+fn repeat(query: &Parameters) -> usize {
+    let repeat = parameter(query, "repeat").and_then(|text| text.parse().ok());
+    repeat.unwrap_or_default()
 }
 
 /// The first value of a parameter.

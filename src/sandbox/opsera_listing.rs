@@ -151,7 +151,7 @@ pub(super) fn list_scim(state: &AccountsState, query: &[(String, String)]) -> Re
 #[cfg(feature = "test-instrumentation")]
 pub(super) fn record_bytes(accounts: &Accounts, id: &str) -> Option<Vec<u8>> {
     let state = accounts.lock();
-    let account = state.by_id(id)?;
+    let account = state.account(state.find(id).ok()??)?;
     Some(bytes_of(&record(account, state.site_role_field)))
 }
 

@@ -70,7 +70,7 @@ pub(super) enum Side {
 
 /// Whether a listing loses its last page.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum LastPage {
+pub enum LastPage {
     /// It is linked, as it should be.
     #[default]
     Linked,

@@ -69,6 +69,8 @@ pub(super) struct TeamState {
     pub(super) people: Vec<Option<Person>>,
     pub(super) by_name: HashMap<String, usize>,
     pub(super) by_id: HashMap<String, usize>,
+    /// The places of every id that more than one record has, as a broken server might answer.
+    pub(super) shared_ids: HashMap<String, Vec<usize>>,
     /// The records that listings show twice.
     pub(super) twice: BTreeSet<usize>,
     pub(super) groups: Vec<Group>,
@@ -111,6 +113,7 @@ impl Team {
             people: Vec::new(),
             by_name: HashMap::new(),
             by_id: HashMap::new(),
+            shared_ids: HashMap::new(),
             twice: BTreeSet::new(),
             groups: Vec::new(),
             memberships: HashMap::new(),
@@ -133,7 +136,7 @@ impl Team {
         }
     }
 
-    /// Adds a record and gives back its id. Neither the name nor the id may have been used.
+    /// Adds a record and gives back its id. The name must never have been used.
     pub fn add_person(&self, seed: PersonSeed) -> Result<String, ChangeError> {
         let mut state = self.change();
         if state.by_name.contains_key(&seed.name) {
@@ -143,12 +146,17 @@ impl Team {
             Some(id) => id,
             None => uuid(&mut state.rng),
         };
-        if state.by_id.contains_key(&id) {
-            return Err(ChangeError::Taken(id));
-        }
         let index = state.people.len();
         state.by_name.insert(seed.name.clone(), index);
-        state.by_id.insert(id.clone(), index);
+        match state.by_id.get(&id).copied() {
+            None => {
+                state.by_id.insert(id.clone(), index);
+            }
+            Some(first) => {
+                let places = state.shared_ids.entry(id.clone());
+                places.or_insert_with(|| vec![first]).push(index);
+            }
+        }
         let deleted_at = (seed.status == "DELETED").then(|| self.clock.now());
         state.people.push(Some(Person {
             id: id.clone(),
@@ -291,6 +299,37 @@ impl TeamState {
 
     pub(super) fn find_id(&self, id: &str) -> Option<usize> {
         self.by_id.get(id).copied()
+    }
+
+    /// The place in `GET /users` that an offset means: the record with this id, or its `repeat`-th
+    /// repetition. A listing has two laps, and the second one shows what is listed twice.
+    pub(super) fn place_of(&self, id: &str, repeat: usize) -> Option<usize> {
+        let places = self.places(id);
+        let lap = repeat.checked_div(places.len())?;
+        let index = places.get(repeat.checked_rem(places.len())?)?;
+        Some(lap * self.records() + index)
+    }
+
+    /// The id of the record at a place of `GET /users`, and which of its repetitions that is.
+    pub(super) fn id_at(&self, place: usize) -> (String, usize) {
+        let records = self.records().max(1);
+        let (lap, index) = (place / records, place % records);
+        let Some(person) = self.person(index) else {
+            return (String::new(), 0);
+        };
+        let places = self.places(&person.id);
+        let position = places.iter().position(|other| *other == index);
+        (
+            person.id.clone(),
+            lap * places.len() + position.unwrap_or_default(),
+        )
+    }
+
+    fn places(&self, id: &str) -> Vec<usize> {
+        match self.shared_ids.get(id) {
+            Some(places) => places.clone(),
+            None => self.find_id(id).into_iter().collect(),
+        }
     }
 
     pub(super) fn live_group(&self, name: &str) -> Option<usize> {

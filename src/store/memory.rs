@@ -5,7 +5,9 @@ use sqlx::SqliteConnection;
 
 use super::snapshot::Pull;
 use super::{Store, StoreError};
-use crate::domain::{Key, OpseraId, SiteRole, time::Timestamp, time::format_time};
+use crate::domain::{
+    Finding, FindingKind, Key, OpseraId, SiteRole, time::Timestamp, time::format_time,
+};
 
 /// How a role came to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +89,40 @@ impl Store {
                 .await?;
         }
         self.commit(tx).await
+    }
+
+    /// Replaces what is known of accounts that Opsera's listing does not show (§5), by the findings
+    /// of a run that asked for them.
+    pub async fn remember_unlisted_accounts(&self, findings: &[Finding]) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM unlisted_accounts")
+            .execute(&mut *tx)
+            .await?;
+        let unlisted = findings
+            .iter()
+            .filter(|finding| finding.kind == FindingKind::InactiveOpseraAccount);
+        for finding in unlisted {
+            sqlx::query("INSERT OR REPLACE INTO unlisted_accounts (key, detail) VALUES (?1, ?2)")
+                .bind(&finding.email)
+                .bind(&finding.detail)
+                .execute(&mut *tx)
+                .await?;
+        }
+        self.commit(tx).await
+    }
+
+    /// What the latest run that asked found out about the account of the person with `key`.
+    pub async fn find_unlisted_account(&self, key: &Key) -> Result<Option<Finding>, StoreError> {
+        let detail: Option<String> =
+            sqlx::query_scalar("SELECT detail FROM unlisted_accounts WHERE key = ?1")
+                .bind(key.as_str())
+                .fetch_optional(self.reader())
+                .await?;
+        Ok(detail.map(|detail| Finding {
+            kind: FindingKind::InactiveOpseraAccount,
+            email: key.as_str().to_owned(),
+            detail,
+        }))
     }
 
     /// Takes roles for the current ones (§5 `adopt`).

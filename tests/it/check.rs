@@ -1,6 +1,6 @@
 //! `check` tells everything that is wrong in one go, what it means and what to do.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -14,6 +14,8 @@ use rolecall::sandbox::{
 };
 use rolecall::settings::ConfigSources;
 use tempfile::TempDir;
+
+use crate::requirements::{Requirement, require};
 
 const POLICY: &str = r#"
 [protect]
@@ -412,8 +414,7 @@ async fn a_store_that_cannot_be_made_or_read_is_told_without_making_one() {
 
 #[tokio::test]
 async fn a_directory_that_cannot_be_written_is_told() {
-    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
-        eprintln!("skipped: root may write everywhere");
+    if !require(Requirement::NotRoot) {
         return;
     }
     let mut practice = Practice::new().await;

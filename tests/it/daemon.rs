@@ -16,6 +16,9 @@ fn position(heard: &[String], line: &str) -> usize {
     heard.iter().position(|heard| heard == line).unwrap()
 }
 
+/// Far below the second that a kubelet gives a probe, far above what a busy machine needs.
+const PROBE_LIMIT: std::time::Duration = std::time::Duration::from_millis(200);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn systemd_hears_ready_watchdog_and_stopping_in_this_order() {
     let world = DaemonWorld::start("").await;
@@ -334,6 +337,29 @@ async fn only_small_gets_are_answered() {
     );
     let refused = send(port, long.as_bytes()).await;
     assert!(!refused.starts_with("HTTP/1.1 200"), "{refused}");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_send_nothing_do_not_keep_a_probe_out() {
+    let world = DaemonWorld::start("").await;
+    let mut daemon = world.daemon(&[]);
+    let port = daemon.port().await;
+    let address = format!("127.0.0.1:{port}");
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(tokio::net::TcpStream::connect(&address).await.unwrap());
+    }
+    for _ in 0..20 {
+        for _ in 0..4 {
+            silent.push(tokio::net::TcpStream::connect(&address).await.unwrap());
+        }
+        let asked = std::time::Instant::now();
+        assert_eq!(daemon.get("/healthz").await.0, 200);
+        let took = asked.elapsed();
+        assert!(took < PROBE_LIMIT, "a probe took {took:?}");
+    }
+    drop(silent);
     daemon.stop().await;
 }
 

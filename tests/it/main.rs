@@ -29,6 +29,8 @@ mod daemon_world;
 #[cfg(test)]
 mod damaged_values;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
@@ -42,6 +44,8 @@ mod fault_world;
 mod first_run;
 #[cfg(test)]
 mod guards_end_to_end;
+#[cfg(test)]
+mod helm;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
@@ -73,6 +77,8 @@ mod oracle;
 #[cfg(test)]
 mod people_filter;
 #[cfg(test)]
+mod plan_comment;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod power_cut;
@@ -82,6 +88,8 @@ mod queue_commands;
 mod queue_machine;
 #[cfg(test)]
 mod reports;
+#[cfg(test)]
+mod requirements;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]

@@ -91,6 +91,8 @@ pub(crate) struct Rules {
     pub(crate) patterns: Vec<(String, String)>,
     pub(crate) provision: bool,
     pub(crate) limits: Limits,
+    /// `deactivation.release`
+    pub(crate) release: Vec<String>,
     /// `--only`; empty: all.
     pub(crate) only: Vec<String>,
 }
@@ -171,6 +173,7 @@ impl Default for Rules {
             patterns: Vec::new(),
             provision: false,
             limits: Limits::wide(),
+            release: Vec::new(),
             only: Vec::new(),
         }
     }

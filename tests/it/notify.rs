@@ -150,7 +150,7 @@ impl World {
         else {
             panic!("another run");
         };
-        notifications::tell(&context, &finished.report).await;
+        notifications::notify(&context, &finished.report).await;
         finished.report
     }
 

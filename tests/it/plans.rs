@@ -415,3 +415,45 @@ async fn a_decision_is_keyed_as_the_log_is() {
     assert_eq!(told.status, 0);
     assert!(told.out.starts_with("anchored to entry "), "{}", told.out);
 }
+
+/// Runs as a user without a line in `/etc/passwd`, as containers do, with a `USER` that lies.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_cannot_say_who_decided() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    use std::os::unix::process::CommandExt as _;
+
+    const NOBODY_KNOWS: u32 = 54_321;
+
+    let desk = Desk::with(COUNTING).await;
+    desk.leave(&["p1", "p2", "p3"]);
+    let id = desk.hold();
+    let directory = desk.path("");
+    let own = std::fs::metadata(&directory).unwrap().uid();
+    let uid = if own == 0 { NOBODY_KNOWS } else { own };
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rolecall"));
+    if uid != own {
+        for file in std::fs::read_dir(&directory).unwrap() {
+            chown(file.unwrap().path(), Some(uid), None).unwrap();
+        }
+        chown(&directory, Some(uid), None).unwrap();
+        // The program itself may stand where that user cannot go.
+        let copy = directory.join("rolecall");
+        std::fs::copy(env!("CARGO_BIN_EXE_rolecall"), &copy).unwrap();
+        chown(&copy, Some(uid), None).unwrap();
+        command = std::process::Command::new(copy);
+        command.uid(uid);
+    }
+    let output = command
+        .current_dir(&directory)
+        .env_clear()
+        .env("USER", "ceo")
+        .env("LOGNAME", "ceo")
+        .args(["plan", "approve", &id, "--reason", "HR-4711"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let entries = desk.entries("plan_approved");
+    let user = entries[0]["actor"]["user"].as_str().unwrap();
+    assert!(user.starts_with(&format!("uid:{uid}")), "{user}");
+    assert!(!entries[0].to_string().contains("ceo"), "{entries:?}");
+}

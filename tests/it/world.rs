@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall::audit::{Actor, Proof, Scribe, Verdict};
-use rolecall::domain::Progress;
 use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
 use rolecall::domain::{
-    ActionKind, ActionStatus, Decider, KindSet, Mode, PlanState, Report, RunId,
+    ActionKind, ActionStatus, Address, Decider, KindSet, Mode, PlanState, Progress, Report, RunId,
 };
 use rolecall::reconcile::{Context, Finished, RunRequest, RunResult};
 use rolecall::sandbox::{
@@ -402,7 +401,20 @@ fn settings(sandbox: &Sandbox, rules: &Rules, more: &str, directory: &Path) -> S
         candidates: Vec::new(),
     };
     match Settings::load(&sources) {
-        Ok(loaded) => loaded.settings,
+        Ok(loaded) => {
+            let mut settings = loaded.settings;
+            let policy = &mut settings.policy;
+            policy.release = rules
+                .release
+                .iter()
+                .map(|address| {
+                    policy
+                        .matching
+                        .opsera_key(&Address::parse(address).unwrap())
+                })
+                .collect();
+            settings
+        }
         Err(errors) => panic!("{errors}\n{text}"),
     }
 }

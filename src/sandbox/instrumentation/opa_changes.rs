@@ -6,9 +6,8 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use crate::sandbox::paging::LastPage;
 use crate::sandbox::{
-    ChangeError, DefaultListing, OpaRefusal, PersonSeed, StatsAnswer, Team, Visibility,
+    ChangeError, DefaultListing, LastPage, OpaRefusal, PersonSeed, StatsAnswer, Team, Visibility,
 };
 
 /// What happens to people.
@@ -153,6 +152,7 @@ impl Team {
         state.people.clear();
         state.by_name.clear();
         state.by_id.clear();
+        state.shared_ids.clear();
         state.twice.clear();
         state.groups.clear();
         state.group_by_name.clear();
