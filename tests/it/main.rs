@@ -17,6 +17,8 @@ mod child;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod core_dumps;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod daemon;
@@ -80,6 +82,7 @@ mod retention;
 mod sandbox;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
 mod server_certificates;
 #[cfg(test)]
 mod shields;
