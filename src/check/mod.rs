@@ -39,7 +39,7 @@ pub async fn examine(sources: &ConfigSources, clock: SharedClock, actor: Actor) 
     let mut report = CheckReport::default();
     let loaded = settings::examine(&mut report, sources);
     let offline = match &loaded {
-        Some(settings) => Some(offline_part(settings)),
+        Some(settings) => Some(settings.offline.clone()),
         // The parts that name no directory may still be fine.
         None => OfflineSettings::load(sources)
             .ok()
@@ -182,15 +182,4 @@ async fn examine_opsera(
     };
     protection::examine(&mut report, policy, stats.as_ref());
     report
-}
-
-fn offline_part(settings: &Settings) -> OfflineSettings {
-    OfflineSettings {
-        store: settings.store.clone(),
-        schedule: settings.schedule.clone(),
-        policy: settings.policy.clone(),
-        retry: settings.retry.clone(),
-        audit: settings.audit.clone(),
-        log: settings.log.clone(),
-    }
 }

@@ -9,11 +9,10 @@ pub(super) fn examine(report: &mut CheckReport, sources: &ConfigSources) -> Opti
         Ok(loaded) => loaded,
         Err(errors) => {
             for problem in errors.problems {
-                report.failure(
-                    "settings",
-                    problem.to_string(),
-                    "correct it; `rolecall config show` tells every setting in effect",
-                );
+                let hint = problem.hint.clone().unwrap_or_else(|| {
+                    "correct it; `rolecall config show` tells every setting in effect".to_owned()
+                });
+                report.failure("settings", problem.to_string(), hint);
             }
             return None;
         }
@@ -48,16 +47,14 @@ pub(super) fn examine(report: &mut CheckReport, sources: &ConfigSources) -> Opti
         match warning.kind {
             WarningKind::SecretReadableByAll | WarningKind::SecretReadableByGroup => {
                 secrets += 1;
-                let (message, hint) = halves(&warning.message);
                 report.warning(
                     "settings.secrets",
-                    format!("{}: {message}", warning.key),
-                    hint,
+                    format!("{}: {}", warning.key, warning.message),
+                    warning.hint,
                 );
             }
             WarningKind::WithoutEffect | WarningKind::IgnoredVariable => {
-                let (message, hint) = halves(&warning.message);
-                report.warning(warning.key, message, hint);
+                report.warning(warning.key, warning.message, warning.hint);
             }
         }
     }
@@ -65,11 +62,4 @@ pub(super) fn examine(report: &mut CheckReport, sources: &ConfigSources) -> Opti
         report.ok("settings.secrets", "no secret's file can be read by others");
     }
     Some(loaded.settings)
-}
-
-/// A warning of the settings says what and what to do in one sentence, with a semicolon between.
-fn halves(message: &str) -> (&str, &str) {
-    message
-        .rsplit_once("; ")
-        .unwrap_or((message, "correct the setting, or leave it if it is meant"))
 }

@@ -21,7 +21,10 @@ pub use inspect::{
 pub use reconcile::{
     CheckArgs, DaemonArgs, OnlyKind, PlanArgs, PlanCommand, ReportFormat, SyncArgs,
 };
-pub use tools::{CompletionsArgs, ConfigArgs, ConfigCommand, DemoArgs, ManArgs, SandboxArgs};
+pub use tools::{
+    CompletionsArgs, ConfigArgs, ConfigCommand, DemoArgs, LinkFormsArg, ManArgs, OversizedCountArg,
+    SandboxArgs,
+};
 
 use crate::cli::logging::LogOptions;
 use crate::settings::LogFormat;

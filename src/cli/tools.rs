@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 
 use super::TableFormat;
 
@@ -38,7 +38,8 @@ Examples:
   rolecall sandbox --users 500 --write-config sandbox.toml
   rolecall --config sandbox.toml sync --dry-run       (in a second terminal)")]
 pub struct SandboxArgs {
-    /// People in the invented organisation
+    /// People in the invented organisation. Some have two records in OPA, some none; service users
+    /// come on top
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     pub users: u32,
     /// The same seed invents the same organisation
@@ -53,15 +54,45 @@ pub struct SandboxArgs {
     /// Requests per second and directory before it answers 429 [default: no limit]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rate_limit: Option<u32>,
+    /// Requests in an hour before OPA answers 429; its own limit is 10000 [default: 1000000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub quota: Option<u64>,
+    /// Records that a page of OPA holds at most
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub page_limit: u32,
+    /// What happens to a request for more records than that
+    #[arg(long, value_name = "WHAT", default_value = "clamp")]
+    pub oversized_count: OversizedCountArg,
+    /// Forms in which OPA links its pages
+    #[arg(long, value_name = "FORMS", default_value = "plain")]
+    pub link_forms: LinkFormsArg,
     /// Port of the simulated OPA; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub opa_port: u16,
     /// Port of the simulated Opsera; 0 takes a free one
     #[arg(long, value_name = "PORT", default_value_t = 0)]
     pub opsera_port: u16,
-    /// Write settings for this sandbox to FILE (mode 0600)
+    /// Write settings for this sandbox to FILE (mode 0600) instead of printing them
     #[arg(long, value_name = "FILE")]
     pub write_config: Option<PathBuf>,
+}
+
+/// `--oversized-count`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OversizedCountArg {
+    /// A page with as many records as allowed
+    Clamp,
+    /// 400
+    Refuse,
+}
+
+/// `--link-forms`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LinkFormsArg {
+    /// One rel="next", as OPA sends it
+    Plain,
+    /// Every form that RFC 8288 allows, in turn
+    All,
 }
 
 fn share(text: &str) -> Result<f64, String> {
@@ -93,6 +124,12 @@ pub enum ConfigCommand {
         #[arg(long, value_name = "FORMAT", default_value = "table")]
         format: TableFormat,
     },
+    /// Print the JSON Schema of a settings file
+    #[command(
+        long_about = "Prints the JSON Schema of a settings file. An editor with a TOML language server completes \
+            keys and marks mistakes when the file's first line names it: #:schema ./rolecall.schema.json."
+    )]
+    Schema,
 }
 
 /// `rolecall completions`

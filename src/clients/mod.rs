@@ -10,6 +10,8 @@ mod auth;
 mod clock_offsets;
 mod connection_failure;
 mod error;
+#[cfg(fuzzing)]
+pub mod fuzzing;
 mod http;
 mod json_array;
 mod link;

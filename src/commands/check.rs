@@ -20,7 +20,7 @@ pub(super) async fn run(global: &GlobalArgs, args: CheckArgs) -> anyhow::Result<
             format: None,
             level: "info".to_owned(),
         },
-        |loaded| loaded.settings.log,
+        |loaded| loaded.settings.offline.log,
     );
     logging::start(&log, global.log_options()).context("logging could not be set up")?;
     let report = examine(&sources, SystemClock::shared(), Actor::of_this_process()).await;

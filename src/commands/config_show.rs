@@ -20,14 +20,15 @@ pub(super) fn run(global: &GlobalArgs, format: TableFormat) -> anyhow::Result<Ex
         .iter()
         .map(|file| file.display().to_string())
         .collect();
+    let digest = layers.digest();
     let validated = Settings::from_layers(layers);
     let warnings = match &validated {
         Ok(loaded) => loaded.warnings.as_slice(),
         Err(_) => &[],
     };
     let text = match format {
-        TableFormat::Table => table(&values, &files),
-        TableFormat::Json => document(&values, &files, warnings),
+        TableFormat::Table => table(&values, &files, &digest),
+        TableFormat::Json => document(&values, &files, &digest, warnings),
     };
     output::deliver(None, global.colour(), &text)?;
     for warning in warnings {
@@ -39,7 +40,7 @@ pub(super) fn run(global: &GlobalArgs, format: TableFormat) -> anyhow::Result<Ex
 }
 
 /// In the shape of a configuration file, the origins as comments.
-fn table(values: &[Effective], files: &[String]) -> String {
+fn table(values: &[Effective], files: &[String], digest: &str) -> String {
     let mut text = String::new();
     match files {
         [] => text.push_str("# no configuration file\n"),
@@ -49,6 +50,7 @@ fn table(values: &[Effective], files: &[String]) -> String {
             }
         }
     }
+    line(&mut text, &format!("# digest {digest}"));
     let mut section = "";
     for value in values {
         let (of, name) = value.key.split_once('.').unwrap_or(("", value.key));
@@ -71,11 +73,12 @@ fn line(text: &mut String, line: &str) {
     let _ = writeln!(text, "{line}");
 }
 
-fn document(values: &[Effective], files: &[String], warnings: &[Warning]) -> String {
+fn document(values: &[Effective], files: &[String], digest: &str, warnings: &[Warning]) -> String {
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let document = json!({
         "schema": "rolecall.settings/1",
         "files": files,
+        "digest": digest,
         "settings": values,
         "warnings": warnings,
     });

@@ -1,5 +1,6 @@
 //! `rolecall demo`: the whole job on two simulated directories, for somebody who has nothing yet.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
@@ -13,7 +14,7 @@ use crate::domain::{ActionStatus, ExitStatus, Mode, Outcome, Report, RunId};
 use crate::output;
 use crate::output::{Format, Listing, ProgressLine, Visibility, render};
 use crate::reconcile::{Context, Kinds, RunRequest, RunResult, run as reconcile};
-use crate::sandbox::{Sandbox, SandboxOptions, Standing};
+use crate::sandbox::{AccountStatus, Sandbox, SandboxOptions};
 use crate::settings::{ConfigSources, LogFormat, LogSettings, Settings};
 use crate::store::{Store, audit::AuditFilter};
 
@@ -32,9 +33,9 @@ pub(super) async fn run(global: &GlobalArgs, args: &DemoArgs) -> anyhow::Result<
     })
     .await
     .context("the sandbox could not be started")?;
-    let stage = Stage {
+    let mut stage = Stage {
         global,
-        context: place.context(&sandbox, clock)?,
+        context: place.context(&sandbox.settings_toml(), clock)?,
         stop: stop_on_signals()?,
     };
     stage.play(&sandbox, args, &place).await?;
@@ -92,11 +93,11 @@ impl Place {
         self.directory.join("rolecall.toml")
     }
 
-    fn context(&self, sandbox: &Sandbox, clock: SharedClock) -> anyhow::Result<Context> {
+    fn context(&self, settings: &str, clock: SharedClock) -> anyhow::Result<Context> {
         let store =
             serde_json::Value::from(self.directory.join("rolecall.db").display().to_string());
         // A JSON string is a TOML basic string.
-        let text = format!("{}\n[store]\npath = {store}\n", sandbox.settings_toml());
+        let text = format!("{settings}\n[store]\npath = {store}\n");
         output::deliver(
             Some(&self.settings_file()),
             anstream::ColorChoice::Never,
@@ -122,9 +123,14 @@ struct Stage<'d> {
 }
 
 impl Stage<'_> {
-    async fn play(&self, sandbox: &Sandbox, args: &DemoArgs, place: &Place) -> anyhow::Result<()> {
+    async fn play(
+        &mut self,
+        sandbox: &Sandbox,
+        args: &DemoArgs,
+        place: &Place,
+    ) -> anyhow::Result<()> {
         self.say(&format!(
-            "Two directories are simulated on this machine: an OPA Team of {} people at {},\n\
+            "Two directories are simulated on this machine: an OPA Team of {} records at {},\n\
              and an Opsera with {} accounts at {}.\n",
             sandbox.opa().count(),
             sandbox.opa_url(),
@@ -134,6 +140,7 @@ impl Stage<'_> {
         self.title("1. What would be done?", "rolecall sync --dry-run")?;
         let preview = self.run(Mode::DryRun).await?;
         self.show(&preview)?;
+        self.add_the_missing_alias(sandbox, place)?;
 
         self.title("2. Do it", "rolecall sync")?;
         let applied = self.run(Mode::Apply).await?;
@@ -193,14 +200,36 @@ impl Stage<'_> {
         }
     }
 
+    /// Says of the renamed person that both addresses are theirs, as an operator does after the
+    /// preview: without that, the new address would get an account of its own.
+    fn add_the_missing_alias(&mut self, sandbox: &Sandbox, place: &Place) -> anyhow::Result<()> {
+        let Some((opsera, opa)) = sandbox.renamed_person() else {
+            return Ok(());
+        };
+        let settings = sandbox.settings_toml_with_every_alias();
+        let clock = self.context.clock.clone();
+        self.context = place.context(&settings, clock)?;
+        self.say(&format!(
+            "\nOne of these people was renamed: OPA has the address {opa}, Opsera still has {opsera}.\n\
+             Nothing but a person can tell that they are the same. The operator adds to the settings:\n\
+             \n    [matching.aliases]\n    \"{opsera}\" = \"{opa}\"\n"
+        ))
+    }
+
     /// What people would do between two runs: new colleagues sign in, and somebody takes over
     /// what a leaver owned.
     async fn let_people_act(&self, sandbox: &Sandbox, refused: &[&str]) -> anyhow::Result<()> {
+        let people = sandbox.opa().people().into_iter();
+        let colleagues: HashSet<String> = people
+            .filter(|person| person.status == "ACTIVE")
+            .filter_map(|person| person.email)
+            .collect();
         for account in sandbox.opsera().accounts() {
-            if account.standing == Standing::Pending {
-                sandbox
-                    .opsera()
-                    .edit(&account.id, |account| account.standing = Standing::Active)?;
+            let is_colleague = account.email.is_some_and(|e| colleagues.contains(&e));
+            if account.status == AccountStatus::Pending && is_colleague {
+                sandbox.opsera().edit(&account.id, |account| {
+                    account.status = AccountStatus::Active;
+                })?;
             }
         }
         if refused.is_empty() {

@@ -6,6 +6,7 @@
 mod audit;
 mod check;
 mod completions;
+mod config_schema;
 mod config_show;
 mod daemon;
 mod demo;
@@ -38,6 +39,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
     match &cli.command {
         Command::Config(config) => match config.command {
             ConfigCommand::Show { format } => config_show::run(global, format),
+            ConfigCommand::Schema => config_schema::run(global),
         },
         Command::Completions(args) => completions::run(global, *args),
         Command::Man(args) => man::run(args),
@@ -81,8 +83,9 @@ fn start_logging(
     for warning in warnings {
         tracing::warn!(
             setting = warning.key,
-            "{}",
-            text::terminal_safe(&warning.message)
+            "{}; {}",
+            text::terminal_safe(&warning.message),
+            text::terminal_safe(&warning.hint)
         );
     }
     Ok(())
@@ -109,12 +112,8 @@ fn print_listing(
 
 /// What the reader of `error` can do next.
 pub fn hints(error: &anyhow::Error) -> Vec<String> {
-    let mut hints = Vec::new();
-    if error.downcast_ref::<SettingsErrors>().is_some() {
-        hints.push(
-            "`rolecall config show` tells every setting in effect and where it came from"
-                .to_owned(),
-        );
-    }
-    hints
+    error
+        .downcast_ref::<SettingsErrors>()
+        .map(SettingsErrors::hints)
+        .unwrap_or_default()
 }

@@ -91,7 +91,7 @@ async fn after_run(
     let report = &finished.report;
     // Whoever interrupted the run knows.
     if !(request.stop.is_cancelled() && report.outcome == Outcome::Failed) {
-        notifications::tell(context, report).await;
+        notifications::notify(context, report).await;
     }
     if let Some(file) = &args.metrics_file {
         let metrics = metrics_of(context).await;

@@ -26,7 +26,7 @@ pub(super) struct Health {
 
 #[derive(Debug)]
 struct State {
-    turned_at: Duration,
+    last_turn_at: Duration,
     stalled: bool,
     settings: Condition,
     secrets: Condition,
@@ -40,8 +40,8 @@ struct State {
 /// One of the things a run needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Condition {
-    Fine,
-    Bad,
+    Healthy,
+    Unhealthy,
 }
 
 /// Why the daemon is not ready, in words that carry nothing about a person.
@@ -66,16 +66,16 @@ pub(super) struct Readiness {
 
 impl Health {
     pub(super) fn new(clock: SharedClock) -> Self {
-        let turned_at = clock.monotonic();
+        let last_turn_at = clock.monotonic();
         Self {
             clock,
             state: Mutex::new(State {
-                turned_at,
+                last_turn_at,
                 stalled: false,
-                settings: Condition::Fine,
-                secrets: Condition::Fine,
-                store: Condition::Fine,
-                credentials: Condition::Fine,
+                settings: Condition::Healthy,
+                secrets: Condition::Healthy,
+                store: Condition::Healthy,
+                credentials: Condition::Healthy,
                 last_complete: None,
                 young_until: None,
             }),
@@ -86,7 +86,7 @@ impl Health {
     pub(super) fn turned(&self, stalled: bool) {
         let now = self.clock.monotonic();
         let mut state = self.state();
-        state.turned_at = now;
+        state.last_turn_at = now;
         state.stalled = stalled;
     }
 
@@ -125,7 +125,7 @@ impl Health {
     pub(super) fn is_alive(&self) -> bool {
         let now = self.clock.monotonic();
         let state = self.state();
-        !state.stalled && now.saturating_sub(state.turned_at) <= STALE
+        !state.stalled && now.saturating_sub(state.last_turn_at) <= STALE
     }
 
     /// Whether everything a run needs is fine and the last one is young.
@@ -164,7 +164,7 @@ impl Health {
         ];
         let mut reasons: Vec<Reason> = conditions
             .into_iter()
-            .filter(|(condition, _)| *condition == Condition::Bad)
+            .filter(|(condition, _)| *condition == Condition::Unhealthy)
             .map(|(_, reason)| reason)
             .collect();
         match (state.last_complete, state.young_until) {
@@ -228,18 +228,18 @@ mod tests {
         let clock = ManualClock::at("2026-01-01T00:00:10Z".parse().unwrap());
         let health = Health::new(clock.clone());
         health.completed(Some(clock.now()), &quarter_hours(), Duration::ZERO);
-        health.set_settings(Condition::Bad);
-        health.set_secrets(Condition::Bad);
-        health.set_store(Condition::Bad);
-        health.set_credentials(Condition::Bad);
+        health.set_settings(Condition::Unhealthy);
+        health.set_secrets(Condition::Unhealthy);
+        health.set_store(Condition::Unhealthy);
+        health.set_credentials(Condition::Unhealthy);
         assert_eq!(
             reasons(&health),
             ["settings", "secrets", "store", "credentials"]
         );
-        health.set_settings(Condition::Fine);
-        health.set_secrets(Condition::Fine);
-        health.set_store(Condition::Fine);
-        health.set_credentials(Condition::Fine);
+        health.set_settings(Condition::Healthy);
+        health.set_secrets(Condition::Healthy);
+        health.set_store(Condition::Healthy);
+        health.set_credentials(Condition::Healthy);
         assert!(health.readiness().ready);
     }
 

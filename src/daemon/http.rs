@@ -1,7 +1,9 @@
 //! `/healthz`, `/readyz` and `/metrics`.
 //!
 //! There is no authentication, so nothing here is about a person, nothing can be changed, and a
-//! client can hold neither much memory nor a connection for long.
+//! client can hold neither much memory nor a connection for long. Nor can clients that open
+//! connections and send nothing keep a probe out: a connection that waits for a request is closed
+//! as soon as a newer one needs its permit.
 
 use std::convert::Infallible;
 use std::io;
@@ -15,32 +17,31 @@ use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::health::Health;
+use super::waiting::{Waiting, WaitingConnections};
 use crate::domain::time::SharedClock;
 use crate::metrics::{Exposition, Metrics};
 
-/// Connections at the same time; more wait in the system's queue.
-const CONNECTIONS: usize = 32;
 /// Bytes of a request's head; far more than any scraper sends.
 const HEAD: usize = 16 * 1024;
 /// Time for a request's head to arrive.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(2);
 /// The life of a connection, scrapers that keep theirs open included.
 const CONNECTION_TIMEOUT: Duration = Duration::from_mins(1);
-/// Pause after a connection could not be accepted, e.g. for want of file descriptors.
+/// Pause after a connection could not be accepted, e.g. for lack of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 
 /// What the handlers read.
 #[derive(Clone)]
-pub(super) struct Shown {
+pub(super) struct AppState {
     pub(super) health: Arc<Health>,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -53,28 +54,30 @@ pub(super) async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 /// Serves until `stop`, then closes what is open.
 pub(super) async fn serve(
     listener: TcpListener,
-    shown: Shown,
+    state: AppState,
     clock: SharedClock,
     stop: CancellationToken,
 ) {
-    let router = router(shown);
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let router = router(state);
+    let waiting = WaitingConnections::default();
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
-            accepted = accept(&listener, &places) => accepted,
+            accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, place)) => {
-                let connection = converse(stream, router.clone());
+            Ok((stream, _)) => {
+                let place = waiting.enter();
+                let connection = serve_connection(stream, router.clone(), place.clone());
                 let stop = stop.clone();
                 connections.spawn(async move {
                     tokio::select! {
                         () = stop.cancelled() => {}
+                        () = place.evicted() => {}
                         _ = tokio::time::timeout(CONNECTION_TIMEOUT, connection) => {}
                     }
-                    drop(place);
+                    place.leave();
                 });
             }
             Err(error) => {
@@ -87,41 +90,40 @@ pub(super) async fn serve(
     connections.wait().await;
 }
 
-async fn accept(
-    listener: &TcpListener,
-    places: &Arc<Semaphore>,
-) -> io::Result<(TcpStream, tokio::sync::OwnedSemaphorePermit)> {
-    let place = Arc::clone(places)
-        .acquire_owned()
-        .await
-        .map_err(io::Error::other)?;
-    let (stream, _) = listener.accept().await?;
-    Ok((stream, place))
-}
-
-async fn converse(stream: TcpStream, router: Router) {
+async fn serve_connection(stream: TcpStream, router: Router, waiting: Waiting) {
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |request| {
+        waiting.pause();
+        let response = router.call(request);
+        let waiting = waiting.clone();
+        async move {
+            let response = response.await;
+            waiting.resume();
+            response
+        }
+    });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router))
+        .serve_connection(TokioIo::new(stream), service)
         .await;
     if let Err(error) = served {
         tracing::debug!(%error, "a connection ended early");
     }
 }
 
-fn router(shown: Shown) -> Router {
+fn router(state: AppState) -> Router {
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .fallback(nowhere)
-        .with_state(shown)
+        .fallback(not_found)
+        .with_state(state)
 }
 
-async fn healthz(State(shown): State<Shown>) -> Response {
-    let (status, words) = if shown.health.is_alive() {
+async fn healthz(State(state): State<AppState>) -> Response {
+    let (status, words) = if state.health.is_alive() {
         (StatusCode::OK, "ok")
     } else {
         (
@@ -132,8 +134,8 @@ async fn healthz(State(shown): State<Shown>) -> Response {
     (status, unstored(), Json(json!({ "status": words }))).into_response()
 }
 
-async fn readyz(State(shown): State<Shown>) -> Response {
-    let readiness = shown.health.readiness();
+async fn readyz(State(state): State<AppState>) -> Response {
+    let readiness = state.health.readiness();
     let status = if readiness.ready {
         StatusCode::OK
     } else {
@@ -142,7 +144,7 @@ async fn readyz(State(shown): State<Shown>) -> Response {
     (status, unstored(), Json(readiness)).into_response()
 }
 
-async fn metrics(State(shown): State<Shown>, headers: HeaderMap) -> Response {
+async fn metrics(State(state): State<AppState>, headers: HeaderMap) -> Response {
     let accept = headers
         .get(header::ACCEPT)
         .and_then(|accept| accept.to_str().ok())
@@ -151,12 +153,12 @@ async fn metrics(State(shown): State<Shown>, headers: HeaderMap) -> Response {
     (
         [(header::CONTENT_TYPE, exposition.content_type())],
         unstored(),
-        shown.metrics.render(exposition),
+        state.metrics.render(exposition),
     )
         .into_response()
 }
 
-async fn nowhere() -> Result<Response, Infallible> {
+async fn not_found() -> Result<Response, Infallible> {
     let words = "there is /healthz, /readyz and /metrics\n";
     Ok((StatusCode::NOT_FOUND, words).into_response())
 }

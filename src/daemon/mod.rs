@@ -19,12 +19,13 @@
 
 mod health;
 mod http;
-mod nudges;
 mod pacing;
-mod runner;
-mod service;
+mod run_loop;
+mod run_task;
 mod start;
+mod systemd;
+mod ticker;
 pub mod timetable;
-mod work;
+mod waiting;
 
 pub use start::{DaemonOptions, StartError, run};

@@ -12,22 +12,22 @@ use tokio_cron_scheduler::JobSchedulerError;
 use tokio_util::sync::CancellationToken;
 
 use super::health::{Condition, Health};
-use super::http::{self, Shown};
-use super::nudges::Nudges;
-use super::runner::{Parts, Runner};
-use super::service::Watchdog;
+use super::http::{self, AppState};
+use super::run_loop::{Parts, RunLoop};
+use super::run_task::look;
+use super::systemd::Watchdog;
+use super::ticker::Ticker;
 use super::timetable::Timetable;
-use super::work::look;
 use crate::audit::Actor;
 use crate::domain::InvalidCron;
 use crate::domain::time::SharedClock;
 use crate::metrics::{Exposition, Metrics, MetricsFileError, write_file};
-use crate::notifications::{Messenger, NotifyError};
+use crate::notifications::{NotifyError, WebhookClient};
 use crate::reconcile::{Context, RunError, check_start};
 use crate::settings::{ConfigSources, Loaded, Settings, Warning, WarningKind};
 
 /// How long the HTTP server may take to close its connections.
-const FAREWELL: Duration = Duration::from_secs(2);
+const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
 
 /// What a daemon is started with.
 #[derive(Debug)]
@@ -119,7 +119,7 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
     refuse_exposed(&loaded.warnings)?;
     let settings = &loaded.settings;
     let timetable = Timetable::new(&settings.schedule, &*clock)?;
-    Messenger::new(settings, clock.clone())?;
+    WebhookClient::new(settings, clock.clone())?;
     let context = Context {
         settings: settings.clone(),
         clock: clock.clone(),
@@ -147,31 +147,31 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
         timetable.schedule(),
         settings.schedule.jitter,
     );
-    health.set_store(Condition::Fine);
+    health.set_store(Condition::Healthy);
     if let Some(file) = &metrics_file {
         write_file(file, &metrics.render(Exposition::Prometheus))?;
     }
-    let mut nudges = Nudges::start().await?;
+    let mut ticker = Ticker::start().await?;
     let offset = timetable.schedule().offset_at(clock.now());
-    nudges.arm(&settings.schedule, offset).await;
+    ticker.arm(&settings.schedule, offset).await;
 
     let server_stop = CancellationToken::new();
     let server = listener.map(|listener| {
         if let Ok(address) = listener.local_addr() {
             tracing::info!(%address, "serving /healthz, /readyz and /metrics");
         }
-        let shown = Shown {
+        let state = AppState {
             health: Arc::clone(&health),
             metrics: Arc::clone(&metrics),
         };
         tokio::spawn(http::serve(
             listener,
-            shown,
+            state,
             clock.clone(),
             server_stop.clone(),
         ))
     });
-    Runner::new(Parts {
+    RunLoop::new(Parts {
         context,
         loaded,
         sources,
@@ -179,17 +179,17 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
         metrics,
         health,
         watchdog: Watchdog::of_process(),
-        nudges,
+        ticker,
         timetable,
         rng,
         stop,
         hangups,
     })
-    .turn()
+    .run()
     .await;
     server_stop.cancel();
     if let Some(server) = server
-        && tokio::time::timeout(FAREWELL, server).await.is_err()
+        && tokio::time::timeout(SHUTDOWN_GRACE, server).await.is_err()
     {
         tracing::debug!("the HTTP server was left behind");
     }

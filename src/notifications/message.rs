@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::plain::{entities, plain, without_markup};
+use super::escape::{entities, escape, without_markup};
 use crate::domain::{ActionStatus, Finding, Report};
 use crate::settings::NotifyFormat;
 
@@ -55,7 +55,7 @@ fn text(team: &str, event: Event<'_>, report: &Report) -> String {
         Event::Held => held(report),
         Event::Failed => format!(
             "failed: the run could not be done: {}",
-            plain(
+            escape(
                 report.error.as_deref().unwrap_or("no reason is known"),
                 LONG
             )
@@ -76,7 +76,7 @@ fn text(team: &str, event: Event<'_>, report: &Report) -> String {
         ),
         Event::NewFindings(findings) => new_findings(findings),
     };
-    format!("rolecall, Team {}: {what}", plain(team, NAME))
+    format!("rolecall, Team {}: {what}", escape(team, NAME))
 }
 
 fn held(report: &Report) -> String {
@@ -111,9 +111,9 @@ fn new_findings(findings: &[Finding]) -> String {
         text.push_str("\n• ");
         text.push_str(&finding.kind.as_str().replace('_', " "));
         text.push_str(": ");
-        text.push_str(&plain(&finding.email, NAME));
+        text.push_str(&escape(&finding.email, NAME));
         text.push_str(" — ");
-        text.push_str(&plain(&finding.detail, DETAIL));
+        text.push_str(&escape(&finding.detail, DETAIL));
     }
     let left_out = findings.len().saturating_sub(NAMED_FINDINGS);
     if left_out > 0 {
@@ -141,8 +141,8 @@ fn fields(team: &str, event: Event<'_>, report: &Report, text: &str) -> Value {
         .map(|finding| {
             json!({
                 "kind": finding.kind.as_str(),
-                "email": plain(&finding.email, NAME),
-                "detail": plain(&finding.detail, DETAIL),
+                "email": escape(&finding.email, NAME),
+                "detail": escape(&finding.detail, DETAIL),
             })
         })
         .collect();
@@ -154,12 +154,12 @@ fn fields(team: &str, event: Event<'_>, report: &Report, text: &str) -> Value {
         "schema": "rolecall.notification/1",
         "event": event.name(),
         "text": text,
-        "team": plain(team, NAME),
+        "team": escape(team, NAME),
         "run_id": report.run_id,
         "plan_id": report.plan_id,
         "outcome": report.outcome,
         "finished_at": report.finished_at,
-        "error": report.error.as_deref().map(|error| plain(error, LONG)),
+        "error": report.error.as_deref().map(|error| escape(error, LONG)),
         "actions": actions,
         "guards": guards,
         "findings": named,

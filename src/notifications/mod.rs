@@ -8,12 +8,12 @@
 //! Nothing here can fail a run: it comes after it, its time is bounded, and its errors end in the
 //! log, without the webhook's URL, whose path is often a secret.
 
-mod herald;
+mod alerts;
+mod escape;
 mod message;
-mod news;
-mod plain;
 mod webhook;
+mod worker;
 
-pub use herald::Herald;
-pub use news::tell;
-pub use webhook::{Messenger, NotifyError};
+pub use alerts::notify;
+pub use webhook::{NotifyError, WebhookClient};
+pub use worker::NotificationWorker;

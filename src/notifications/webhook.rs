@@ -32,20 +32,20 @@ pub enum NotifyError {
 
 /// Sends messages to the webhook.
 #[derive(Clone)]
-pub struct Messenger {
+pub struct WebhookClient {
     client: reqwest::Client,
     url: SecretString,
     settings: crate::settings::NotifySettings,
 }
 
-impl fmt::Debug for Messenger {
+impl fmt::Debug for WebhookClient {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Messenger").finish_non_exhaustive()
+        f.debug_struct("WebhookClient").finish_non_exhaustive()
     }
 }
 
-impl Messenger {
-    /// The messenger of these settings; `None` where no webhook is set.
+impl WebhookClient {
+    /// The client of these settings; `None` where no webhook is set.
     ///
     /// # Errors
     /// The webhook's URL or `http.ca_file` cannot be used.

@@ -24,9 +24,11 @@ fn policy() -> Policy {
         required_groups: BTreeSet::new(),
         protection: Protection {
             patterns: Vec::new(),
+            accounts: Vec::new(),
             token_owner: None,
         },
         deactivate_on: Evidence::ALL.into(),
+        release: std::collections::BTreeSet::new(),
         absent_grace: Duration::from_hours(1),
         roles: RolePolicy {
             managed: false,
@@ -39,6 +41,7 @@ fn policy() -> Policy {
         guards: GuardLimits {
             min_opa_users: 1,
             max_opa_drop_percent: 20,
+            max_opsera_drop_percent: 100,
             max_deactivations: 25,
             max_deactivations_percent: 10,
             max_deactivations_7d: 75,

@@ -199,6 +199,7 @@ mod tests {
         GuardLimits {
             min_opa_users: 1,
             max_opa_drop_percent: 20,
+            max_opsera_drop_percent: 20,
             max_deactivations: 25,
             max_deactivations_percent: 10,
             max_deactivations_7d: 75,

@@ -18,6 +18,6 @@ pub mod shields;
 pub use decision::{Decision, decide_account, decide_joiner};
 pub use facts::{AccountFacts, Carrier, JoinerFacts, PersonFacts};
 pub use policy::{
-    AddressPattern, GroupPattern, GuardLimits, Lookup, Policy, Protection, RolePolicy, RoleRule,
-    UnknownRole,
+    AddressPattern, GroupPattern, GuardLimits, Lookup, Policy, ProtectedAccount, Protection,
+    RolePolicy, RoleRule, UnknownRole, Validity,
 };

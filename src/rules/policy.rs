@@ -3,9 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde::Deserialize;
 use wildmatch::WildMatch;
 
-use crate::domain::{Address, Domain, Evidence, GroupName, Matching, SiteRole};
+use crate::domain::time::Timestamp;
+use crate::domain::{Address, Domain, Evidence, GroupName, Key, Matching, SiteRole};
 
 /// Everything the rules look at, and nothing else.
 #[derive(Clone, Debug)]
@@ -20,6 +22,9 @@ pub struct Policy {
     pub protection: Protection,
     /// `deactivation.on`; empty when `deactivation.enabled` is false.
     pub deactivate_on: BTreeSet<Evidence>,
+    /// `deactivation.release`: the keys, as [`Matching::opsera_key`] gives them, of accounts that no
+    /// shield (I7 to I10) keeps.
+    pub release: BTreeSet<Key>,
     /// `deactivation.absent_grace`
     pub absent_grace: Duration,
     /// `[roles]`
@@ -35,6 +40,8 @@ pub struct Policy {
 pub struct Protection {
     /// `protect.emails`, as written.
     pub patterns: Vec<AddressPattern>,
+    /// `[[protect.accounts]]`, in their order.
+    pub accounts: Vec<ProtectedAccount>,
     /// `opsera.token_owner`
     pub token_owner: Option<Address>,
 }
@@ -46,6 +53,43 @@ pub struct AddressPattern {
     pub text: String,
     /// As it is compared: lower case, `*` and `?` only.
     pub glob: WildMatch,
+}
+
+/// One of `[[protect.accounts]]`: a protection with a reason, and mostly with an end.
+#[derive(Clone, Debug)]
+pub struct ProtectedAccount {
+    /// Whose account.
+    pub pattern: AddressPattern,
+    /// Why.
+    pub reason: String,
+    /// The first moment at which it no longer protects; `None`: it has no end.
+    pub until: Option<Timestamp>,
+    /// Who answers for it.
+    pub owner: Option<String>,
+}
+
+/// What a [`ProtectedAccount`] is worth at some time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// It protects.
+    Protects,
+    /// Its end has passed; a person has to say what is to come.
+    Expired,
+}
+
+impl ProtectedAccount {
+    /// What the protection is worth at `now`.
+    pub fn validity(&self, now: Timestamp) -> Validity {
+        match self.until {
+            Some(until) if until <= now => Validity::Expired,
+            _ => Validity::Protects,
+        }
+    }
+
+    /// Whether the protection names the account with `address`, expired or not.
+    pub fn names(&self, address: &Address) -> bool {
+        self.pattern.glob.matches(address.as_str())
+    }
 }
 
 /// `[roles]`
@@ -64,7 +108,8 @@ pub struct RolePolicy {
 }
 
 /// `roles.unknown`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum UnknownRole {
     /// Set the desired role.
     Assert,
@@ -73,7 +118,8 @@ pub enum UnknownRole {
 }
 
 /// `roles.lookup`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Lookup {
     /// Whichever needs fewer requests.
     Auto,
@@ -136,6 +182,8 @@ pub struct GuardLimits {
     pub min_opa_users: u64,
     /// G2
     pub max_opa_drop_percent: u64,
+    /// G2, the Opsera side
+    pub max_opsera_drop_percent: u64,
     /// G3
     pub max_deactivations: u64,
     /// G3

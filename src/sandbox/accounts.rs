@@ -1,17 +1,21 @@
 //! The Opsera accounts, in memory.
 //!
 //! Records are shared and replaced as a whole, so that a listing can hold a consistent picture of
-//! 100,000 of them while it streams. A deactivation is final through the API; only a test's
+//! 100,000 of them while it streams. A deactivation is final through the API; only
 //! [`Accounts::edit`] can undo it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
+use axum::http::StatusCode;
+use chrono::TimeDelta;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
-use super::Mistake;
-use super::identifiers::{object_id, opaque_token};
+use super::ChangeError;
+use super::identifiers::{object_id, personal_access_token};
+use super::opsera_listing::Listing;
 use super::wire::AnswerShape;
 use crate::domain::time::{SharedClock, Timestamp};
 
@@ -24,9 +28,9 @@ pub const SITE_ROLES: [&str; 5] = [
     "SecurityManagers",
 ];
 
-/// Where an account is in its life.
+/// Whether an account is in use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Standing {
+pub enum AccountStatus {
     /// In use.
     #[default]
     Active,
@@ -54,6 +58,24 @@ pub enum TokenScope {
     Full,
     /// Reading; writes are answered with 403.
     ReadOnly,
+    /// Nothing: every call is answered with 403.
+    TooSmall,
+}
+
+/// What the SCIM listing answers.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum ScimAnswer {
+    /// The number of active accounts, also of those that the other listing leaves out.
+    #[default]
+    Counted,
+    /// This as `totalResults`: a number that is wrong or negative, a string, null.
+    TotalResults(serde_json::Value),
+    /// A page of HTML, with the status 200.
+    Html,
+    /// 404: the call is not there.
+    NotFound,
+    /// 403: the token may not call it.
+    Forbidden,
 }
 
 /// An account to add.
@@ -68,7 +90,7 @@ pub struct AccountSeed {
     /// `lastName`
     pub last_name: String,
     /// Active, pending or inactive.
-    pub standing: Standing,
+    pub status: AccountStatus,
     /// The site role.
     pub site_role: String,
     /// Pipelines and tools that the account owns; with any it cannot be deactivated.
@@ -85,7 +107,7 @@ impl AccountSeed {
             email: Some(email.to_owned()),
             first_name: String::new(),
             last_name: String::new(),
-            standing: Standing::Active,
+            status: AccountStatus::Active,
             site_role: "Users".to_owned(),
             owned_objects: 0,
             division: String::new(),
@@ -105,9 +127,9 @@ impl AccountSeed {
         self
     }
 
-    /// In this standing.
-    pub fn standing(mut self, standing: Standing) -> Self {
-        self.standing = standing;
+    /// With this status.
+    pub fn status(mut self, status: AccountStatus) -> Self {
+        self.status = status;
         self
     }
 
@@ -130,7 +152,7 @@ pub struct Account {
     /// `lastName`
     pub last_name: String,
     /// Active, pending or inactive.
-    pub standing: Standing,
+    pub status: AccountStatus,
     /// The site role.
     pub site_role: String,
     /// Pipelines and tools that the account owns.
@@ -158,12 +180,23 @@ pub(super) struct AccountsState {
     /// By address in lower case; several accounts may differ in letter case alone.
     by_email: HashMap<String, Vec<usize>>,
     pub(super) token: String,
+    /// When the token stops being good.
+    pub(super) token_expires_at: Timestamp,
+    /// The account that the token belongs to, by address.
+    pub(super) token_owner: Option<String>,
     pub(super) scope: TokenScope,
     pub(super) site_role_field: SiteRoleField,
     pub(super) shape: AnswerShape,
     pub(super) answers: u64,
-    deactivations: Vec<String>,
-    rng: StdRng,
+    pub(super) scim: ScimAnswer,
+    /// The accounts that the listing leaves out, by `_id`.
+    pub(super) omitted: HashSet<String>,
+    /// How many accounts the listing shows at most.
+    pub(super) listing_limit: Option<usize>,
+    /// The listing as it was rendered last; gone when anything changes.
+    pub(super) listing: Option<Arc<Listing>>,
+    pub(super) deactivations: Vec<String>,
+    pub(super) rng: StdRng,
 }
 
 impl std::fmt::Debug for AccountsState {
@@ -176,17 +209,31 @@ impl std::fmt::Debug for AccountsState {
 }
 
 impl Accounts {
-    pub(super) fn new(seed: u64, site_role_field: SiteRoleField, clock: SharedClock) -> Self {
+    pub(super) fn new(
+        seed: u64,
+        site_role_field: SiteRoleField,
+        token_ttl: Duration,
+        clock: SharedClock,
+    ) -> Self {
         let mut rng = StdRng::seed_from_u64(seed);
+        let now = clock.now();
+        let ttl = TimeDelta::from_std(token_ttl).unwrap_or(TimeDelta::MAX);
+        let token_expires_at = now.checked_add_signed(ttl).unwrap_or(Timestamp::MAX_UTC);
         let state = AccountsState {
             accounts: Vec::new(),
             by_id: HashMap::new(),
             by_email: HashMap::new(),
-            token: opaque_token(&mut rng),
+            token: personal_access_token(&mut rng, now, token_expires_at),
+            token_expires_at,
+            token_owner: None,
             scope: TokenScope::default(),
             site_role_field,
             shape: AnswerShape::default(),
             answers: 0,
+            scim: ScimAnswer::default(),
+            omitted: HashSet::new(),
+            listing_limit: None,
+            listing: None,
             deactivations: Vec::new(),
             rng,
         };
@@ -197,13 +244,17 @@ impl Accounts {
     }
 
     /// Adds an account and gives back its `_id`.
-    pub fn add(&self, seed: AccountSeed) -> Result<String, Mistake> {
+    pub fn add(&self, seed: AccountSeed) -> Result<String, ChangeError> {
         let now = self.clock.now();
         self.lock().add(seed, now)
     }
 
     /// Adds an account that was created and changed at the times given.
-    pub(super) fn add_dated(&self, seed: AccountSeed, at: Timestamp) -> Result<String, Mistake> {
+    pub(super) fn add_dated(
+        &self,
+        seed: AccountSeed,
+        at: Timestamp,
+    ) -> Result<String, ChangeError> {
         self.lock().add(seed, at)
     }
 
@@ -237,47 +288,46 @@ impl Accounts {
         &self,
         id_or_email: &str,
         change: impl FnOnce(&mut Account),
-    ) -> Result<(), Mistake> {
+    ) -> Result<(), ChangeError> {
         let mut state = self.lock();
         let index = (state.find(id_or_email).ok().flatten())
-            .ok_or_else(|| Mistake::Unknown(id_or_email.to_owned()))?;
+            .ok_or_else(|| ChangeError::Unknown(id_or_email.to_owned()))?;
         state.change(index, change);
         Ok(())
     }
 
-    /// Sets the site role, as an administrator does in the browser.
-    pub fn set_role(&self, id_or_email: &str, site_role: &str) -> Result<(), Mistake> {
-        self.edit(id_or_email, |a| site_role.clone_into(&mut a.site_role))
-    }
-
     /// Hands everything an account owns to somebody else.
-    pub fn transfer_ownership(&self, id_or_email: &str) -> Result<(), Mistake> {
+    pub fn transfer_ownership(&self, id_or_email: &str) -> Result<(), ChangeError> {
         self.edit(id_or_email, |account| account.owned_objects = 0)
     }
 
-    /// The `_id` of every account that was deactivated through the API, in order.
-    pub fn deactivations(&self) -> Vec<String> {
-        self.lock().deactivations.clone()
+    /// Why a request with this token is refused: its status and the message.
+    pub(super) fn refusal(&self, token: Option<&str>) -> Option<(StatusCode, &'static str)> {
+        let now = self.clock.now();
+        let state = self.lock();
+        if token != Some(state.token.as_str()) {
+            return Some((StatusCode::UNAUTHORIZED, "Unauthorized"));
+        }
+        let owner = state.token_owner.as_deref().and_then(|owner| {
+            let index = state.find(owner).ok().flatten()?;
+            state.account(index)
+        });
+        let message = if state.token_expires_at <= now {
+            "The token has expired"
+        } else if owner.is_some_and(|owner| owner.status == AccountStatus::Inactive) {
+            "The token's owner is deactivated"
+        } else if state.scope == TokenScope::TooSmall {
+            "The token's scope is too small"
+        } else {
+            return None;
+        };
+        Some((StatusCode::FORBIDDEN, message))
     }
 
-    /// Lets records carry the site role, or not.
-    pub fn report_site_role(&self, field: SiteRoleField) {
-        self.lock().site_role_field = field;
-    }
-
-    /// Fixes how answers to writes are worded.
-    pub fn answer_shape(&self, shape: AnswerShape) {
-        self.lock().shape = shape;
-    }
-
-    /// Limits what the token may do.
-    pub fn token_scope(&self, scope: TokenScope) {
-        self.lock().scope = scope;
-    }
-
-    /// Replaces the token; the former one is refused from now on.
-    pub fn rotate_token(&self, token: &str) {
-        token.clone_into(&mut self.lock().token);
+    /// Names the account that the token belongs to. While it is deactivated, every call is
+    /// answered with 403.
+    pub fn token_owner(&self, email: &str) {
+        self.lock().token_owner = Some(email.to_owned());
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, AccountsState> {
@@ -290,14 +340,15 @@ impl Accounts {
 pub(super) struct Several;
 
 impl AccountsState {
-    pub(super) fn add(&mut self, seed: AccountSeed, at: Timestamp) -> Result<String, Mistake> {
+    pub(super) fn add(&mut self, seed: AccountSeed, at: Timestamp) -> Result<String, ChangeError> {
         let id = match seed.id {
             Some(id) => id,
             None => object_id(&mut self.rng),
         };
         if self.by_id.contains_key(&id) {
-            return Err(Mistake::NameTaken(id));
+            return Err(ChangeError::Taken(id));
         }
+        self.listing = None;
         let index = self.accounts.len();
         self.by_id.insert(id.clone(), index);
         if let Some(email) = &seed.email {
@@ -309,7 +360,7 @@ impl AccountsState {
             email: seed.email,
             first_name: seed.first_name,
             last_name: seed.last_name,
-            standing: seed.standing,
+            status: seed.status,
             site_role: seed.site_role,
             owned_objects: seed.owned_objects,
             division: seed.division,
@@ -320,18 +371,23 @@ impl AccountsState {
         Ok(id)
     }
 
-    /// The picture a listing shows.
-    pub(super) fn active(&self) -> Vec<Arc<Account>> {
-        let active = |account: &&Arc<Account>| account.standing == Standing::Active;
-        self.accounts.iter().filter(active).cloned().collect()
+    /// The accounts that the listing shows.
+    pub(super) fn listed(&self) -> Vec<Arc<Account>> {
+        let listed = |account: &&Arc<Account>| {
+            account.status == AccountStatus::Active && !self.omitted.contains(&account.id)
+        };
+        let most = self.listing_limit.unwrap_or(usize::MAX);
+        (self.accounts.iter().filter(listed).take(most).cloned()).collect()
+    }
+
+    /// Every active account.
+    pub(super) fn active(&self) -> impl Iterator<Item = &Arc<Account>> {
+        let accounts = self.accounts.iter();
+        accounts.filter(|account| account.status == AccountStatus::Active)
     }
 
     pub(super) fn account(&self, index: usize) -> Option<&Arc<Account>> {
         self.accounts.get(index)
-    }
-
-    pub(super) fn by_id(&self, id: &str) -> Option<&Arc<Account>> {
-        self.account(*self.by_id.get(id)?)
     }
 
     /// The account with this `_id` or address.
@@ -340,6 +396,19 @@ impl AccountsState {
             return Ok(Some(*index));
         }
         self.find_email(id_or_email)
+    }
+
+    /// The active account with this address, without letter case.
+    pub(super) fn search_email(&self, email: &str) -> Result<Option<usize>, Several> {
+        let same = self.by_email.get(&email.to_lowercase());
+        let mut active = same.into_iter().flatten().copied().filter(|index| {
+            let account = self.account(*index);
+            account.is_some_and(|account| account.status == AccountStatus::Active)
+        });
+        match (active.next(), active.next()) {
+            (_, Some(_)) => Err(Several),
+            (found, None) => Ok(found),
+        }
     }
 
     /// The account with this address, without letter case.
@@ -355,6 +424,7 @@ impl AccountsState {
         let Some(account) = self.accounts.get_mut(index) else {
             return;
         };
+        self.listing = None;
         let account = Arc::make_mut(account);
         let (id, email) = (account.id.clone(), account.email.clone());
         change(account);
@@ -374,7 +444,7 @@ impl AccountsState {
     /// Deactivates through the API.
     pub(super) fn deactivate(&mut self, index: usize, at: Timestamp) {
         self.change(index, |account| {
-            account.standing = Standing::Inactive;
+            account.status = AccountStatus::Inactive;
             account.updated_at = at;
         });
         if let Some(account) = self.accounts.get(index) {

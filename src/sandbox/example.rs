@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use super::Sandbox;
 use super::accounts::SiteRoleField;
+use super::org_builder::Alias;
+use super::people::UserKind;
 
 /// The organisation's domain.
 pub(super) const DOMAIN: &str = "example.com";
@@ -40,7 +42,13 @@ const RULES: [(&str, &str); 4] = [
 impl Sandbox {
     /// A configuration file that works against this sandbox. The store's path is left to the
     /// caller. It holds the sandbox's own credentials, which open nothing else.
+    ///
+    /// Every renamed person has an alias but the first: that one is left for people to find.
     pub fn settings_toml(&self) -> String {
+        self.settings_with_aliases(self.aliases.get(1..).unwrap_or_default())
+    }
+
+    fn settings_with_aliases(&self, aliases: &[Alias]) -> String {
         let mut text = format!(
             "[opa]\nbase_url = {}\nteam = {}\nkey_id = {}\nkey_secret = {}\n\
              requests_per_second = 200\nburst = 50\n\n\
@@ -53,30 +61,47 @@ impl Sandbox {
             quoted(&self.opsera_token()),
             quoted(TOKEN_OWNER),
         );
-        // Loopback needs no politeness, and a demonstration no patience.
+        // On loopback there is no service to spare.
         text.push_str("requests_per_second = 200\nburst = 50\n");
         if self.has_example() {
-            self.write_policy(&mut text);
+            self.write_policy(aliases, &mut text);
         }
         text
     }
 
-    /// The lines that `rolecall sandbox` prints: where it is, and the settings for it.
+    /// The lines that `rolecall sandbox` prints: where both directories are, and how large.
     pub fn describe(&self) -> String {
+        let people = self.opa().people();
+        let service_users = people
+            .iter()
+            .filter(|p| p.kind == UserKind::Service)
+            .count();
         format!(
-            "OPA     {}  (team {}, {} people)\n\
-             Opsera  {}  ({} accounts)\n\n\
-             Settings for it:\n\n{}",
+            "OPA     {}  (team {}: {} people with {} records, and {} service users)\n\
+             Opsera  {}  ({} accounts)\n",
             self.opa_url(),
             self.team(),
-            self.opa().count(),
+            self.population,
+            people.len() - service_users,
+            service_users,
             self.opsera_url(),
             self.opsera().count(),
-            self.settings_toml(),
         )
     }
 
-    fn write_policy(&self, text: &mut String) {
+    /// The first renamed person, for whom [`Sandbox::settings_toml`] has no alias: the address in
+    /// Opsera and the address in OPA, as `[matching.aliases]` takes them.
+    pub fn renamed_person(&self) -> Option<(&str, &str)> {
+        let (opsera, opa) = self.aliases.first()?;
+        Some((opsera, opa))
+    }
+
+    /// The same settings with the alias that [`Sandbox::renamed_person`] needs.
+    pub fn settings_toml_with_every_alias(&self) -> String {
+        self.settings_with_aliases(&self.aliases)
+    }
+
+    fn write_policy(&self, aliases: &[Alias], text: &mut String) {
         // Writing to a string cannot fail, here and below.
         let _ = write!(
             text,
@@ -84,7 +109,7 @@ impl Sandbox {
              [provision]\nenabled = true\n\n[matching.aliases]\n",
             quoted(ACCESS_GROUP)
         );
-        for (opsera, opa) in &self.aliases {
+        for (opsera, opa) in aliases {
             let _ = writeln!(text, "{} = {}", quoted(opsera), quoted(opa));
         }
         let unknown = match self.opsera().lock().site_role_field {

@@ -2,55 +2,71 @@
 //!
 //! Two axum servers on loopback ports in front of state in memory: [`Team`] is what OPA knows,
 //! [`Accounts`] what Opsera knows. `demo` shows the program with it, `rolecall sandbox` lets people
-//! try their role rules before they hold a token, and the tests disturb one side and look at what
-//! the program does over real HTTP.
+//! try their role rules before they hold a token, and the tests change one side and look at what
+//! the program does over real HTTP. What only tests use is in `instrumentation`, behind the cargo
+//! feature `test-instrumentation`.
 //!
 //! The sandbox shares no type with the clients and the rules: what it sends and understands is
 //! written down again in its own `wire` module, from the API's description.
 
 mod accounts;
+mod api;
+mod date_header;
 mod example;
-mod faults;
-mod gate;
 mod identifiers;
-mod journal;
+#[cfg(feature = "test-instrumentation")]
+mod instrumentation;
+mod links;
+mod middleware;
 mod names;
 mod opa_api;
+mod opa_listing;
 mod opsera_api;
+mod opsera_listing;
+mod org_builder;
+mod page_cache;
 mod paging;
 mod people;
-mod population;
+mod quota;
+mod random_faults;
+mod scenarios;
 mod server;
-mod stories;
 mod team;
-mod weather;
 mod wire;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 pub use self::accounts::{
-    Account, AccountSeed, Accounts, SITE_ROLES, SiteRoleField, Standing, TokenScope,
+    Account, AccountSeed, AccountStatus, Accounts, SITE_ROLES, ScimAnswer, SiteRoleField,
+    TokenScope,
 };
-pub use self::faults::{Answer, Fault, Misbehaviour};
-pub use self::journal::{Api, Effect, Entry, Journal, Received};
+pub use self::api::{Api, Effect};
+pub use self::date_header::DateHeader;
+#[cfg(feature = "test-instrumentation")]
+pub use self::instrumentation::{Answer, Entry, Fault, FaultKind, Journal, Received};
+pub use self::links::LinkForms;
+pub use self::paging::{LastPage, OversizedCount, PageLimit};
 pub use self::people::{Group, Person, PersonSeed, UserKind, Visibility};
-pub use self::team::{DefaultListing, Team};
-pub use self::weather::FaultOptions;
-pub use self::wire::AnswerShape;
+pub use self::quota::Quota;
+pub use self::random_faults::FaultOptions;
+pub use self::team::{DefaultListing, StatsAnswer, Team};
+pub use self::wire::{AnswerShape, OpaRefusal};
 
-use self::faults::Faults;
-use self::gate::{Gate, bearer, guarded};
-use self::server::Door;
-use self::weather::Weather;
+use self::date_header::DateControl;
+use self::middleware::{Credential, Middleware, bearer, guarded, stamped};
+use self::random_faults::RandomFaults;
+use self::server::Listener;
 use crate::domain::time::{SharedClock, SystemClock};
 
-/// How long [`Sandbox::stop`] waits for connections to end.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// Requests an hour that the simulated OPA answers unless told otherwise. The real one answers
+/// about 10,000; here nobody is to wait for the next hour.
+const DEFAULT_QUOTA: u64 = 1_000_000;
 
 /// What a sandbox is like.
 #[derive(Clone, Debug)]
@@ -73,6 +89,14 @@ pub struct SandboxOptions {
     pub token_ttl: Duration,
     /// Whether account records carry the site role.
     pub site_role: SiteRoleField,
+    /// Requests an hour that OPA answers; `None`: any number, and no header speaks of a quota.
+    pub quota: Option<u64>,
+    /// The most records on a page of OPA, and what happens to a request for more.
+    pub page_limit: PageLimit,
+    /// The forms in which OPA links its pages.
+    pub link_forms: LinkForms,
+    /// How long the Opsera token is good for.
+    pub opsera_token_ttl: Duration,
 }
 
 impl Default for SandboxOptions {
@@ -89,6 +113,11 @@ impl Default for SandboxOptions {
             team: "example".to_owned(),
             token_ttl: Duration::from_hours(1),
             site_role: SiteRoleField::Reported,
+            quota: Some(DEFAULT_QUOTA),
+            page_limit: PageLimit::default(),
+            link_forms: LinkForms::default(),
+            // Longer than any test lets pass.
+            opsera_token_ttl: Duration::from_hours(24 * 36_500),
         }
     }
 }
@@ -121,15 +150,15 @@ pub enum SandboxError {
     },
     /// The example organisation does not fit itself: an error in the program.
     #[error("the example organisation could not be built")]
-    Population(#[from] Mistake),
+    Population(#[from] ChangeError),
 }
 
-/// A handle was asked for something that is not there, or there twice.
+/// A change of either directory that cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Mistake {
+pub enum ChangeError {
     /// The name or id was used before.
     #[error("“{0}” is taken in the sandbox")]
-    NameTaken(String),
+    Taken(String),
     /// No record, account or group of that name.
     #[error("there is no “{0}” in the sandbox")]
     Unknown(String),
@@ -140,20 +169,41 @@ pub enum Mistake {
 pub struct Sandbox {
     team: Arc<Team>,
     accounts: Arc<Accounts>,
+    quota: Arc<Quota>,
+    opa_date: Arc<DateControl>,
+    opsera_date: Arc<DateControl>,
+    #[cfg(feature = "test-instrumentation")]
     journal: Arc<Journal>,
-    faults: Arc<Faults>,
-    /// Which Opsera addresses belong to which OPA addresses, in the example organisation.
-    aliases: Vec<population::Alias>,
+    #[cfg(feature = "test-instrumentation")]
+    faults: Arc<instrumentation::Faults>,
+    /// The Opsera address and the OPA address of each renamed person of the example organisation.
+    aliases: Vec<org_builder::Alias>,
     population: u32,
     opa_url: String,
     opsera_url: String,
     stop: CancellationToken,
-    servers: Vec<JoinHandle<io::Result<()>>>,
+    servers: Vec<JoinHandle<()>>,
 }
 
 impl Sandbox {
     /// Builds the organisation and serves both directories on 127.0.0.1.
     pub async fn start(options: SandboxOptions) -> Result<Self, SandboxError> {
+        let opa = open("OPA", options.opa_port).await?;
+        let opsera = open("Opsera", options.opsera_port).await?;
+        let mut sandbox = Self::build(&options)?;
+        sandbox.opa_url = url_of(&opa, "OPA", options.opa_port)?;
+        sandbox.opsera_url = url_of(&opsera, "Opsera", options.opsera_port)?;
+        sandbox.team.lock().origin.clone_from(&sandbox.opa_url);
+        let stop = &sandbox.stop;
+        sandbox.servers = vec![
+            opa.serve(sandbox.opa_router(&options), stop.clone()),
+            opsera.serve(sandbox.opsera_router(&options), stop.clone()),
+        ];
+        Ok(sandbox)
+    }
+
+    /// Both directories, not served yet.
+    fn build(options: &SandboxOptions) -> Result<Self, SandboxError> {
         let clock = &options.clock;
         let team = Arc::new(Team::new(
             &options.team,
@@ -161,19 +211,27 @@ impl Sandbox {
             options.seed,
             Arc::clone(clock),
         ));
+        team.page_limit(options.page_limit);
+        team.link_forms(options.link_forms);
         let accounts = Arc::new(Accounts::new(
             options.seed ^ 0x6f70_7365_7261,
             options.site_role,
+            options.opsera_token_ttl,
             Arc::clone(clock),
         ));
         let aliases = match options.users {
             0 => Vec::new(),
-            users => population::populate(&team, &accounts, users, options.seed)?,
+            users => org_builder::populate(&team, &accounts, users, options.seed)?,
         };
-        let mut sandbox = Self {
+        Ok(Self {
             team,
             accounts,
+            quota: Arc::new(Quota::new(options.quota, Arc::clone(clock))),
+            opa_date: Arc::default(),
+            opsera_date: Arc::default(),
+            #[cfg(feature = "test-instrumentation")]
             journal: Arc::default(),
+            #[cfg(feature = "test-instrumentation")]
             faults: Arc::default(),
             aliases,
             population: options.users,
@@ -181,25 +239,7 @@ impl Sandbox {
             opsera_url: String::new(),
             stop: CancellationToken::new(),
             servers: Vec::new(),
-        };
-        let opa = open("OPA", options.opa_port).await?;
-        let opsera = open("Opsera", options.opsera_port).await?;
-        sandbox.opa_url = url_of(&opa, "OPA", options.opa_port)?;
-        sandbox.opsera_url = url_of(&opsera, "Opsera", options.opsera_port)?;
-        sandbox.team.lock().origin.clone_from(&sandbox.opa_url);
-        let opa_router = guarded(
-            opa_api::router(Arc::clone(&sandbox.team)),
-            sandbox.opa_gate(&options),
-        );
-        let opsera_router = guarded(
-            opsera_api::router(Arc::clone(&sandbox.accounts)),
-            sandbox.opsera_gate(&options),
-        );
-        sandbox.servers = vec![
-            opa.serve(opa_router, sandbox.stop.clone()),
-            opsera.serve(opsera_router, sandbox.stop.clone()),
-        ];
-        Ok(sandbox)
+        })
     }
 
     /// `opa.base_url`
@@ -232,44 +272,27 @@ impl Sandbox {
         self.accounts.lock().token.clone()
     }
 
-    /// What OPA knows, to look at and to disturb.
+    /// What OPA knows, to look at and to change.
     pub fn opa(&self) -> &Team {
         &self.team
     }
 
-    /// What Opsera knows, to look at and to disturb.
+    /// What Opsera knows, to look at and to change.
     pub fn opsera(&self) -> &Accounts {
         &self.accounts
     }
 
-    /// What was received.
-    pub fn journal(&self) -> &Journal {
-        &self.journal
+    /// OPA's hourly budget, to look at, to change, and to let another client take from.
+    pub fn quota(&self) -> &Quota {
+        &self.quota
     }
 
-    /// Lets something go wrong, after what was injected before.
-    pub fn inject(&self, fault: Fault) {
-        self.faults.inject(fault);
-    }
-
-    /// Forgets every injected fault.
-    pub fn clear_faults(&self) {
-        self.faults.clear();
-    }
-
-    /// How many injected faults have not happened yet.
-    pub fn faults_waiting(&self) -> usize {
-        self.faults.waiting()
-    }
-
-    /// Stops serving; returns when the ports are free.
+    /// Stops serving; returns when the ports are free and every connection has ended.
     pub async fn stop(mut self) {
         self.stop.cancel();
-        for mut server in std::mem::take(&mut self.servers) {
-            // A client that keeps its request open must not keep us.
-            if tokio::time::timeout(FAREWELL, &mut server).await.is_err() {
-                server.abort();
-            }
+        for server in std::mem::take(&mut self.servers) {
+            // A server that panicked has stopped as well.
+            let _ = server.await;
         }
     }
 
@@ -278,49 +301,66 @@ impl Sandbox {
         self.population > 0
     }
 
-    fn opa_gate(&self, options: &SandboxOptions) -> Gate {
+    fn opa_router(&self, options: &SandboxOptions) -> Router {
         let team = Arc::clone(&self.team);
-        Gate {
-            api: Api::Opa,
-            base: format!("/v1/teams/{}", options.team),
-            credential: Box::new(move |headers| {
-                bearer(headers).is_some_and(|token| team.accepts(token))
-            }),
-            record_of: Box::new(|_| None),
-            ..self.gate(Api::Opa, options)
-        }
-    }
-
-    fn opsera_gate(&self, options: &SandboxOptions) -> Gate {
-        let accounts = Arc::clone(&self.accounts);
-        let records = Arc::clone(&self.accounts);
-        Gate {
-            base: "/api/v2/usermanagement".to_owned(),
-            credential: Box::new(move |headers| {
-                bearer(headers).is_some_and(|token| token == accounts.lock().token)
-            }),
-            record_of: Box::new(move |id| opsera_api::record_bytes(&records, id)),
-            ..self.gate(Api::Opsera, options)
-        }
-    }
-
-    fn gate(&self, api: Api, options: &SandboxOptions) -> Gate {
-        let seed = options.seed.rotate_left(match api {
-            Api::Opa => 17,
-            Api::Opsera => 29,
+        let credential: Credential = Arc::new(move |headers| {
+            let refusal = team.refusal(bearer(headers))?;
+            Some(refusal.response())
         });
+        let middleware = self.middleware(Api::Opa, options, credential);
+        let router = guarded(opa_api::router(Arc::clone(&self.team)), &middleware);
+        #[cfg(feature = "test-instrumentation")]
+        let router = self.instrumented(
+            router,
+            &middleware,
+            format!("/v1/teams/{}", options.team),
+            Box::new(|_| None),
+        );
+        stamped(router, &middleware)
+    }
+
+    fn opsera_router(&self, options: &SandboxOptions) -> Router {
+        let accounts = Arc::clone(&self.accounts);
+        let credential: Credential = Arc::new(move |headers| {
+            let (status, message) = accounts.refusal(bearer(headers))?;
+            Some(wire::opsera_error(status, message))
+        });
+        let middleware = self.middleware(Api::Opsera, options, credential);
+        let router = guarded(opsera_api::router(Arc::clone(&self.accounts)), &middleware);
+        #[cfg(feature = "test-instrumentation")]
+        let router = {
+            let records = Arc::clone(&self.accounts);
+            self.instrumented(
+                router,
+                &middleware,
+                "/api/v2/usermanagement".to_owned(),
+                Box::new(move |id| opsera_listing::record_bytes(&records, id)),
+            )
+        };
+        stamped(router, &middleware)
+    }
+
+    fn middleware(
+        &self,
+        api: Api,
+        options: &SandboxOptions,
+        credential: Credential,
+    ) -> Arc<Middleware> {
+        let (turn, quota, date) = match api {
+            Api::Opa => (17, Some(&self.quota), &self.opa_date),
+            Api::Opsera => (29, None, &self.opsera_date),
+        };
         let clock = Arc::clone(&options.clock);
-        Gate {
+        let seed = options.seed.rotate_left(turn);
+        Arc::new(Middleware {
             api,
-            base: String::new(),
-            journal: Arc::clone(&self.journal),
-            faults: Arc::clone(&self.faults),
-            weather: Weather::new(api, options.faults, seed, Arc::clone(&clock)),
+            random_faults: RandomFaults::new(api, options.faults, seed, Arc::clone(&clock)),
+            quota: quota.cloned(),
+            date: Arc::clone(date),
             clock,
             stop: self.stop.clone(),
-            credential: Box::new(|_| false),
-            record_of: Box::new(|_| None),
-        }
+            credential,
+        })
     }
 }
 
@@ -330,8 +370,8 @@ impl Drop for Sandbox {
     }
 }
 
-async fn open(directory: &'static str, port: u16) -> Result<Door, SandboxError> {
-    let opened = Door::open(port).await;
+async fn open(directory: &'static str, port: u16) -> Result<Listener, SandboxError> {
+    let opened = Listener::open(port).await;
     opened.map_err(|source| SandboxError::Listen {
         directory,
         port,
@@ -339,8 +379,8 @@ async fn open(directory: &'static str, port: u16) -> Result<Door, SandboxError> 
     })
 }
 
-fn url_of(door: &Door, directory: &'static str, port: u16) -> Result<String, SandboxError> {
-    match door.address() {
+fn url_of(listener: &Listener, directory: &'static str, port: u16) -> Result<String, SandboxError> {
+    match listener.address() {
         Ok(address) => Ok(format!("http://{address}")),
         Err(source) => Err(SandboxError::Listen {
             directory,

@@ -7,30 +7,27 @@ use axum::response::{IntoResponse as _, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 use chrono::SecondsFormat;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Serialize;
 use serde_json::json;
 
-use super::journal::Effect;
-use super::paging::{BadParameter, Links, Page, PageRequest};
-use super::people::{Group, Person, UserKind, Visibility};
-use super::team::{DefaultListing, SharedTeam, TeamState};
-use super::wire::{
-    MintRequest, Minted, OpaDetails, OpaGroup, OpaList, OpaUser, opa_error, opa_parameter_error,
-};
-use crate::domain::time::Timestamp;
+use super::api::Effect;
+use super::opa_listing::{group_record, parameter};
+use super::team::{SharedTeam, TeamState};
+use super::wire::{MintRequest, Minted, opa_error};
 
-type Parameters = Query<Vec<(String, String)>>;
+type Pairs = Vec<(String, String)>;
 
 /// The calls below `/v1/teams/{team}`.
 pub(super) fn router(team: SharedTeam) -> Router {
     let calls = Router::new()
         .route("/service_token", post(mint))
         .route("/current_user", get(current_user))
+        .route("/team_stats", get(team_stats))
         .route("/users", get(users))
+        .route("/users_by_id/{id}", get(user_by_id))
         .route("/users/{user}", get(user))
         .route("/users/{user}/groups", get(groups_of_user))
         .route("/groups", get(groups))
+        .route("/groups/{group}", get(group))
         .route("/groups/{group}/users", get(users_of_group))
         .route_layer(from_fn_with_state(SharedTeam::clone(&team), own_team));
     Router::new()
@@ -89,28 +86,29 @@ async fn current_user(State(team): State<SharedTeam>) -> Response {
     Json(body).into_response()
 }
 
-async fn users(State(team): State<SharedTeam>, uri: Uri, Query(query): Parameters) -> Response {
-    let mut state = team.lock();
-    let filter = match Filter::read(&query, state.default_listing) {
-        Ok(filter) => filter,
-        Err(BadParameter(path, message)) => return opa_parameter_error(path, message),
-    };
-    // A second lap shows the records that are listed twice.
-    let total = |state: &TeamState| state.records() * 2;
-    state.page(&uri, &query, total, |state, position| {
-        let again = position.checked_sub(state.records());
-        let person = state
-            .person(again.unwrap_or(position))
-            .filter(|person| again.is_none() || person.visibility == Visibility::Twice)
-            .filter(|person| filter.wants(person))?;
-        Some(state.user(person))
-    })
+async fn team_stats(State(team): State<SharedTeam>) -> Response {
+    team.lock().team_stats()
+}
+
+async fn users(State(team): State<SharedTeam>, uri: Uri, Query(query): Query<Pairs>) -> Response {
+    team.lock().list_users(&uri, &query)
 }
 
 async fn user(State(team): State<SharedTeam>, Path((_, name)): Path<(String, String)>) -> Response {
     let state = team.lock();
-    let person = state.find(&name).and_then(|index| state.person(index));
-    match person {
+    one(&state, state.find(&name))
+}
+
+async fn user_by_id(
+    State(team): State<SharedTeam>,
+    Path((_, id)): Path<(String, String)>,
+) -> Response {
+    let state = team.lock();
+    one(&state, state.find_id(&id))
+}
+
+fn one(state: &TeamState, index: Option<usize>) -> Response {
+    match index.and_then(|index| state.person(index)) {
         Some(person) => Json(state.user(person)).into_response(),
         None => opa_error(StatusCode::NOT_FOUND, "no such user"),
     }
@@ -120,175 +118,43 @@ async fn groups_of_user(
     State(team): State<SharedTeam>,
     Path((_, name)): Path<(String, String)>,
     uri: Uri,
-    Query(query): Parameters,
+    Query(query): Query<Pairs>,
 ) -> Response {
     let mut state = team.lock();
     let Some(person) = state.find(&name) else {
         return opa_error(StatusCode::NOT_FOUND, "no such user");
     };
     let deleted_too = parameter(&query, "include_deleted").as_deref() == Some("true");
-    let total = |state: &TeamState| state.groups.len();
-    state.page(&uri, &query, total, |state, index| {
-        let group = state.groups.get(index)?;
-        let wanted = group.members.contains(&person) && (deleted_too || group.deleted_at.is_none());
-        wanted.then(|| group_record(index, group))
+    state.list_groups(&uri, &query, |group| {
+        group.members.contains(&person) && (deleted_too || group.deleted_at.is_none())
     })
 }
 
-async fn groups(State(team): State<SharedTeam>, uri: Uri, Query(query): Parameters) -> Response {
-    let mut state = team.lock();
-    let total = |state: &TeamState| state.groups.len();
-    state.page(&uri, &query, total, |state, index| {
-        state
-            .groups
-            .get(index)
-            .map(|group| group_record(index, group))
-    })
+async fn groups(State(team): State<SharedTeam>, uri: Uri, Query(query): Query<Pairs>) -> Response {
+    team.lock().list_groups(&uri, &query, |_| true)
+}
+
+async fn group(
+    State(team): State<SharedTeam>,
+    Path((_, name)): Path<(String, String)>,
+) -> Response {
+    let state = team.lock();
+    let found = state.live_group(&name);
+    match found.and_then(|index| Some((index, state.group(index)?))) {
+        Some((index, group)) => Json(group_record(index, group)).into_response(),
+        None => opa_error(StatusCode::NOT_FOUND, "no such group"),
+    }
 }
 
 async fn users_of_group(
     State(team): State<SharedTeam>,
     Path((_, name)): Path<(String, String)>,
     uri: Uri,
-    Query(query): Parameters,
+    Query(query): Query<Pairs>,
 ) -> Response {
     let mut state = team.lock();
-    let Some(group) = state.live_group(&name) else {
-        return opa_error(StatusCode::NOT_FOUND, "no such group");
-    };
-    let members: Vec<usize> = group.members.iter().copied().collect();
-    // The members are a listing of their own: a cursor counts among them.
-    let total = |_: &TeamState| members.len();
-    state.page(&uri, &query, total, |state, position| {
-        let person = state.person(*members.get(position)?)?;
-        let listed = person.status != "DELETED" && person.visibility != Visibility::Hidden;
-        listed.then(|| state.user(person))
-    })
-}
-
-/// Which records `GET /users` shows.
-struct Filter {
-    status: Option<String>,
-    listing: DefaultListing,
-    id: Option<String>,
-    contains: Option<String>,
-    starts_with: Option<String>,
-    only_service: bool,
-}
-
-impl Filter {
-    fn read(query: &[(String, String)], listing: DefaultListing) -> Result<Self, BadParameter> {
-        let lower = |name| parameter(query, name).map(|text| text.to_lowercase());
-        let status = parameter(query, "status");
-        let known = ["ACTIVE", "DISABLED", "DELETED"];
-        if status.as_deref().is_some_and(|text| !known.contains(&text)) {
-            return Err(BadParameter("status", "is not a status"));
-        }
-        Ok(Self {
-            status,
-            listing,
-            id: parameter(query, "id"),
-            contains: lower("contains"),
-            starts_with: lower("starts_with"),
-            // The vendor's words: “Only return Service Users in the results”.
-            only_service: parameter(query, "include_service_users").as_deref() == Some("true"),
-        })
+    match state.live_group(&name) {
+        Some(group) => state.list_members(&uri, &query, group),
+        None => opa_error(StatusCode::NOT_FOUND, "no such group"),
     }
-
-    fn wants(&self, person: &Person) -> bool {
-        let status = person.status.as_str();
-        let right_status = match (&self.status, self.listing) {
-            (Some(wanted), _) => wanted == status,
-            (None, DefaultListing::Everything) => true,
-            (None, DefaultListing::WithoutDeleted) => status != "DELETED",
-            (None, DefaultListing::OnlyActive) => !matches!(status, "DELETED" | "DISABLED"),
-        };
-        let name = person.name.to_lowercase();
-        right_status
-            && person.visibility != Visibility::Hidden
-            && self.id.as_ref().is_none_or(|id| *id == person.id)
-            && (self.contains.as_ref()).is_none_or(|text| name.contains(text.as_str()))
-            && (self.starts_with.as_ref()).is_none_or(|text| name.starts_with(text.as_str()))
-            && (!self.only_service || person.kind == UserKind::Service)
-    }
-}
-
-impl TeamState {
-    /// One page of a listing of up to `total` records.
-    fn page<T: Serialize>(
-        &mut self,
-        uri: &Uri,
-        query: &[(String, String)],
-        total: impl Fn(&Self) -> usize,
-        pick: impl Fn(&Self, usize) -> Option<T>,
-    ) -> Response {
-        let request = match PageRequest::read(|name| parameter(query, name), self.page_cap) {
-            Ok(request) => request,
-            Err(BadParameter(path, message)) => return opa_parameter_error(path, message),
-        };
-        self.pages_served += 1;
-        let state = &*self;
-        let page: Page<T> = request.take(total(state), |index| pick(state, index));
-        let kept = query
-            .iter()
-            .filter(|(name, _)| name != "offset" && name != "prev");
-        // The router hands on what is below the Team.
-        let team = utf8_percent_encode(&self.name, NON_ALPHANUMERIC);
-        let links = Links {
-            origin: &self.origin,
-            path: &format!("/v1/teams/{team}{}", uri.path()),
-            query: kept.cloned().collect(),
-            shape: self.pages_served,
-        };
-        let headers = links.headers(page.next, page.prev);
-        (headers, Json(OpaList { list: page.items })).into_response()
-    }
-
-    fn user(&self, person: &Person) -> OpaUser {
-        let names = (&person.first_name, &person.last_name);
-        let full_name = match names {
-            (Some(first), Some(last)) => Some(format!("{first} {last}")),
-            _ => None,
-        };
-        let details = (person.email.is_some() || names != (&None, &None)).then(|| OpaDetails {
-            email: person.email.clone(),
-            first_name: person.first_name.clone(),
-            last_name: person.last_name.clone(),
-            full_name,
-        });
-        OpaUser {
-            id: person.id.clone(),
-            name: person.name.clone(),
-            team_name: self.name.clone(),
-            status: person.status.clone(),
-            user_type: match person.kind {
-                UserKind::Human => "human",
-                UserKind::Service => "service",
-            },
-            deleted_at: person.deleted_at.map(written),
-            details,
-            role_grants: [],
-            oauth_client_application_id: None,
-        }
-    }
-}
-
-/// Live groups carry null or the zero time; both occur.
-fn group_record(index: usize, group: &Group) -> OpaGroup {
-    let living = (!index.is_multiple_of(2)).then(|| "0001-01-01T00:00:00Z".to_owned());
-    OpaGroup {
-        id: group.id.clone(),
-        name: group.name.clone(),
-        roles: Vec::new(),
-        deleted_at: group.deleted_at.map(written).or(living),
-    }
-}
-
-fn written(time: Timestamp) -> String {
-    time.to_rfc3339_opts(SecondsFormat::AutoSi, true)
-}
-
-fn parameter(query: &[(String, String)], name: &str) -> Option<String> {
-    let found = query.iter().find(|(key, _)| key == name);
-    found.map(|(_, value)| value.clone())
 }

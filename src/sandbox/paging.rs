@@ -1,18 +1,58 @@
-//! Pages of a listing, and the `Link` headers that join them.
+//! Pages of a listing.
 //!
-//! A cursor points *at a record*, not at a position, so a page neither repeats nor loses records
+//! A cursor is the id of a record, not a position, so a page neither repeats nor loses records
 //! when others come and go in between.
 
-use std::fmt::Write as _;
+use std::ops::Range;
 
-use axum::http::{HeaderMap, HeaderValue, header};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-
-/// The most records on a page (assumed in the API's description).
+/// The most records on a page, unless another limit is set (assumed: the API names no maximum).
 const LARGEST_PAGE: usize = 1000;
 
 /// The records on a page if the client does not say.
 const USUAL_PAGE: usize = 100;
+
+/// The most records on a page, and what happens to a request for more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimit {
+    /// The most records on a page.
+    pub records: usize,
+    /// What happens to a larger `count`.
+    pub oversized: OversizedCount,
+}
+
+/// What happens to a `count` above the limit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OversizedCount {
+    /// The page is as large as the limit allows.
+    #[default]
+    Clamp,
+    /// The request is refused with 400.
+    Refuse,
+}
+
+impl PageLimit {
+    /// Pages hold at most `records`, whatever is asked for.
+    pub fn clamp(records: usize) -> Self {
+        Self {
+            records,
+            oversized: OversizedCount::Clamp,
+        }
+    }
+
+    /// A `count` above `records` is refused with 400.
+    pub fn refuse(records: usize) -> Self {
+        Self {
+            records,
+            oversized: OversizedCount::Refuse,
+        }
+    }
+}
+
+impl Default for PageLimit {
+    fn default() -> Self {
+        Self::clamp(LARGEST_PAGE)
+    }
+}
 
 /// The order of a listing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,6 +68,16 @@ pub(super) enum Side {
     Before,
 }
 
+/// Whether a listing loses its last page.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LastPage {
+    /// It is linked, as it should be.
+    #[default]
+    Linked,
+    /// The page before it has no link to it.
+    Unlinked,
+}
+
 /// What a client asks for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct PageRequest {
@@ -35,6 +85,7 @@ pub(super) struct PageRequest {
     pub(super) cursor: Option<usize>,
     pub(super) order: Order,
     pub(super) side: Side,
+    pub(super) last_page: LastPage,
 }
 
 /// One page.
@@ -52,10 +103,12 @@ pub(super) struct Page<T> {
 pub(super) struct BadParameter(pub(super) &'static str, pub(super) &'static str);
 
 impl PageRequest {
-    /// Reads `count`, `offset`, `descending` and `prev`.
+    /// Reads `count`, `offset`, `descending` and `prev`; `position` finds the record whose id an
+    /// offset is.
     pub(super) fn read(
         value: impl Fn(&str) -> Option<String>,
-        cap: Option<usize>,
+        limit: PageLimit,
+        position: impl Fn(&str) -> Option<usize>,
     ) -> Result<Self, BadParameter> {
         let count = match value("count") {
             None => USUAL_PAGE,
@@ -65,15 +118,19 @@ impl PageRequest {
                 .filter(|count| *count > 0)
                 .ok_or(BadParameter("count", "must be a positive number"))?,
         };
+        let most = limit.records.max(1);
+        if count > most && limit.oversized == OversizedCount::Refuse && value("count").is_some() {
+            return Err(BadParameter("count", "is too large"));
+        }
         let cursor = match value("offset").filter(|text| !text.is_empty()) {
             None => None,
-            Some(text) => Some(decode(&text).ok_or(BadParameter("offset", "is not a cursor"))?),
+            Some(text) => {
+                Some(position(&text).ok_or(BadParameter("offset", "is not the id of an object"))?)
+            }
         };
         let flag = |name| value(name).is_some_and(|text| text == "true" || text == "1");
         Ok(Self {
-            count: count
-                .min(cap.unwrap_or(LARGEST_PAGE))
-                .clamp(1, LARGEST_PAGE),
+            count: count.min(most),
             cursor,
             order: if flag("descending") {
                 Order::Descending
@@ -85,37 +142,46 @@ impl PageRequest {
             } else {
                 Side::After
             },
+            last_page: LastPage::default(),
         })
     }
 
-    /// Takes the page out of `records` records; `pick` gives the one at an index, if it is there
-    /// and wanted.
-    pub(super) fn take<T>(&self, records: usize, pick: impl Fn(usize) -> Option<T>) -> Page<T> {
-        let upwards = (self.order == Order::Ascending) == (self.side == Side::After);
-        let first = match self.cursor {
-            Some(cursor) if upwards => cursor.saturating_add(1),
-            _ => 0,
-        };
-        let end = match self.cursor {
-            Some(cursor) if !upwards => cursor.min(records),
-            _ => records,
-        };
-        let mut indices: Box<dyn Iterator<Item = usize>> = if upwards {
-            Box::new(first..end)
-        } else {
-            Box::new((0..end).rev())
-        };
-        let mut found: Vec<(usize, T)> = Vec::new();
-        let mut more = false;
-        for index in &mut indices {
-            if let Some(item) = pick(index) {
-                if found.len() == self.count {
-                    more = true;
-                    break;
-                }
-                found.push((index, item));
-            }
+    fn is_upwards(&self) -> bool {
+        (self.order == Order::Ascending) == (self.side == Side::After)
+    }
+
+    /// The positions, out of `0..records`, that lie on the wanted side of the cursor.
+    pub(super) fn range(&self, records: usize) -> Range<usize> {
+        match self.cursor {
+            Some(cursor) if self.is_upwards() => cursor.saturating_add(1).min(records)..records,
+            Some(cursor) => 0..cursor.min(records),
+            None => 0..records,
         }
+    }
+
+    /// Takes the page out of the positions in [`Self::range`], in ascending order; `pick` gives
+    /// the record at a position, if it is there and wanted.
+    pub(super) fn take<T>(
+        &self,
+        positions: impl DoubleEndedIterator<Item = usize>,
+        pick: impl Fn(usize) -> Option<T>,
+    ) -> Page<T> {
+        let found = |position| pick(position).map(|item| (position, item));
+        if self.is_upwards() {
+            self.gather(positions.filter_map(found))
+        } else {
+            self.gather(positions.rev().filter_map(found))
+        }
+    }
+
+    fn gather<T>(&self, mut records: impl Iterator<Item = (usize, T)>) -> Page<T> {
+        let mut found: Vec<(usize, T)> = records.by_ref().take(self.count).collect();
+        let more = match (records.next(), self.last_page) {
+            (None, _) => false,
+            (Some(_), LastPage::Linked) => true,
+            // One record of the next page is taken already.
+            (Some(_), LastPage::Unlinked) => records.take(self.count).count() == self.count,
+        };
         let came_from_elsewhere = self.cursor.is_some() && !found.is_empty();
         let (has_next, has_prev) = match self.side {
             Side::After => (more, came_from_elsewhere),
@@ -124,92 +190,14 @@ impl PageRequest {
         if self.side == Side::Before {
             found.reverse();
         }
-        let next = found.last().map(|(index, _)| *index);
-        let prev = found.first().map(|(index, _)| *index);
+        let next = found.last().map(|(position, _)| *position);
+        let prev = found.first().map(|(position, _)| *position);
         Page {
             next: next.filter(|_| has_next),
             prev: prev.filter(|_| has_prev),
             items: found.into_iter().map(|(_, item)| item).collect(),
         }
     }
-}
-
-/// What the links of a page say, and in which of the legal shapes.
-pub(super) struct Links<'a> {
-    /// `http://127.0.0.1:1234`
-    pub(super) origin: &'a str,
-    pub(super) path: &'a str,
-    /// The parameters of the request that stay the same.
-    pub(super) query: Vec<(String, String)>,
-    pub(super) shape: u64,
-}
-
-impl Links<'_> {
-    /// The `Link` headers of a page.
-    pub(super) fn headers(&self, next: Option<usize>, prev: Option<usize>) -> HeaderMap {
-        let mut links = Vec::new();
-        if let Some(cursor) = prev {
-            let target = self.target(cursor, "&prev=true");
-            links.push(match self.shape % 6 {
-                0 | 1 => format!("<{target}>; rel=\"prev\""),
-                2 => format!("<{target}>; rel=prev"),
-                3 => format!("<{target}>;title=\"the page before, again\";rel=\"prev previous\""),
-                _ => format!("<{target}>; Rel=\"prev\"; type=\"application/json\""),
-            });
-        }
-        if let Some(cursor) = next {
-            let target = self.target(cursor, "");
-            links.push(match self.shape % 6 {
-                0 | 1 => format!("<{target}>; rel=\"next\""),
-                2 => format!("<{target}>; rel=next"),
-                3 => format!("<{target}>;title=\"more; rel=\\\"prev\\\", and more\";rel=\"next\""),
-                _ => format!("<{target}>; type=\"application/json\" ; Rel=\"nothing next\""),
-            });
-        }
-        let fields = if self.shape.is_multiple_of(2) {
-            vec![links.join(", ")]
-        } else {
-            links
-        };
-        let mut headers = HeaderMap::new();
-        for field in fields.iter().filter(|field| !field.is_empty()) {
-            if let Ok(value) = HeaderValue::from_str(field) {
-                headers.append(header::LINK, value);
-            }
-        }
-        headers
-    }
-
-    fn target(&self, cursor: usize, rest: &str) -> String {
-        // A reference without host is as good as one with it (RFC 8288, 3.1).
-        let origin = if self.shape % 6 == 5 { "" } else { self.origin };
-        let mut target = format!("{origin}{}?", self.path);
-        for (name, value) in &self.query {
-            let value = utf8_percent_encode(value, NON_ALPHANUMERIC);
-            // Writing to a string cannot fail.
-            let _ = write!(target, "{name}={value}&");
-        }
-        let cursor = encode(cursor);
-        let cursor = utf8_percent_encode(&cursor, NON_ALPHANUMERIC);
-        let _ = write!(target, "offset={cursor}{rest}");
-        target
-    }
-}
-
-/// Makes a cursor's text. It holds characters that must be percent-encoded, so that a client that
-/// takes the link apart instead of following it comes to grief here.
-fn encode(cursor: usize) -> String {
-    format!("{cursor:x}/{:02x}==", check(cursor))
-}
-
-fn decode(text: &str) -> Option<usize> {
-    let (cursor, sum) = text.strip_suffix("==")?.split_once('/')?;
-    let cursor = usize::from_str_radix(cursor, 16).ok()?;
-    (sum == format!("{:02x}", check(cursor))).then_some(cursor)
-}
-
-fn check(cursor: usize) -> usize {
-    cursor.wrapping_mul(167).wrapping_add(29) % 251
 }
 
 #[cfg(test)]
@@ -222,11 +210,13 @@ mod tests {
             cursor,
             order,
             side,
+            last_page: LastPage::Linked,
         }
     }
 
-    fn even(index: usize) -> Option<usize> {
-        index.is_multiple_of(2).then_some(index)
+    fn page(request: PageRequest) -> Page<usize> {
+        let even = |position: usize| position.is_multiple_of(2).then_some(position);
+        request.take(request.range(20), even)
     }
 
     #[test]
@@ -235,7 +225,7 @@ mod tests {
             let mut seen = Vec::new();
             let mut cursor = None;
             loop {
-                let page = request(3, cursor, order, Side::After).take(20, even);
+                let page = page(request(3, cursor, order, Side::After));
                 assert!(page.items.len() <= 3);
                 seen.extend(page.items);
                 cursor = page.next;
@@ -253,37 +243,57 @@ mod tests {
 
     #[test]
     fn prev_leads_back_to_the_page_before() {
-        let first = request(3, None, Order::Ascending, Side::After).take(20, even);
+        let first = page(request(3, None, Order::Ascending, Side::After));
         assert_eq!(
             (first.items.as_slice(), first.prev),
             ([0, 2, 4].as_slice(), None)
         );
-        let second = request(3, first.next, Order::Ascending, Side::After).take(20, even);
-        let back = request(3, second.prev, Order::Ascending, Side::Before).take(20, even);
+        let second = page(request(3, first.next, Order::Ascending, Side::After));
+        let back = page(request(3, second.prev, Order::Ascending, Side::Before));
         assert_eq!(back.items, first.items);
         assert_eq!((back.next, back.prev), (Some(4), None));
     }
 
     #[test]
     fn a_full_last_page_has_no_next() {
-        let page = request(10, None, Order::Ascending, Side::After).take(20, even);
+        let page = page(request(10, None, Order::Ascending, Side::After));
         assert_eq!((page.items.len(), page.next), (10, None));
     }
 
     #[test]
-    fn a_cursor_that_was_not_given_out_is_refused() {
-        assert_eq!(decode(&encode(4711)), Some(4711));
-        for text in ["", "1", "1267/00==", "zz/00==", "-1/00=="] {
-            assert_eq!(decode(text), None, "{text}");
+    fn an_unlinked_last_page_is_the_only_one_that_gets_lost() {
+        let mut asked = request(3, None, Order::Ascending, Side::After);
+        asked.last_page = LastPage::Unlinked;
+        let mut seen = Vec::new();
+        loop {
+            let page = page(asked);
+            seen.extend(page.items);
+            asked.cursor = page.next;
+            if asked.cursor.is_none() {
+                break;
+            }
         }
-        let ask = |name: &str| (name == "offset").then(|| "12".to_owned());
-        assert!(PageRequest::read(ask, None).is_err());
+        // Ten records on pages of three: the tenth is on the last one.
+        assert_eq!(seen, [0, 2, 4, 6, 8, 10, 12, 14, 16]);
     }
 
     #[test]
-    fn a_page_is_never_larger_than_the_server_allows() {
+    fn an_offset_that_is_no_record_is_refused() {
+        let ask = |name: &str| (name == "offset").then(|| "x".to_owned());
+        let read = |found| PageRequest::read(ask, PageLimit::default(), |_| found);
+        assert_eq!(read(Some(7)).unwrap().cursor, Some(7));
+        assert!(read(None).is_err());
+    }
+
+    #[test]
+    fn a_count_above_the_limit_is_clamped_or_refused() {
         let ask = |name: &str| (name == "count").then(|| "5000".to_owned());
-        assert_eq!(PageRequest::read(ask, None).unwrap().count, 1000);
-        assert_eq!(PageRequest::read(ask, Some(7)).unwrap().count, 7);
+        let read = |limit| PageRequest::read(ask, limit, |_| None);
+        assert_eq!(read(PageLimit::default()).unwrap().count, 1000);
+        assert_eq!(read(PageLimit::clamp(7)).unwrap().count, 7);
+        assert!(read(PageLimit::refuse(7)).is_err());
+        assert_eq!(read(PageLimit::refuse(5000)).unwrap().count, 5000);
+        let unasked = PageRequest::read(|_| None, PageLimit::refuse(7), |_| None);
+        assert_eq!(unasked.unwrap().count, 7, "the usual page is not asked for");
     }
 }

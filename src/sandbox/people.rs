@@ -14,14 +14,16 @@ pub enum UserKind {
     Service,
 }
 
-/// Whether the listings show a record.
+/// Whether the listings show a record, and whether `team_stats` counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Visibility {
     /// Where it belongs.
     #[default]
     Listed,
-    /// No listing shows it; reading it by name finds it.
+    /// No listing shows it and `team_stats` does not count it; reading it by name finds it.
     Hidden,
+    /// No listing shows it, although `team_stats` counts it; reading it by name finds it.
+    Unlisted,
     /// `GET /users` shows it in its place and once more at the end, as if it had moved between
     /// the pages.
     Twice,

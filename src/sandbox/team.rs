@@ -1,7 +1,7 @@
 //! The OPA Team: people, groups, keys and tokens, in memory.
 //!
 //! A removed person stays as a record with the status `DELETED` and the name is never given again,
-//! as with the real Team. The methods are for tests and the demo: they disturb what the API shows.
+//! as with the real Team.
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,9 +11,13 @@ use chrono::TimeDelta;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
-use super::Mistake;
+use super::ChangeError;
 use super::identifiers::{opaque_token, uuid};
-use super::people::{Group, Person, PersonSeed, Visibility};
+use super::links::LinkForms;
+use super::page_cache::PageCache;
+use super::paging::{LastPage, PageLimit};
+use super::people::{Group, Person, PersonSeed, UserKind, Visibility};
+use super::wire::OpaRefusal;
 use crate::domain::time::{SharedClock, Timestamp};
 
 /// What `GET /users` shows without a `status`. The API's description leaves it open.
@@ -26,6 +30,24 @@ pub enum DefaultListing {
     Everything,
     /// `ACTIVE` records and those with an unknown status.
     OnlyActive,
+}
+
+/// What `GET /team_stats` answers. Whether deleted users count is not documented.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StatsAnswer {
+    /// The numbers, without `DELETED` users.
+    #[default]
+    WithoutDeleted,
+    /// The numbers, `DELETED` users included.
+    Everybody,
+    /// This as `num_human_users`: a number that is wrong or negative, a string, null.
+    HumanUsers(serde_json::Value),
+    /// A page of HTML, with the status 200.
+    Html,
+    /// 404: the call is not there.
+    NotFound,
+    /// The service user may not call it.
+    Refused(OpaRefusal),
 }
 
 /// The Team.
@@ -42,18 +64,30 @@ pub(super) struct TeamState {
     pub(super) key_id: String,
     pub(super) key_secret: String,
     pub(super) token_ttl: Duration,
-    tokens: HashMap<String, Timestamp>,
-    people: Vec<Option<Person>>,
-    by_name: HashMap<String, usize>,
+    pub(super) tokens: HashMap<String, Timestamp>,
+    /// A slot is empty when its record was purged: positions never move.
+    pub(super) people: Vec<Option<Person>>,
+    pub(super) by_name: HashMap<String, usize>,
+    pub(super) by_id: HashMap<String, usize>,
+    /// The places of every id that more than one record has, as a broken server might answer.
+    pub(super) shared_ids: HashMap<String, Vec<usize>>,
+    /// The records that listings show twice.
+    pub(super) twice: BTreeSet<usize>,
     pub(super) groups: Vec<Group>,
     /// The groups of each person, by the indices of both.
-    memberships: HashMap<usize, BTreeSet<usize>>,
-    group_by_name: HashMap<String, usize>,
-    pub(super) page_cap: Option<usize>,
+    pub(super) memberships: HashMap<usize, Vec<usize>>,
+    pub(super) group_by_name: HashMap<String, usize>,
+    pub(super) page_limit: PageLimit,
+    pub(super) last_page: LastPage,
+    pub(super) link_forms: LinkForms,
     pub(super) default_listing: DefaultListing,
+    pub(super) stats: StatsAnswer,
+    /// Why every call but minting is refused.
+    pub(super) refusal: Option<OpaRefusal>,
     pub(super) origin: String,
-    pub(super) pages_served: u64,
-    rng: StdRng,
+    pub(super) pages: PageCache,
+    pub(super) pages_rendered: u64,
+    pub(super) rng: StdRng,
 }
 
 impl std::fmt::Debug for TeamState {
@@ -78,14 +112,22 @@ impl Team {
             tokens: HashMap::new(),
             people: Vec::new(),
             by_name: HashMap::new(),
+            by_id: HashMap::new(),
+            shared_ids: HashMap::new(),
+            twice: BTreeSet::new(),
             groups: Vec::new(),
             memberships: HashMap::new(),
             group_by_name: HashMap::new(),
-            page_cap: None,
+            page_limit: PageLimit::default(),
+            last_page: LastPage::default(),
+            link_forms: LinkForms::default(),
             default_listing: DefaultListing::default(),
+            stats: StatsAnswer::default(),
+            refusal: None,
             origin: String::new(),
-            // The shapes of the links differ from seed to seed.
-            pages_served: rng.random_range(0..6),
+            pages: PageCache::default(),
+            // The forms of the links differ from seed to seed.
+            pages_rendered: rng.random_range(0..6),
             rng,
         };
         Self {
@@ -95,10 +137,10 @@ impl Team {
     }
 
     /// Adds a record and gives back its id. The name must never have been used.
-    pub fn add_person(&self, seed: PersonSeed) -> Result<String, Mistake> {
-        let mut state = self.lock();
+    pub fn add_person(&self, seed: PersonSeed) -> Result<String, ChangeError> {
+        let mut state = self.change();
         if state.by_name.contains_key(&seed.name) {
-            return Err(Mistake::NameTaken(seed.name));
+            return Err(ChangeError::Taken(seed.name));
         }
         let id = match seed.id {
             Some(id) => id,
@@ -106,6 +148,15 @@ impl Team {
         };
         let index = state.people.len();
         state.by_name.insert(seed.name.clone(), index);
+        match state.by_id.get(&id).copied() {
+            None => {
+                state.by_id.insert(id.clone(), index);
+            }
+            Some(first) => {
+                let places = state.shared_ids.entry(id.clone());
+                places.or_insert_with(|| vec![first]).push(index);
+            }
+        }
         let deleted_at = (seed.status == "DELETED").then(|| self.clock.now());
         state.people.push(Some(Person {
             id: id.clone(),
@@ -125,23 +176,8 @@ impl Team {
         Ok(id)
     }
 
-    /// Sets the status `DISABLED`.
-    pub fn disable(&self, name: &str) -> Result<(), Mistake> {
-        self.set_status(name, "DISABLED")
-    }
-
-    /// Sets the status `ACTIVE`.
-    pub fn enable(&self, name: &str) -> Result<(), Mistake> {
-        self.set_status(name, "ACTIVE")
-    }
-
-    /// Sets the status `DELETED`; the record stays.
-    pub fn delete(&self, name: &str) -> Result<(), Mistake> {
-        self.set_status(name, "DELETED")
-    }
-
-    /// Sets the raw status.
-    pub fn set_status(&self, name: &str, status: &str) -> Result<(), Mistake> {
+    /// Sets the raw status: `ACTIVE`, `DISABLED`, `DELETED`, or one that nobody knows.
+    pub fn set_status(&self, name: &str, status: &str) -> Result<(), ChangeError> {
         let now = self.clock.now();
         self.edit(name, |person| {
             status.clone_into(&mut person.status);
@@ -149,38 +185,21 @@ impl Team {
         })
     }
 
-    /// Sets the address; the record keeps id and name.
-    pub fn rename_address(&self, name: &str, email: Option<&str>) -> Result<(), Mistake> {
-        self.edit(name, |person| person.email = email.map(str::to_owned))
-    }
-
-    /// Shows a record in listings, or not.
-    pub fn set_visibility(&self, name: &str, visibility: Visibility) -> Result<(), Mistake> {
-        self.edit(name, |person| person.visibility = visibility)
-    }
-
-    /// Takes a record away without a trace, as no administrator can; its name stays used.
-    pub fn purge(&self, name: &str) -> Result<(), Mistake> {
-        let mut state = self.lock();
+    /// Changes anything about a record but its id and its name.
+    pub fn edit(&self, name: &str, change: impl FnOnce(&mut Person)) -> Result<(), ChangeError> {
+        let mut state = self.change();
         let index = state.index(name)?;
-        for group in state.memberships.remove(&index).unwrap_or_default() {
-            if let Some(group) = state.groups.get_mut(group) {
-                group.members.remove(&index);
-            }
-        }
-        if let Some(slot) = state.people.get_mut(index) {
-            *slot = None;
-        }
-        Ok(())
-    }
-
-    /// Changes anything about a record but its name.
-    pub fn edit(&self, name: &str, change: impl FnOnce(&mut Person)) -> Result<(), Mistake> {
-        let mut state = self.lock();
-        let index = state.index(name)?;
-        if let Some(person) = state.people.get_mut(index).and_then(Option::as_mut) {
-            change(person);
-            name.clone_into(&mut person.name);
+        let Some(person) = state.people.get_mut(index).and_then(Option::as_mut) else {
+            return Ok(());
+        };
+        let id = person.id.clone();
+        change(person);
+        person.id = id;
+        name.clone_into(&mut person.name);
+        if person.visibility == Visibility::Twice {
+            state.twice.insert(index);
+        } else {
+            state.twice.remove(&index);
         }
         Ok(())
     }
@@ -196,109 +215,36 @@ impl Team {
         self.lock().people.iter().flatten().cloned().collect()
     }
 
-    /// How many records there are.
+    /// How many records there are, those of service users included.
     pub fn count(&self) -> usize {
         self.lock().people.iter().flatten().count()
     }
 
-    /// The live groups a person is in, sorted.
-    pub fn groups_of(&self, name: &str) -> Vec<String> {
-        let state = self.lock();
-        let index = state.by_name.get(name).copied();
-        let mut names: Vec<String> = index
-            .into_iter()
-            .flat_map(|index| state.groups_of(index))
-            .filter(|group| group.deleted_at.is_none())
-            .map(|group| group.name.clone())
-            .collect();
-        names.sort();
-        names
-    }
-
     /// Makes a group without members, if there is none of this name.
     pub fn add_group(&self, group: &str) {
-        self.lock().group_or_new(group);
+        self.change().group_or_new(group);
     }
 
     /// Deletes a group. Its members stay enrolled in the deleted one.
-    pub fn delete_group(&self, group: &str) -> Result<(), Mistake> {
+    pub fn delete_group(&self, group: &str) -> Result<(), ChangeError> {
         let now = self.clock.now();
-        let mut state = self.lock();
+        let mut state = self.change();
         let index = (state.group_by_name.remove(group))
-            .ok_or_else(|| Mistake::Unknown(group.to_owned()))?;
+            .ok_or_else(|| ChangeError::Unknown(group.to_owned()))?;
         if let Some(group) = state.groups.get_mut(index) {
             group.deleted_at = Some(now);
         }
         Ok(())
     }
 
-    /// Puts a person into a group, which is made if need be.
-    pub fn join(&self, name: &str, group: &str) -> Result<(), Mistake> {
-        let mut state = self.lock();
-        let index = state.index(name)?;
-        let group = state.group_or_new(group);
-        state.enrol(index, group);
-        Ok(())
+    /// Limits what a page holds, and says what happens to a request for more.
+    pub fn page_limit(&self, limit: PageLimit) {
+        self.change().page_limit = limit;
     }
 
-    /// Takes a person out of a group.
-    pub fn leave(&self, name: &str, group: &str) -> Result<(), Mistake> {
-        let mut state = self.lock();
-        let index = state.index(name)?;
-        let group_index = (state.group_by_name.get(group).copied())
-            .ok_or_else(|| Mistake::Unknown(group.to_owned()))?;
-        if let Some(group) = state.groups.get_mut(group_index) {
-            group.members.remove(&index);
-        }
-        if let Some(groups) = state.memberships.get_mut(&index) {
-            groups.remove(&group_index);
-        }
-        Ok(())
-    }
-
-    /// Lets no page hold more than `records`, whatever is asked for.
-    pub fn page_cap(&self, records: Option<usize>) {
-        self.lock().page_cap = records;
-    }
-
-    /// Chooses what `GET /users` shows without a `status`.
-    pub fn default_listing(&self, listing: DefaultListing) {
-        self.lock().default_listing = listing;
-    }
-
-    /// Takes every person and every group away, as a broken server might.
-    pub fn empty(&self) {
-        let mut state = self.lock();
-        state.people.clear();
-        state.by_name.clear();
-        state.groups.clear();
-        state.group_by_name.clear();
-        state.memberships.clear();
-    }
-
-    /// How long tokens are good for from now on.
-    pub fn token_ttl(&self, ttl: Duration) {
-        self.lock().token_ttl = ttl;
-    }
-
-    /// Makes every token given out so far worthless.
-    pub fn revoke_tokens(&self) {
-        self.lock().tokens.clear();
-    }
-
-    /// A token as `service_token` gives it.
-    pub fn issue_token(&self) -> String {
-        self.mint().0
-    }
-
-    /// Lets minted tokens name another team.
-    pub fn answer_as_team(&self, name: &str) {
-        self.lock().answered_name = Some(name.to_owned());
-    }
-
-    /// Replaces the key secret; the former one is refused from now on.
-    pub fn rotate_key(&self, key_secret: &str) {
-        key_secret.clone_into(&mut self.lock().key_secret);
+    /// Chooses the forms in which pages are linked.
+    pub fn link_forms(&self, forms: LinkForms) {
+        self.change().link_forms = forms;
     }
 
     pub(super) fn mint(&self) -> (String, Timestamp) {
@@ -312,13 +258,28 @@ impl Team {
         (token, expires_at)
     }
 
-    pub(super) fn accepts(&self, token: &str) -> bool {
+    /// Why a request with this token is refused.
+    pub(super) fn refusal(&self, token: Option<&str>) -> Option<OpaRefusal> {
         let now = self.clock.now();
-        self.lock().tokens.get(token).is_some_and(|at| *at > now)
+        let state = self.lock();
+        let expires_at = token.and_then(|token| state.tokens.get(token));
+        if expires_at.is_some_and(|at| *at > now) {
+            state.refusal
+        } else {
+            Some(OpaRefusal::AuthorizationError)
+        }
     }
 
+    /// The state, to read.
     pub(super) fn lock(&self) -> MutexGuard<'_, TeamState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The state, to change: no page that was rendered before is served any more.
+    pub(super) fn change(&self) -> MutexGuard<'_, TeamState> {
+        let mut state = self.lock();
+        state.pages.clear();
+        state
     }
 }
 
@@ -336,21 +297,66 @@ impl TeamState {
         self.person(index).map(|_| index)
     }
 
-    pub(super) fn live_group(&self, name: &str) -> Option<&Group> {
-        self.groups.get(*self.group_by_name.get(name)?)
+    pub(super) fn find_id(&self, id: &str) -> Option<usize> {
+        self.by_id.get(id).copied()
     }
 
-    pub(super) fn groups_of(&self, person: usize) -> impl Iterator<Item = &Group> {
-        let indices = self.memberships.get(&person).into_iter().flatten();
-        indices.filter_map(|index| self.groups.get(*index))
+    /// The place in `GET /users` that an offset means: the record with this id, or its `repeat`-th
+    /// repetition. A listing has two laps, and the second one shows what is listed twice.
+    pub(super) fn place_of(&self, id: &str, repeat: usize) -> Option<usize> {
+        let places = self.places(id);
+        let lap = repeat.checked_div(places.len())?;
+        let index = places.get(repeat.checked_rem(places.len())?)?;
+        Some(lap * self.records() + index)
     }
 
-    fn index(&self, name: &str) -> Result<usize, Mistake> {
+    /// The id of the record at a place of `GET /users`, and which of its repetitions that is.
+    pub(super) fn id_at(&self, place: usize) -> (String, usize) {
+        let records = self.records().max(1);
+        let (lap, index) = (place / records, place % records);
+        let Some(person) = self.person(index) else {
+            return (String::new(), 0);
+        };
+        let places = self.places(&person.id);
+        let position = places.iter().position(|other| *other == index);
+        (
+            person.id.clone(),
+            lap * places.len() + position.unwrap_or_default(),
+        )
+    }
+
+    fn places(&self, id: &str) -> Vec<usize> {
+        match self.shared_ids.get(id) {
+            Some(places) => places.clone(),
+            None => self.find_id(id).into_iter().collect(),
+        }
+    }
+
+    pub(super) fn live_group(&self, name: &str) -> Option<usize> {
+        self.group_by_name.get(name).copied()
+    }
+
+    pub(super) fn group(&self, index: usize) -> Option<&Group> {
+        self.groups.get(index)
+    }
+
+    /// How many users of a kind `team_stats` counts.
+    pub(super) fn number_of(&self, kind: UserKind) -> usize {
+        let deleted_too = self.stats == StatsAnswer::Everybody;
+        let counts = |person: &&Person| {
+            person.kind == kind
+                && person.visibility != Visibility::Hidden
+                && (deleted_too || person.status != "DELETED")
+        };
+        self.people.iter().flatten().filter(counts).count()
+    }
+
+    pub(super) fn index(&self, name: &str) -> Result<usize, ChangeError> {
         self.find(name)
-            .ok_or_else(|| Mistake::Unknown(name.to_owned()))
+            .ok_or_else(|| ChangeError::Unknown(name.to_owned()))
     }
 
-    fn group_or_new(&mut self, name: &str) -> usize {
+    pub(super) fn group_or_new(&mut self, name: &str) -> usize {
         if let Some(index) = self.group_by_name.get(name) {
             return *index;
         }
@@ -365,10 +371,11 @@ impl TeamState {
         index
     }
 
-    fn enrol(&mut self, person: usize, group: usize) {
-        self.memberships.entry(person).or_default().insert(group);
-        if let Some(group) = self.groups.get_mut(group) {
-            group.members.insert(person);
+    pub(super) fn enrol(&mut self, person: usize, group: usize) {
+        if let Some(members) = self.groups.get_mut(group).map(|group| &mut group.members)
+            && members.insert(person)
+        {
+            self.memberships.entry(person).or_default().push(group);
         }
     }
 }

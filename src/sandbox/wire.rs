@@ -1,13 +1,13 @@
-//! The bodies of both APIs, as `api/README.md` has them.
+//! The bodies of both APIs, as their descriptions have them.
 //!
 //! These types are the sandbox's own. Were they shared with the clients, a field with a wrong name
 //! would be written and read alike, and no test could tell.
 
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 /// `POST /service_token`
 #[derive(Deserialize)]
@@ -107,17 +107,50 @@ pub(super) struct NewSiteRole {
     pub(super) site_role: Option<String>,
 }
 
+/// `GET /team_stats`
+#[derive(Serialize)]
+pub(super) struct OpaTeamStats {
+    #[serde(rename = "num_human_users")]
+    pub(super) human_users: usize,
+    #[serde(rename = "num_service_users")]
+    pub(super) service_users: usize,
+    #[serde(rename = "num_groups")]
+    pub(super) groups: usize,
+}
+
+/// One page of Opsera's SCIM listing.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ScimList {
+    pub(super) schemas: [&'static str; 1],
+    pub(super) total_results: usize,
+    pub(super) start_index: usize,
+    pub(super) items_per_page: usize,
+    #[serde(rename = "Resources")]
+    pub(super) resources: Vec<ScimUser>,
+}
+
+/// A user in Opsera's SCIM listing.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct ScimUser {
+    pub(super) schemas: [&'static str; 1],
+    pub(super) id: String,
+    pub(super) user_name: Option<String>,
+    pub(super) active: bool,
+}
+
 /// How Opsera words its answers to writes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AnswerShape {
     /// In turn: a JSON string, an object, plain text.
     #[default]
     Varied,
-    /// `"words"`
+    /// `"message"`
     JsonString,
-    /// `{"message": "words"}`
+    /// `{"message": "message"}`
     Object,
-    /// `words`
+    /// `message`
     PlainText,
 }
 
@@ -132,23 +165,63 @@ impl AnswerShape {
         }
     }
 
-    /// `words` in this shape.
-    pub(super) fn answer(self, status: StatusCode, words: &str) -> Response {
+    /// `message` in this shape.
+    pub(super) fn answer(self, status: StatusCode, message: &str) -> Response {
         match self {
-            Self::Varied | Self::JsonString => (status, Json(words)).into_response(),
-            Self::Object => (status, Json(json!({"message": words}))).into_response(),
-            Self::PlainText => (status, words.to_owned()).into_response(),
+            Self::Varied | Self::JsonString => (status, Json(message)).into_response(),
+            Self::Object => (status, Json(json!({"message": message}))).into_response(),
+            Self::PlainText => (status, message.to_owned()).into_response(),
         }
     }
 }
 
-/// The words for a write that was done, with their status.
-pub(super) fn praise(method: &str) -> Option<(u16, &'static str)> {
+/// The status and message of a write that was done.
+pub(super) fn success_message(method: &str) -> Option<(u16, &'static str)> {
     match method {
         "POST" => Some((201, "User creation complete")),
         "DELETE" => Some((200, "User deactivation completed: true")),
         "PUT" => Some((200, "Successfully updated site role for user.")),
         _ => None,
+    }
+}
+
+/// Why OPA refuses a call that was understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OpaRefusal {
+    /// 401: the token is not valid, or the service user lacks the role.
+    AuthorizationError,
+    /// 403: the call is not allowed.
+    ForbiddenError,
+    /// 403: the Team's quota of objects is used up.
+    QuotaExceeded,
+    /// 403: the Team was disabled.
+    DisabledTeam,
+}
+
+impl OpaRefusal {
+    /// The status and the body.
+    pub(super) fn answer(self) -> (StatusCode, Value) {
+        let (status, message) = match self {
+            Self::AuthorizationError => (
+                StatusCode::UNAUTHORIZED,
+                "authorization_error: the token is not valid, or its user lacks the role",
+            ),
+            Self::ForbiddenError => (
+                StatusCode::FORBIDDEN,
+                "forbidden_error: the user may not do this",
+            ),
+            Self::QuotaExceeded => (
+                StatusCode::FORBIDDEN,
+                "quota_exceeded: the team has used up its quota",
+            ),
+            Self::DisabledTeam => (StatusCode::FORBIDDEN, "disabled_team: the team is disabled"),
+        };
+        (status, json!({"message": message, "errors": []}))
+    }
+
+    pub(super) fn response(self) -> Response {
+        let (status, body) = self.answer();
+        (status, Json(body)).into_response()
     }
 }
 
@@ -164,6 +237,33 @@ pub(super) fn opa_parameter_error(path: &str, message: &str) -> Response {
         "errors": [{"path": path, "message": message}],
     });
     (StatusCode::BAD_REQUEST, Json(body)).into_response()
+}
+
+/// An error of OPA that passes: 500, 503 or 504.
+pub(super) fn opa_temporary(status: StatusCode) -> Response {
+    let message = match status {
+        StatusCode::SERVICE_UNAVAILABLE => "service_offline: the service is not available",
+        StatusCode::GATEWAY_TIMEOUT => "gateway_timeout: the service did not answer in time",
+        _ => "unknown_error: an unknown error occurred; this is usually temporary",
+    };
+    opa_error(status, message)
+}
+
+/// OPA's 499.
+pub(super) fn opa_client_closed() -> Response {
+    let status = StatusCode::from_u16(499).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    opa_error(
+        status,
+        "client_closed_connection: the client closed the connection",
+    )
+}
+
+/// OPA's 429, with the Unix second from which a request is answered again.
+pub(super) fn opa_throttled(retry_at: i64) -> Response {
+    let mut response = opa_error(StatusCode::TOO_MANY_REQUESTS, "rate limit exceeded");
+    let headers = response.headers_mut();
+    headers.insert("x-ratelimit-retry-at", HeaderValue::from(retry_at));
+    response
 }
 
 /// An error of Opsera about a read.

@@ -1,16 +1,16 @@
 //! Settings from the environment: `ROLECALL__SECTION__KEY`.
 //!
 //! The config crate's own environment source guesses types from text (a token `0123` would become
-//! 123) and lower-cases the keys of tables. Here the key decides the type: texts stay texts, and
-//! what does not parse stays a text for the validation to refuse with the variable's name.
+//! 123) and lower-cases the keys of tables. Here the key's default decides the type: texts stay
+//! texts, and what does not parse stays a text, to be refused later with the variable's name.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 use config::{FileFormat, Map, Source as _, Value, ValueKind};
 
+use super::keys::{self, Key};
 use super::problem::{Problem, Warning, WarningKind};
-use super::schema::{self, Entry, Shape};
 
 const PREFIX: &str = "ROLECALL__";
 
@@ -21,6 +21,8 @@ pub(super) struct FromEnvironment {
     pub(super) sections: Map<String, Value>,
     pub(super) problems: Vec<Problem>,
     pub(super) warnings: Vec<Warning>,
+    /// See [`super::Layers`].
+    pub(super) meant: Vec<&'static str>,
 }
 
 /// Reads every variable that begins with `ROLECALL__`.
@@ -41,26 +43,23 @@ pub(super) fn read(environment: &[(OsString, OsString)]) -> FromEnvironment {
         };
         let origin = format!("environment variable {variable}");
         let refuse = |key: String, message: String| Problem {
-            key,
-            value: None,
             origin: Some(origin.clone()),
-            message,
+            ..Problem::setting(key, message)
         };
         let Some((entry, table_key)) = resolve(rest) else {
-            let meant = schema::nearest(&rest.replacen("__", ".", 1).to_lowercase())
-                .and_then(|key| key.split_once('.'))
-                .and_then(|(section, name)| schema::find(section, name))
-                .map(|entry| format!("; did you mean {}?", entry.variable()))
+            let key = rest.replacen("__", ".", 1).to_lowercase();
+            let near = keys::nearest(&key);
+            found.meant.extend(near.map(|near| near.key.as_str()));
+            let near = near
+                .map(|near| format!("; did you mean {}?", near.variable()))
                 .unwrap_or_default();
-            found.problems.push(refuse(
-                rest.replacen("__", ".", 1).to_lowercase(),
-                format!("there is no such setting{meant}"),
-            ));
+            let message = format!("there is no such setting{near}");
+            found.problems.push(refuse(key, message));
             continue;
         };
         let full_key = match table_key {
             Some(table_key) => format!("{}.{table_key}", entry.key),
-            None => entry.key.to_owned(),
+            None => entry.key.clone(),
         };
         if let Some(other) = seen.insert(full_key.clone(), variable.clone()) {
             found.problems.push(refuse(
@@ -75,17 +74,17 @@ pub(super) fn read(environment: &[(OsString, OsString)]) -> FromEnvironment {
                 .push(refuse(full_key, "the value is not UTF-8 text".to_owned()));
             continue;
         };
-        let section = sections.entry(entry.section().to_owned()).or_default();
+        let section = sections.entry(entry.section.clone()).or_default();
         if let Some(table_key) = table_key {
             let table = section
-                .entry(entry.name().to_owned())
+                .entry(entry.name.clone())
                 .or_insert_with(|| Value::new(Some(&origin), Map::<String, Value>::new()));
             if let ValueKind::Table(table) = &mut table.kind {
                 table.insert(table_key.to_owned(), Value::new(Some(&origin), text));
             }
         } else {
-            let value = with_origin(typed(entry.shape, text), &origin);
-            section.insert(entry.name().to_owned(), value);
+            let value = with_origin(typed(&entry.default.kind, text), &origin);
+            section.insert(entry.name.clone(), value);
         }
     }
     found.sections = sections
@@ -95,60 +94,55 @@ pub(super) fn read(environment: &[(OsString, OsString)]) -> FromEnvironment {
     found
 }
 
-/// The entry that `SECTION__KEY` names, with the table's own key for `SECTION__KEY__ENTRY`.
-fn resolve(rest: &str) -> Option<(&'static Entry, Option<&str>)> {
+/// The key that `SECTION__KEY` names, with the table's own key for `SECTION__KEY__ENTRY`.
+fn resolve(rest: &str) -> Option<(&'static Key, Option<&str>)> {
     let (section, rest) = rest.split_once("__")?;
     let section = section.to_ascii_lowercase();
-    if let Some(entry) = schema::find(&section, &rest.to_ascii_lowercase()) {
-        return Some((entry, None));
+    if let Some(key) = keys::find(&section, &rest.to_ascii_lowercase()) {
+        return Some((key, None));
     }
     let (name, table_key) = rest.split_once("__")?;
-    let entry = schema::find(&section, &name.to_ascii_lowercase())?;
-    (entry.shape == Shape::Map && !table_key.is_empty()).then_some((entry, Some(table_key)))
+    let key = keys::find(&section, &name.to_ascii_lowercase())?;
+    let is_table = matches!(key.default.kind, ValueKind::Table(_));
+    (is_table && !table_key.is_empty()).then_some((key, Some(table_key)))
 }
 
 /// `ROLECALL_OPA_TEAM` is nothing; somebody forgot to double the underscores.
 fn near_miss(variable: &str) -> Option<Warning> {
     let rest = variable.strip_prefix("ROLECALL_")?;
     let flat = |text: &str| text.replace("__", "_").to_ascii_lowercase();
-    let entry = schema::ENTRIES
+    let key = keys::all()
         .iter()
-        .find(|entry| flat(rest) == flat(&entry.key.replace('.', "_")))?;
+        .find(|key| flat(rest) == flat(&key.key.replace('.', "_")))?;
     Some(Warning {
         kind: WarningKind::IgnoredVariable,
-        key: entry.key.to_owned(),
-        message: format!(
-            "the environment variable {variable} is ignored; {} would set it",
-            entry.variable()
-        ),
+        key: key.key.clone(),
+        message: format!("the environment variable {variable} is ignored"),
+        hint: format!("{} would set it", key.variable()),
     })
 }
 
-fn typed(shape: Shape, text: &str) -> ValueKind {
-    let as_text = || ValueKind::from(text);
-    match shape {
-        Shape::Text | Shape::Secret => as_text(),
-        Shape::Flag => text
-            .trim()
-            .parse::<bool>()
-            .map_or_else(|_| as_text(), ValueKind::from),
-        Shape::Whole => text
-            .trim()
+/// The text as the kind of value that `default` is; a text where it is none.
+fn typed(default: &ValueKind, text: &str) -> ValueKind {
+    let trimmed = text.trim();
+    let read = match default {
+        ValueKind::Boolean(_) => trimmed.parse::<bool>().ok().map(ValueKind::from),
+        ValueKind::I64(_) | ValueKind::Float(_) => trimmed
             .parse::<i64>()
-            .map_or_else(|_| as_text(), ValueKind::from),
-        Shape::Number => text
-            .trim()
-            .parse::<f64>()
-            .map_or_else(|_| as_text(), ValueKind::from),
-        Shape::List if !text.trim_start().starts_with('[') => ValueKind::Array(
+            .map(ValueKind::from)
+            .or_else(|_| trimmed.parse::<f64>().map(ValueKind::from))
+            .ok(),
+        ValueKind::Array(_) if !trimmed.starts_with('[') => Some(ValueKind::Array(
             text.split(',')
                 .map(str::trim)
                 .filter(|item| !item.is_empty())
                 .map(Value::from)
                 .collect(),
-        ),
-        Shape::List | Shape::Map | Shape::Rules => inline_toml(text).unwrap_or_else(as_text),
-    }
+        )),
+        ValueKind::Array(_) | ValueKind::Table(_) => inline_toml(text),
+        _ => None,
+    };
+    read.unwrap_or_else(|| ValueKind::from(text))
 }
 
 fn inline_toml(text: &str) -> Option<ValueKind> {

@@ -2,7 +2,11 @@
 //!
 //! Each layer is checked by itself before it is merged: an unknown key or a section that is no
 //! table is a problem of its file even where a later layer would hide it. The merge then only sees
-//! known sections, so the crate's reading of dots in top-level keys as paths never comes to bear.
+//! known sections, so the crate's reading of dots in top-level keys as paths has no effect.
+//!
+//! A relative path means the directory of the file that names it; from the environment, the working
+//! directory. The default of `store.path` means the directory of the first settings file, so that
+//! the same file leads to the same store from every directory.
 
 use std::ffi::OsString;
 use std::io::Read as _;
@@ -11,11 +15,8 @@ use std::path::{Path, PathBuf};
 use config::{Config, FileFormat, Map, Source, Value, ValueKind};
 
 use super::environment::{self, with_origin};
+use super::keys::{self, DEFAULTS};
 use super::problem::{Problem, SettingsErrors, Warning};
-use super::schema::{self, Shape};
-
-/// The built-in defaults, as documented for the operator.
-pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// How the origin of a default is called.
 pub(super) const DEFAULT_ORIGIN: &str = "built-in default";
@@ -68,12 +69,16 @@ impl ConfigSources {
 /// The merged layers; every value still knows where it came from.
 #[derive(Clone)]
 pub struct Layers {
-    sections: Map<String, Value>,
+    pub(super) sections: Map<String, Value>,
     /// The files that were read, in order.
     pub files: Vec<PathBuf>,
+    /// Where a file was looked for, if none was found.
+    pub(super) looked_for: Vec<PathBuf>,
     pub(super) warnings: Vec<Warning>,
     /// Keys that do not exist and sections that are none; validation reports them with the rest.
     pub(super) problems: Vec<Problem>,
+    /// The keys and sections that somebody most likely meant who wrote one that does not exist.
+    pub(super) meant: Vec<&'static str>,
 }
 
 impl std::fmt::Debug for Layers {
@@ -109,44 +114,59 @@ impl Layers {
     /// Reads and merges everything in `sources`. Fails on files that cannot be read or are not TOML:
     /// what they would have set is not known, so nothing sensible can be said of the rest.
     pub fn read(sources: &ConfigSources) -> Result<Self, SettingsErrors> {
-        let mut problems = Vec::new();
+        let mut found = Findings::default();
         let mut broken = Vec::new();
+        let files = sources.chosen();
+        let beside_the_first = files.first().and_then(|file| file.parent());
         let mut layers = Vec::new();
-        let mut add = |text: &str, origin: &str| match parse(text, origin, &mut problems) {
+        match parse(DEFAULTS, DEFAULT_ORIGIN, beside_the_first, &mut found) {
             Ok(layer) => layers.push(layer),
             Err(problem) => broken.push(problem),
-        };
-        add(DEFAULTS, DEFAULT_ORIGIN);
-        let files = sources.chosen();
-        let mut unreadable = Vec::new();
+        }
         for file in &files {
             let origin = file.display().to_string();
-            match read_file(file) {
-                Ok(text) => add(&text, &origin),
-                Err(message) => unreadable.push(file_problem(&origin, message)),
+            match read_file(file, &origin)
+                .and_then(|text| parse(&text, &origin, file.parent(), &mut found))
+            {
+                Ok(layer) => layers.push(layer),
+                Err(problem) => broken.push(problem),
             }
         }
-        broken.append(&mut unreadable);
-        let mut from_environment = environment::read(&sources.environment);
-        problems.append(&mut from_environment.problems);
+        let from_environment = environment::read(&sources.environment);
+        found.problems.extend(from_environment.problems);
+        found.meant.extend(from_environment.meant);
         layers.push(from_environment.sections);
 
         let mut builder = Config::builder();
         for layer in layers {
             builder = builder.add_source(Layer(layer));
         }
-        match builder.build().and_then(|merged| merged.collect()) {
-            Ok(sections) if broken.is_empty() => Ok(Self {
-                sections,
-                files,
-                warnings: from_environment.warnings,
-                problems,
-            }),
-            Ok(_) => Err(SettingsErrors { problems: broken }),
-            Err(error) => Err(SettingsErrors {
-                problems: vec![file_problem("settings", error.to_string())],
-            }),
+        let mut sections = builder
+            .build()
+            .and_then(|merged| merged.collect())
+            .unwrap_or_else(|error| {
+                broken.push(Problem::file("settings", error.to_string()));
+                Map::new()
+            });
+        if !broken.is_empty() {
+            return Err(SettingsErrors {
+                problems: broken,
+                looked_for: Vec::new(),
+            });
         }
+        make_store_path_absolute(&mut sections);
+        Ok(Self {
+            sections,
+            looked_for: if files.is_empty() {
+                sources.candidates.clone()
+            } else {
+                Vec::new()
+            },
+            files,
+            warnings: from_environment.warnings,
+            problems: found.problems,
+            meant: found.meant,
+        })
     }
 
     /// The effective value of `section.name`.
@@ -159,109 +179,163 @@ impl Layers {
     }
 }
 
-fn file_problem(origin: &str, message: String) -> Problem {
-    Problem {
-        key: origin.to_owned(),
-        value: None,
-        origin: None,
-        message,
+/// What is wrong with the keys of the layers.
+#[derive(Default)]
+struct Findings {
+    problems: Vec<Problem>,
+    meant: Vec<&'static str>,
+}
+
+/// Messages name the store, and a path that means something else elsewhere names nothing.
+fn make_store_path_absolute(sections: &mut Map<String, Value>) {
+    if let Some(ValueKind::Table(store)) = sections.get_mut("store").map(|value| &mut value.kind)
+        && let Some(ValueKind::String(path)) = store.get_mut("path").map(|value| &mut value.kind)
+        && let Ok(absolute) = std::path::absolute(path.as_str())
+        && let Some(absolute) = absolute.to_str()
+    {
+        *path = absolute.to_owned();
     }
 }
 
-fn read_file(path: &Path) -> Result<String, String> {
+/// Where a value came from, if not from the defaults; a table that was merged does not know, but its
+/// entries do.
+pub(super) fn origin(value: &Value) -> Option<String> {
+    let inside = match &value.kind {
+        ValueKind::Table(table) => table.values().find_map(origin),
+        _ => None,
+    };
+    value
+        .origin()
+        .filter(|origin| *origin != DEFAULT_ORIGIN)
+        .map(str::to_owned)
+        .or(inside)
+}
+
+fn read_file(path: &Path, origin: &str) -> Result<String, Problem> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
-        .map_err(|error| format!("the configuration file cannot be read: {error}"))?;
+        .map_err(|error| Problem {
+            hint: Some(format!(
+                "correct the name in --config or $ROLECALL_CONFIG, or make {origin} readable for \
+                 this user; config/rolecall.example.toml is a start for a new one"
+            )),
+            ..Problem::file(
+                origin,
+                format!("the configuration file cannot be read: {error}"),
+            )
+        })?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
-        return Err("the configuration file is larger than 4 MiB".to_owned());
+        let message = "the configuration file is larger than 4 MiB";
+        return Err(Problem::file(origin, message));
     }
     let text = String::from_utf8(bytes)
-        .map_err(|_| "the configuration file is not UTF-8 text".to_owned())?;
+        .map_err(|_| Problem::file(origin, "the configuration file is not UTF-8 text"))?;
     Ok(text
         .strip_prefix('\u{feff}')
         .map(str::to_owned)
         .unwrap_or(text))
 }
 
-/// Parses one file and keeps what is known of it; the rest becomes problems.
+/// Parses one file and keeps what is known of it; the rest becomes problems. Relative paths in it
+/// are taken from `directory`.
 fn parse(
     text: &str,
     origin: &str,
-    problems: &mut Vec<Problem>,
+    directory: Option<&Path>,
+    found: &mut Findings,
 ) -> Result<Map<String, Value>, Problem> {
     let table = config::File::from_str(text, FileFormat::Toml)
         .collect()
-        .map_err(|error| file_problem(origin, syntax_message(text, error)))?;
+        .map_err(|error| Problem::file(origin, syntax_message(text, error)))?;
     let mut known = Map::new();
-    let mut entries: Vec<(String, Value)> = table.into_iter().collect();
-    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-    for (section, value) in entries {
+    for (section, value) in sorted(table) {
         match value.kind {
-            ValueKind::Table(names) if schema::is_section(&section) => {
-                let names = known_names(&section, names, origin, problems);
+            ValueKind::Table(names) if keys::is_section(&section) => {
+                let names = known_names(&section, names, origin, directory, found);
                 known.insert(section, Value::from(names));
             }
-            kind if schema::is_section(&section) => problems.push(Problem {
-                key: section.clone(),
+            kind if keys::is_section(&section) => found.problems.push(Problem {
                 value: harmless(&kind),
                 origin: Some(origin.to_owned()),
-                message: format!("must be a section: write [{section}] and the keys below it"),
+                ..Problem::setting(
+                    section.clone(),
+                    format!("must be a section: write [{section}] and the keys below it"),
+                )
             }),
-            kind => problems.push(unknown(&section, &kind, origin)),
+            kind => found.unknown(&section, &kind, origin),
         }
     }
     Ok(known)
+}
+
+fn sorted(table: Map<String, Value>) -> Vec<(String, Value)> {
+    let mut entries: Vec<(String, Value)> = table.into_iter().collect();
+    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+    entries
 }
 
 fn known_names(
     section: &str,
     names: Map<String, Value>,
     origin: &str,
-    problems: &mut Vec<Problem>,
+    directory: Option<&Path>,
+    found: &mut Findings,
 ) -> Map<String, Value> {
     let mut known = Map::new();
-    let mut entries: Vec<(String, Value)> = names.into_iter().collect();
-    entries.sort_by(|(a, _), (b, _)| a.cmp(b));
-    for (name, value) in entries {
-        let key = format!("{section}.{name}");
-        let Some(entry) = schema::find(section, &name) else {
-            problems.push(unknown(&key, &value.kind, origin));
+    for (name, value) in sorted(names) {
+        let full_key = format!("{section}.{name}");
+        let Some(key) = keys::find(section, &name) else {
+            found.unknown(&full_key, &value.kind, origin);
             continue;
         };
         // Refused here because a table forgets its origin in the merge.
-        if matches!(value.kind, ValueKind::Table(_)) && entry.shape != Shape::Map {
-            problems.push(Problem {
-                key,
-                value: None,
+        if matches!(value.kind, ValueKind::Table(_))
+            && !matches!(key.default.kind, ValueKind::Table(_))
+        {
+            let message = match full_key.as_str() {
+                "roles.rules" | "protect.accounts" => {
+                    format!("must be a list of sections: [[{full_key}]] with two brackets")
+                }
+                _ => "must be a single value or a list, not a table".to_owned(),
+            };
+            found.problems.push(Problem {
                 origin: Some(origin.to_owned()),
-                message: match entry.shape {
-                    Shape::Rules => {
-                        "must be a list of rules: [[roles.rules]] with two brackets".to_owned()
-                    }
-                    _ => "must be a single value or a list, not a table".to_owned(),
-                },
+                ..Problem::setting(full_key, message)
             });
-        } else {
-            known.insert(name, with_origin(value.kind, origin));
+            continue;
         }
+        let kind = match (value.kind, directory) {
+            // A directory whose name is no text is not named in any text either.
+            (ValueKind::String(path), Some(directory)) if key.is_path() && !path.is_empty() => {
+                ValueKind::String(directory.join(path).display().to_string())
+            }
+            (kind, _) => kind,
+        };
+        known.insert(name, with_origin(kind, origin));
     }
     known
 }
 
-fn unknown(key: &str, kind: &ValueKind, origin: &str) -> Problem {
-    let meant = schema::nearest(key)
-        .map(|near| format!("; did you mean {near}?"))
-        .unwrap_or_default();
-    let what = match kind {
-        ValueKind::Table(_) if !key.contains('.') => "section",
-        _ => "setting",
-    };
-    Problem {
-        key: key.to_owned(),
-        value: harmless(kind),
-        origin: Some(origin.to_owned()),
-        message: format!("there is no such {what}{meant}"),
+impl Findings {
+    fn unknown(&mut self, key: &str, kind: &ValueKind, origin: &str) {
+        let is_section = matches!(kind, ValueKind::Table(_)) && !key.contains('.');
+        let (what, meant, near) = if is_section {
+            let near = keys::nearest_section(key);
+            ("section", near, near.map(|name| format!("[{name}]")))
+        } else {
+            let near = keys::nearest(key).map(|key| key.key.as_str());
+            ("setting", near, near.map(str::to_owned))
+        };
+        self.meant.extend(meant);
+        let near = near
+            .map(|near| format!("; did you mean {near}?"))
+            .unwrap_or_default();
+        self.problems.push(Problem {
+            value: harmless(kind),
+            origin: Some(origin.to_owned()),
+            ..Problem::setting(key, format!("there is no such {what}{near}"))
+        });
     }
 }
 

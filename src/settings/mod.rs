@@ -1,53 +1,69 @@
 //! The settings: one struct per section of the configuration file, resolved once.
 //!
 //! [`Layers`] merges the built-in defaults, the files and the environment (§2) and remembers where
-//! each value came from; `validate` turns the merged values into these types and reports everything
-//! that is wrong at once. Nothing else in the program reads a file or a variable for a setting.
+//! each value came from; `read` turns the merged values into the section structs, `resolve` those
+//! into [`Settings`], and everything that is wrong is reported at once. Nothing else in the program
+//! reads a file or a variable for a setting.
 
 mod environment;
+mod keys;
 mod layers;
 mod problem;
+mod read;
+mod resolve;
 mod schema;
 mod secrets;
+mod sections;
 mod show;
-mod validate;
+#[cfg(test)]
+mod tests;
+mod values;
 
-pub use layers::{ConfigSources, DEFAULTS, Layers};
+pub use keys::DEFAULTS;
+pub use layers::{ConfigSources, Layers};
 pub use problem::{Problem, SettingsErrors, Warning, WarningKind};
+pub use schema::json_schema;
 pub use show::Effective;
 
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use secrecy::SecretString;
+use serde::Deserialize;
 use url::Url;
 
-use crate::domain::Address;
 use crate::rules::Policy;
+use values::{DurationText, LogFormatName, Whole};
 
-/// Everything the program can be told.
+/// Everything the program can be told. What needs no directory is reached as if it stood here.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// What commands share that only look at the store.
+    pub offline: OfflineSettings,
     /// `[opa]`
     pub opa: OpaSettings,
     /// `[opsera]`
     pub opsera: OpseraSettings,
-    /// `[store]`
-    pub store: StoreSettings,
-    /// `[schedule]`
-    pub schedule: ScheduleSettings,
-    /// What decides who keeps which account: all that the rules see.
-    pub policy: Policy,
-    /// `[retry]`
-    pub retry: RetrySettings,
-    /// `[audit]`
-    pub audit: AuditSettings,
     /// `[http]`
     pub http: HttpSettings,
     /// `[notify]`
     pub notify: NotifySettings,
-    /// `[log]`
-    pub log: LogSettings,
+}
+
+impl Deref for Settings {
+    type Target = OfflineSettings;
+
+    fn deref(&self) -> &OfflineSettings {
+        &self.offline
+    }
+}
+
+impl DerefMut for Settings {
+    fn deref_mut(&mut self) -> &mut OfflineSettings {
+        &mut self.offline
+    }
 }
 
 /// Settings of one kind, with what was noticed while they were read.
@@ -70,7 +86,7 @@ impl Settings {
 
     /// The second half of [`Settings::load`].
     pub fn from_layers(layers: Layers) -> Result<Loaded<Self>, SettingsErrors> {
-        let (settings, warnings) = validate::settings(&layers)?;
+        let (settings, warnings) = resolve::settings(&layers)?;
         Ok(Loaded {
             settings,
             warnings,
@@ -87,7 +103,7 @@ pub struct OfflineSettings {
     pub store: StoreSettings,
     /// `[schedule]`
     pub schedule: ScheduleSettings,
-    /// What decides who keeps which account.
+    /// What decides who keeps which account: all that the rules see.
     pub policy: Policy,
     /// `[retry]`
     pub retry: RetrySettings,
@@ -95,6 +111,7 @@ pub struct OfflineSettings {
     pub audit: AuditSettings,
     /// `[log]`
     pub log: LogSettings,
+    digest: String,
 }
 
 impl OfflineSettings {
@@ -102,12 +119,17 @@ impl OfflineSettings {
     /// `[notify]`. All problems are reported together (§2).
     pub fn load(sources: &ConfigSources) -> Result<Loaded<Self>, SettingsErrors> {
         let layers = Layers::read(sources)?;
-        let (settings, warnings) = validate::offline(&layers)?;
+        let (settings, warnings) = resolve::offline(&layers)?;
         Ok(Loaded {
             settings,
             warnings,
             layers,
         })
+    }
+
+    /// [`Layers::digest`] of the layers that these settings came from.
+    pub fn digest(&self) -> String {
+        self.digest.clone()
     }
 }
 
@@ -155,8 +177,6 @@ pub struct OpseraSettings {
     pub base_url: Url,
     /// The personal access token.
     pub token: SecretString,
-    /// Whose token it is; that account is never touched.
-    pub token_owner: Option<Address>,
     /// Path of the site-role call, with `{user}` where the account's id goes.
     pub site_role_path: String,
     /// Steady rate of requests.
@@ -171,56 +191,86 @@ pub struct OpseraSettings {
     pub pull_timeout: Duration,
 }
 
-/// `[store]`: the SQLite file.
-#[derive(Clone, Debug)]
+/// The SQLite file with what rolecall remembers (`[store]`).
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct StoreSettings {
     /// Where it is.
+    #[serde(deserialize_with = "values::required_file")]
+    #[schemars(with = "String")]
     pub path: PathBuf,
     /// How long finished runs and actions are kept; the audit log is kept for ever.
+    #[serde(deserialize_with = "values::some_time")]
+    #[schemars(with = "DurationText")]
     pub retain: Duration,
 }
 
-/// `[schedule]`: when the daemon runs.
-#[derive(Clone, Debug)]
+/// When the daemon runs (`[schedule]`).
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct ScheduleSettings {
     /// Cron expression, seconds first.
+    #[serde(deserialize_with = "values::cron")]
     pub cron: String,
     /// The zone in which it is read.
+    #[serde(deserialize_with = "values::time_zone")]
+    #[schemars(with = "String")]
     pub time_zone: chrono_tz::Tz,
     /// Upper bound of the random delay before each run.
+    #[serde(deserialize_with = "values::duration")]
+    #[schemars(with = "DurationText")]
     pub jitter: Duration,
     /// Whether to run once at start.
     pub run_on_start: bool,
 }
 
-/// `[retry]` (A3)
-#[derive(Clone, Debug)]
+/// What happens after a request failed (`[retry]`, A3).
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct RetrySettings {
     /// Requests for one call, the first included. At least 1.
+    #[serde(deserialize_with = "values::whole::<_, 1, 100>")]
+    #[schemars(with = "Whole<1, 100>")]
     pub max_attempts: u32,
     /// Backoff after the first failure.
+    #[serde(deserialize_with = "values::duration")]
+    #[schemars(with = "DurationText")]
     pub base_delay: Duration,
     /// Longest backoff of our own; what a server asks for may be longer.
+    #[serde(deserialize_with = "values::duration")]
+    #[schemars(with = "DurationText")]
     pub max_delay: Duration,
     /// How long an action that Opsera refused is left alone.
+    #[serde(deserialize_with = "values::duration")]
+    #[schemars(with = "DurationText")]
     pub rejected_retry: Duration,
 }
 
-/// `[audit]` (§8)
-#[derive(Clone, Debug)]
+/// How the audit log is made provable (`[audit]`, §8).
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct AuditSettings {
     /// The HMAC key's file.
+    #[serde(deserialize_with = "values::file")]
+    #[schemars(with = "String")]
     pub key_file: Option<PathBuf>,
     /// The file that checkpoints are appended to.
+    #[serde(deserialize_with = "values::file")]
+    #[schemars(with = "String")]
     pub checkpoint_file: Option<PathBuf>,
 }
 
-/// `[http]`
-#[derive(Clone, Debug)]
+/// HTTP, in both directions (`[http]`).
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct HttpSettings {
     /// Where the daemon answers `/healthz`, `/readyz` and `/metrics`; `None`: nowhere.
+    #[serde(deserialize_with = "values::listen")]
+    #[schemars(with = "String")]
     pub listen: Option<std::net::SocketAddr>,
     /// Trust anchors beside the machine's own.
+    #[serde(deserialize_with = "values::file")]
+    #[schemars(with = "String")]
     pub ca_file: Option<PathBuf>,
     /// Plain `http://` to other machines.
     pub allow_insecure: bool,
@@ -233,6 +283,8 @@ pub struct NotifySettings {
     pub webhook_url: Option<SecretString>,
     /// The body's shape.
     pub format: NotifyFormat,
+    /// Whether messages name people.
+    pub include_people: bool,
     /// Shortest time between two messages about the same thing.
     pub repeat_after: Duration,
     /// Time limit of one message.
@@ -240,7 +292,9 @@ pub struct NotifySettings {
 }
 
 /// `notify.format`
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
 pub enum NotifyFormat {
     /// `{"text": …}`
     Slack,
@@ -248,12 +302,16 @@ pub enum NotifyFormat {
     Json,
 }
 
-/// `[log]`
-#[derive(Clone, Debug)]
+/// The program's own log, on standard error (`[log]`).
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
 pub struct LogSettings {
-    /// Text or JSON; `None`: text on a terminal, JSON otherwise.
+    /// Text or JSON; `None` ("auto"): text on a terminal, JSON otherwise.
+    #[serde(deserialize_with = "values::log_format")]
+    #[schemars(with = "LogFormatName")]
     pub format: Option<LogFormat>,
     /// A level, or the filter syntax of `tracing-subscriber`.
+    #[serde(deserialize_with = "values::log_level")]
     pub level: String,
 }
 

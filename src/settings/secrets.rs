@@ -6,60 +6,70 @@
 use std::fs::Metadata;
 use std::io::Read as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::Path;
 
 use secrecy::SecretString;
 
 use super::problem::{Warning, WarningKind};
-use super::validate::Reader;
+use super::resolve::Resolver;
 
 const MAX_SECRET: u64 = 64 * 1024;
 
 /// What became of a secret and its `_file` twin.
 pub(super) enum Found {
     /// It is set and usable; the key is the one that set it, the secret's own or its twin's.
-    Secret(SecretString, &'static str),
+    Secret(SecretString, String),
     /// Neither the value nor the file is set.
     NotSet,
     /// It is set and was refused; the problem is recorded.
     Refused,
 }
 
-/// Reads the secret `key` or its twin `file_key`.
-pub(super) fn read(reader: &mut Reader<'_>, key: &'static str, file_key: &'static str) -> Found {
-    let (Some(value), Some(file)) = (reader.text(key), reader.text(file_key)) else {
-        return Found::Refused;
+/// Reads the secret `key`, given as `value`, or its twin in `file`.
+pub(super) fn read(
+    resolver: &mut Resolver<'_>,
+    key: &'static str,
+    value: &str,
+    file: Option<&Path>,
+) -> Found {
+    let Some(file) = file else {
+        if value.is_empty() {
+            return Found::NotSet;
+        }
+        if let Err(message) = check(value) {
+            resolver.refuse(key, message);
+            return Found::Refused;
+        }
+        return Found::Secret(SecretString::from(value), key.to_owned());
     };
-    match (value.is_empty(), file.is_empty()) {
-        (true, true) => Found::NotSet,
-        (false, false) => {
-            let other = reader.origin_of(key).unwrap_or_default();
-            reader.refuse(
-                file_key,
-                format!("{key} is set too ({other}); set one of the two"),
+    let file_key = format!("{key}_file");
+    if !value.is_empty() {
+        let other = resolver.origin_of(key).unwrap_or_default();
+        let message = format!("{key} is set too ({other}); set one of the two");
+        resolver.refuse(&file_key, message);
+        return Found::Refused;
+    }
+    match read_file(file) {
+        Ok((secret, metadata)) => {
+            let name = file.display().to_string();
+            resolver
+                .warnings
+                .extend(exposure(&file_key, &name, &metadata));
+            Found::Secret(secret, file_key)
+        }
+        Err(message) => {
+            let hint = format!(
+                "write the secret of {key} into {}, readable for the user that runs rolecall \
+                 (mode 0600), or correct {file_key}",
+                file.display()
             );
+            resolver.refuse_with_hint(&file_key, message, hint);
             Found::Refused
         }
-        (false, true) => match check(&value) {
-            Ok(()) => Found::Secret(SecretString::from(value), key),
-            Err(message) => {
-                reader.refuse(key, message.to_owned());
-                Found::Refused
-            }
-        },
-        (true, false) => match read_file(&file) {
-            Ok((secret, metadata)) => {
-                reader.warnings.extend(exposure(file_key, &file, &metadata));
-                Found::Secret(secret, file_key)
-            }
-            Err(message) => {
-                reader.refuse(file_key, message);
-                Found::Refused
-            }
-        },
     }
 }
 
-fn read_file(path: &str) -> Result<(SecretString, Metadata), String> {
+fn read_file(path: &Path) -> Result<(SecretString, Metadata), String> {
     let unreadable = |error: std::io::Error| format!("the file cannot be read: {error}");
     let file = std::fs::File::open(path).map_err(unreadable)?;
     let metadata = file.metadata().map_err(unreadable)?;
@@ -91,61 +101,56 @@ fn check(secret: &str) -> Result<(), &'static str> {
 }
 
 fn exposure(key: &str, file: &str, metadata: &Metadata) -> Option<Warning> {
-    let mode = metadata.permissions().mode();
-    // Kubernetes and systemd hand secrets over as root's files that are read through the group or
-    // an access list, which the group's bits then show. Only an owner can do better.
-    let is_ours = rustix::process::geteuid().as_raw() == metadata.uid();
-    let (kind, who) = if mode & 0o004 != 0 {
-        (
-            WarningKind::SecretReadableByAll,
-            "every user of this machine",
-        )
-    } else if mode & 0o040 != 0 && is_ours {
-        (WarningKind::SecretReadableByGroup, "the file's group")
-    } else {
-        return None;
-    };
+    let is_ours = std::fs::metadata("/proc/self").map_or(true, |own| own.uid() == metadata.uid());
+    let (kind, who) = exposed_to(metadata.permissions().mode(), is_ours)?;
     Some(Warning {
         kind,
         key: key.to_owned(),
-        message: format!("{who} can read the secret in {file}; run: chmod 600 {file}"),
+        message: format!("{who} can read the secret in {file}"),
+        hint: format!("run: chmod 600 {file}"),
     })
+}
+
+/// Who besides the owner can read a file of this mode, if that is worth a warning.
+fn exposed_to(mode: u32, is_ours: bool) -> Option<(WarningKind, &'static str)> {
+    // Kubernetes and systemd hand secrets over as root's files that are read through the group or
+    // an access list, which the group's bits then show. Only an owner can do better.
+    if mode & 0o004 != 0 {
+        Some((
+            WarningKind::SecretReadableByAll,
+            "every user of this machine",
+        ))
+    } else if mode & 0o040 != 0 && is_ours {
+        Some((WarningKind::SecretReadableByGroup, "the file's group"))
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn warning(mode: u32, owner: Option<u32>) -> Option<WarningKind> {
+    fn warning(mode: u32) -> Option<WarningKind> {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(mode)).unwrap();
-        if owner.is_some() {
-            std::os::unix::fs::chown(file.path(), owner, None).unwrap();
-        }
         let metadata = file.as_file().metadata().unwrap();
         exposure("opsera.token_file", "token", &metadata).map(|warning| warning.kind)
     }
 
     #[test]
     fn an_owner_is_told_who_else_can_read_a_secret() {
-        assert_eq!(warning(0o600, None), None);
-        assert_eq!(
-            warning(0o640, None),
-            Some(WarningKind::SecretReadableByGroup)
-        );
-        assert_eq!(warning(0o644, None), Some(WarningKind::SecretReadableByAll));
+        assert_eq!(warning(0o600), None);
+        assert_eq!(warning(0o640), Some(WarningKind::SecretReadableByGroup));
+        assert_eq!(warning(0o644), Some(WarningKind::SecretReadableByAll));
     }
 
     #[test]
     fn a_mounted_secret_that_is_read_through_its_group_is_as_it_should_be() {
-        let own = std::fs::metadata("/proc/self").unwrap().uid();
-        if own != 0 {
-            eprintln!("skipped: giving a file away needs root");
-            return;
-        }
-        assert_eq!(warning(0o440, Some(65532)), None);
+        let of_another_user = |mode| exposed_to(mode, false).map(|(kind, _)| kind);
+        assert_eq!(of_another_user(0o440), None);
         assert_eq!(
-            warning(0o444, Some(65532)),
+            of_another_user(0o444),
             Some(WarningKind::SecretReadableByAll)
         );
     }

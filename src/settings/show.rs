@@ -1,11 +1,14 @@
 //! The effective settings as `rolecall config show` tells them: each value with where it came
 //! from, secrets hidden.
 
+use std::collections::BTreeMap;
+
 use config::{Value, ValueKind};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
+use super::keys;
 use super::layers::{DEFAULT_ORIGIN, Layers};
-use super::schema::{self, Shape};
 
 /// What stands in place of a secret that is set.
 pub(super) const HIDDEN: &str = "(set, hidden)";
@@ -29,24 +32,24 @@ pub struct Effective {
 impl Layers {
     /// Every key with its effective value, in the order of the documented defaults.
     pub fn effective(&self) -> Vec<Effective> {
-        schema::ENTRIES
+        keys::all()
             .iter()
-            .filter_map(|entry| {
-                let value = self.value(entry.key)?;
-                let (json, text) = if entry.shape == Shape::Secret {
+            .filter_map(|key| {
+                let value = self.value(&key.key)?;
+                let (json, text) = if key.is_secret() {
                     let state = match &value.kind {
                         ValueKind::String(text) if text.is_empty() => NOT_SET,
                         _ => HIDDEN,
                     };
                     (state.into(), state.to_owned())
-                } else if let (true, ValueKind::String(text)) = (is_url(entry.key), &value.kind) {
+                } else if let (true, ValueKind::String(text)) = (is_url(&key.key), &value.kind) {
                     let safe = without_credentials(text);
                     (safe.clone().into(), quoted(&safe))
                 } else {
                     (json(value), literal(value))
                 };
                 Some(Effective {
-                    key: entry.key,
+                    key: &key.key,
                     value: json,
                     origin: origins(value),
                     text,
@@ -54,12 +57,25 @@ impl Layers {
             })
             .collect()
     }
+
+    /// SHA-256 (hex) over the canonical JSON of all effective values: two runs with one digest were
+    /// told the same. Of a secret it holds only whether it is set, and of no value where it came
+    /// from.
+    pub fn digest(&self) -> String {
+        let values: BTreeMap<&str, serde_json::Value> = self
+            .effective()
+            .into_iter()
+            .map(|effective| (effective.key, effective.value))
+            .collect();
+        let canonical = serde_json::json!(values).to_string();
+        hex::encode(Sha256::digest(canonical))
+    }
 }
 
 /// A value as it may stand in a message; `None` for secrets.
 pub(super) fn for_message(key: &str, value: &Value) -> Option<String> {
     let (section, name) = key.split_once('.')?;
-    if schema::find(section, name)?.shape == Shape::Secret {
+    if keys::find(section, name)?.is_secret() {
         return None;
     }
     match &value.kind {
@@ -107,7 +123,7 @@ fn key_literal(name: &str) -> String {
     }
 }
 
-fn json(value: &Value) -> serde_json::Value {
+pub(super) fn json(value: &Value) -> serde_json::Value {
     match &value.kind {
         ValueKind::Boolean(flag) => (*flag).into(),
         ValueKind::I64(number) => (*number).into(),

@@ -12,6 +12,7 @@ use rolecall::store::audit::AuditFilter;
 use crate::child::{Ended, Victim};
 use crate::fault_world::{World, check_announcements};
 use crate::mounts::Mount;
+use crate::requirements::{Requirement, require};
 
 /// It ended by itself: all done, or not done and told why. Gives whether it was done.
 #[track_caller]
@@ -45,12 +46,13 @@ async fn check_log(world: &World) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_fills_up_at_any_point_stops_the_run_cleanly() {
+    if !require(Requirement::Mounts) {
+        return;
+    }
     let (mut failed, mut kilobytes) = (0, 4);
     loop {
         let world = World::staffed().await;
-        let Some(disk) = Mount::memory(&world.disk(), &format!("{kilobytes}k")) else {
-            return;
-        };
+        let disk = Mount::memory(&world.disk(), &format!("{kilobytes}k"));
         world.settings("");
         let ended = world.sync_child().await;
         let done = check_end(&ended, &format!("{kilobytes} kB"));
@@ -91,11 +93,12 @@ async fn a_limit_on_the_size_of_files_stops_the_run_cleanly() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_that_may_not_be_written_is_named_and_nothing_is_sent() {
+    if !require(Requirement::Mounts) {
+        return;
+    }
     for first in [false, true] {
         let world = World::staffed().await;
-        let Some(disk) = Mount::memory(&world.disk(), "16m") else {
-            return;
-        };
+        let disk = Mount::memory(&world.disk(), "16m");
         world.settings("");
         if first {
             let dry = ["sync", "--dry-run", "--format", "json"];
@@ -186,11 +189,11 @@ async fn a_store_with_flipped_bits_never_makes_the_program_panic_hang_or_hide_a_
         put_back(&world, &files);
         world.sandbox.journal().clear();
         let lou = world.id("lou");
-        let active = rolecall::sandbox::Standing::Active;
+        let active = rolecall::sandbox::AccountStatus::Active;
         world
             .sandbox
             .opsera()
-            .edit(&lou, |account| account.standing = active)
+            .edit(&lou, |account| account.status = active)
             .unwrap();
         let mut bytes = files[0].1.clone();
         for _ in 0..rng.random_range(1..200) {

@@ -1,6 +1,6 @@
 //! `check` tells everything that is wrong in one go, what it means and what to do.
 
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -10,10 +10,12 @@ use rolecall::check::{CheckReport, Item, Status, examine, render};
 use rolecall::domain::time::{ManualClock, SharedClock, SystemClock};
 use rolecall::output::TableStyle;
 use rolecall::sandbox::{
-    AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
+    AccountSeed, Answer, Fault, FaultKind, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
 };
 use rolecall::settings::ConfigSources;
 use tempfile::TempDir;
+
+use crate::requirements::{Requirement, require};
 
 const POLICY: &str = r#"
 [protect]
@@ -283,7 +285,7 @@ async fn a_host_without_tls_is_told_in_words() {
 async fn a_host_that_does_not_answer_in_time_is_told_in_words() {
     let mut practice = Practice::new().await;
     practice.replace("[opa]", "[opa]\ntimeout = \"200ms\"");
-    let stalled = Fault::opa(Misbehaviour::StallBeforeEffect).always();
+    let stalled = Fault::opa(FaultKind::StallBeforeEffect).always();
     practice.sandbox.inject(stalled);
     let checkup = practice.check().await;
     let reachable = item(&checkup, "opa.reachable");
@@ -296,7 +298,7 @@ async fn a_host_that_does_not_answer_in_time_is_told_in_words() {
 #[tokio::test]
 async fn a_credential_without_the_right_to_list_names_the_roles_that_have_it() {
     let practice = Practice::new().await;
-    let forbidden = || Misbehaviour::Answer(Answer::status(403));
+    let forbidden = || FaultKind::Answer(Answer::status(403));
     practice
         .sandbox
         .inject(Fault::opa(forbidden()).on("GET", "/users").always());
@@ -412,8 +414,7 @@ async fn a_store_that_cannot_be_made_or_read_is_told_without_making_one() {
 
 #[tokio::test]
 async fn a_directory_that_cannot_be_written_is_told() {
-    if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
-        eprintln!("skipped: root may write everywhere");
+    if !require(Requirement::NotRoot) {
         return;
     }
     let mut practice = Practice::new().await;
@@ -484,7 +485,7 @@ async fn hostile_texts_of_a_directory_do_not_reach_the_terminal() {
     let error = Answer::status(403).json(&serde_json::json!({ "message": hostile }));
     practice
         .sandbox
-        .inject(Fault::opsera(Misbehaviour::Answer(error)).always());
+        .inject(Fault::opsera(FaultKind::Answer(error)).always());
     let shown = practice.redacted(&practice.check().await);
     assert!(
         !shown.contains(['\u{1b}', '\u{7}', '\u{202e}']),

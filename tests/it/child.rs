@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rolecall::audit::{Event, HashedEntry};
 use rolecall::domain::time::SystemClock;
-use rolecall::sandbox::{PersonSeed, Standing};
+use rolecall::sandbox::{AccountStatus, PersonSeed};
 use serde_json::Value;
 
 use crate::fault_world::{World, check_requests};
@@ -163,10 +163,10 @@ impl World {
     /// Whether everything is as the rules demand.
     pub(crate) fn is_settled(&self) -> bool {
         (0..OF_EACH).all(|n| {
-            self.standing(&format!("lea{n}")) == Some(Standing::Inactive)
+            self.standing(&format!("lea{n}")) == Some(AccountStatus::Inactive)
                 && self.role(&format!("mia{n}")) == "PowerUsers"
-                && self.standing(&format!("joe{n}")) == Some(Standing::Pending)
-        }) && self.standing("amy") == Some(Standing::Active)
+                && self.standing(&format!("joe{n}")) == Some(AccountStatus::Pending)
+        }) && self.standing("amy") == Some(AccountStatus::Active)
     }
 
     /// The program with these settings.

@@ -73,7 +73,64 @@ fn config_show_tells_every_value_with_its_origin() {
             .env("ROLECALL__GUARDS__MAX_DEACTIVATIONS", "3"),
     );
     assert_eq!((status, errors.as_str()), (0, ""));
-    insta::assert_snapshot!("config_show", shown);
+    let here = shell.path().display().to_string();
+    let shown = shown.replace(&here, "[here]");
+    insta::with_settings!({filters => vec![("# digest [0-9a-f]{64}", "# digest [digest]")]}, {
+        insta::assert_snapshot!("config_show", shown);
+    });
+}
+
+#[test]
+fn config_schema_is_the_schema_that_is_shipped() {
+    let (status, shown, errors) = told(&mut Shell::new().rolecall(&["config", "schema"]));
+    assert_eq!((status, errors.as_str()), (0, ""));
+    assert!(shown == include_str!("../../config/rolecall.schema.json"));
+    let schema: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let page_size = &schema["properties"]["opa"]["properties"]["page_size"];
+    assert_eq!(
+        (&page_size["minimum"], &page_size["default"]),
+        (&1.into(), &1000.into())
+    );
+}
+
+#[test]
+fn without_settings_the_places_that_were_looked_into_are_named() {
+    let (status, _, errors) = told(&mut Shell::new().rolecall(&["sync", "--dry-run"]));
+    assert_eq!(status, 1);
+    assert!(
+        errors.contains("there is no rolecall.toml and no /etc/rolecall/rolecall.toml"),
+        "{errors}"
+    );
+    assert!(errors.contains("--config"), "{errors}");
+}
+
+#[test]
+fn the_working_directory_does_not_choose_the_store_of_a_settings_file() {
+    let shell = Shell::with("rolecall.toml", GOOD);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let config = shell.path().join("rolecall.toml");
+    let stores: Vec<serde_json::Value> = [shell.path(), elsewhere.path()]
+        .into_iter()
+        .map(|directory| {
+            let args = [
+                "--config",
+                config.to_str().unwrap(),
+                "config",
+                "show",
+                "--format",
+                "json",
+            ];
+            let (_, shown, _) = told(shell.rolecall(&args).current_dir(directory));
+            let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+            let settings = shown["settings"].as_array().unwrap().clone();
+            let store = settings
+                .into_iter()
+                .find(|found| found["key"] == "store.path");
+            store.unwrap()["value"].clone()
+        })
+        .collect();
+    let beside = shell.path().join("rolecall.db");
+    assert_eq!(stores, [beside.to_str().unwrap(), beside.to_str().unwrap()]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
-use rolecall::sandbox::{Effect, Fault, Misbehaviour};
+use rolecall::sandbox::{Effect, Fault, FaultKind};
 
 use crate::child::Victim;
 use crate::fault_world::World;
@@ -40,13 +40,13 @@ async fn requests_of_one_run() -> u64 {
 /// Runs once, killed when the `n`-th request arrives; gives whether that was a write.
 async fn kill_at(world: &World, n: u64, moment: Moment) -> bool {
     let journal = world.sandbox.journal();
-    let opa = move |does: Misbehaviour| Fault::opa(does).when(move |r| r.number == n);
-    let opsera = move |does: Misbehaviour| Fault::opsera(does).when(move |r| r.number == n);
+    let opa = move |does: FaultKind| Fault::opa(does).when(move |r| r.number == n);
+    let opsera = move |does: FaultKind| Fault::opsera(does).when(move |r| r.number == n);
     let late = Duration::from_millis(2);
     let does = match moment {
-        Moment::BeforeEffect => Misbehaviour::CutBeforeEffect,
-        Moment::AfterEffect => Misbehaviour::CutAfterEffect,
-        Moment::Answered => Misbehaviour::Delay(Duration::ZERO),
+        Moment::BeforeEffect => FaultKind::CutBeforeEffect,
+        Moment::AfterEffect => FaultKind::CutAfterEffect,
+        Moment::Answered => FaultKind::Delay(Duration::ZERO),
     };
     world.sandbox.inject(opa(does.clone()));
     world.sandbox.inject(opsera(does));

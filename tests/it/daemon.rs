@@ -3,18 +3,21 @@
 use std::time::Duration;
 
 use rolecall::domain::time::SystemClock;
-use rolecall::sandbox::{Api, Effect, Fault, Misbehaviour};
+use rolecall::sandbox::{Api, Effect, Fault, FaultKind};
 use rolecall::store::{RunLock, Store};
 
 use crate::daemon_world::{DaemonWorld, EVERY_SECOND, send};
 
-fn delay(millis: u64) -> Misbehaviour {
-    Misbehaviour::Delay(Duration::from_millis(millis))
+fn delay(millis: u64) -> FaultKind {
+    FaultKind::Delay(Duration::from_millis(millis))
 }
 
 fn position(heard: &[String], line: &str) -> usize {
     heard.iter().position(|heard| heard == line).unwrap()
 }
+
+/// Far below the second that a kubelet gives a probe, far above what a busy machine needs.
+const PROBE_LIMIT: std::time::Duration = std::time::Duration::from_millis(200);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn systemd_hears_ready_watchdog_and_stopping_in_this_order() {
@@ -81,7 +84,7 @@ async fn a_run_longer_than_the_interval_skips_and_says_so_once() {
 async fn sigterm_during_a_pull_ends_it_and_exits_with_0() {
     let world = DaemonWorld::start("").await;
     world.sandbox.inject(
-        Fault::opa(Misbehaviour::StallBeforeEffect)
+        Fault::opa(FaultKind::StallBeforeEffect)
             .on("GET", "/users")
             .always(),
     );
@@ -138,7 +141,7 @@ async fn a_second_signal_ends_at_once_and_the_next_daemon_recovers() {
     let writes = |received: &rolecall::sandbox::Received| received.is_write();
     world
         .sandbox
-        .inject(Fault::opsera(Misbehaviour::StallAfterEffect).when(writes));
+        .inject(Fault::opsera(FaultKind::StallAfterEffect).when(writes));
     let mut daemon = world.daemon(&[]);
     daemon
         .until("the write", async |_| {
@@ -240,7 +243,7 @@ async fn readiness_goes_bad_with_failing_runs_and_good_again() {
     let world = DaemonWorld::start("\n[retry]\nmax_attempts = 1\n").await;
     let mut daemon = world.daemon(&[]);
     daemon.readiness(200, "").await;
-    let broken = Misbehaviour::Answer(rolecall::sandbox::Answer::status(500));
+    let broken = FaultKind::Answer(rolecall::sandbox::Answer::status(500));
     world
         .sandbox
         .inject(Fault::opa(broken).on("GET", "/users").always());
@@ -334,6 +337,29 @@ async fn only_small_gets_are_answered() {
     );
     let refused = send(port, long.as_bytes()).await;
     assert!(!refused.starts_with("HTTP/1.1 200"), "{refused}");
+    daemon.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn clients_that_send_nothing_do_not_keep_a_probe_out() {
+    let world = DaemonWorld::start("").await;
+    let mut daemon = world.daemon(&[]);
+    let port = daemon.port().await;
+    let address = format!("127.0.0.1:{port}");
+    let mut silent = Vec::new();
+    for _ in 0..300 {
+        silent.push(tokio::net::TcpStream::connect(&address).await.unwrap());
+    }
+    for _ in 0..20 {
+        for _ in 0..4 {
+            silent.push(tokio::net::TcpStream::connect(&address).await.unwrap());
+        }
+        let asked = std::time::Instant::now();
+        assert_eq!(daemon.get("/healthz").await.0, 200);
+        let took = asked.elapsed();
+        assert!(took < PROBE_LIMIT, "a probe took {took:?}");
+    }
+    drop(silent);
     daemon.stop().await;
 }
 

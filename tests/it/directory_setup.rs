@@ -75,7 +75,6 @@ fn build(url: &str, credentials: OpaCredentials, ca_file: Option<PathBuf>) -> Cl
     let opsera = OpseraSettings {
         base_url: url.parse().unwrap(),
         token: "opsera-token".into(),
-        token_owner: None,
         site_role_path: "/api/v2/usermanagement/user/{user}/siterole".to_owned(),
         requests_per_second: 5.0,
         burst: 5,

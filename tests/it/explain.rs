@@ -14,7 +14,7 @@ use rolecall::explain::{Explanation, Found, Question, explain, live, render};
 use rolecall::output::TableStyle;
 use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult, run};
 use rolecall::sandbox::{
-    AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
+    AccountSeed, Answer, Fault, FaultKind, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
     UserKind,
 };
 use rolecall::settings::{ConfigSources, Settings};
@@ -389,7 +389,7 @@ async fn live_tells_what_has_changed_since_the_snapshot() {
     );
     world
         .sandbox
-        .inject(Fault::opsera(Misbehaviour::Answer(Answer::status(403))).always());
+        .inject(Fault::opsera(FaultKind::Answer(Answer::status(403))).always());
     let live = world.explain_live("lea@example.com").await.live.unwrap();
     assert!(live.errors[0].contains("403"), "{live:?}");
     assert!(
@@ -467,7 +467,7 @@ async fn the_command_asks_both_directories_with_live_and_fails_if_one_does_not_a
     let document: serde_json::Value = serde_json::from_slice(&asked.stdout).unwrap();
     let difference = &document["live"]["differences"][0];
     assert_eq!(difference, "OPA record pam was ACTIVE and is DISABLED now");
-    let forbidden = Misbehaviour::Answer(Answer::status(403));
+    let forbidden = FaultKind::Answer(Answer::status(403));
     world.sandbox.inject(Fault::opsera(forbidden).always());
     assert_eq!(world.rolecall(&args).status.code(), Some(1));
 }

@@ -13,7 +13,7 @@ use rolecall::domain::{
 };
 use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult, run};
 use rolecall::sandbox::{
-    AccountSeed, Api, Effect, Entry, PersonSeed, Sandbox, SandboxOptions, Standing,
+    AccountSeed, AccountStatus, Api, Effect, Entry, PersonSeed, Sandbox, SandboxOptions,
 };
 use rolecall::settings::{ConfigSources, Settings};
 use rolecall::store::{Store, audit::AuditFilter};
@@ -117,9 +117,9 @@ impl World {
     }
 
     /// Where an account stands; `None` if there is none.
-    pub(crate) fn standing(&self, name: &str) -> Option<Standing> {
+    pub(crate) fn standing(&self, name: &str) -> Option<AccountStatus> {
         let account = self.sandbox.opsera().get(&address(name));
-        account.map(|account| account.standing)
+        account.map(|account| account.status)
     }
 
     /// The account's role as Opsera has it.

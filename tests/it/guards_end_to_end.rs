@@ -38,10 +38,10 @@ fn actual(report: &Report, guard: &str) -> (u64, u64) {
 
 #[tokio::test]
 async fn g0_an_incomplete_pull_is_never_planned_and_cannot_be_approved() {
-    use rolecall::sandbox::{Answer, Fault, Misbehaviour};
+    use rolecall::sandbox::{Answer, Fault, FaultKind};
     let world = world(3, |_| {}).await;
     disable(&world, 0..1);
-    let broken = Fault::opa(Misbehaviour::Answer(Answer::status(404)))
+    let broken = Fault::opa(FaultKind::Answer(Answer::status(404)))
         .when(|received| received.query_value("status") == Some("DELETED"));
     world.sandbox.inject(broken);
     let report = world.sync().await;
@@ -351,8 +351,9 @@ async fn an_approval_does_not_serve_twice() {
     world.approve(&held).await;
     assert_eq!(world.sync().await.outcome, Outcome::Applied);
     for name in ["acct-p0000", "acct-p0001"] {
-        let back =
-            |a: &mut rolecall::sandbox::Account| a.standing = rolecall::sandbox::Standing::Active;
+        let back = |a: &mut rolecall::sandbox::Account| {
+            a.status = rolecall::sandbox::AccountStatus::Active;
+        };
         world.sandbox.opsera().edit(name, back).unwrap();
     }
     assert_eq!(world.sync().await.outcome, Outcome::Held);

@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use rolecall::sandbox::{Answer, Api, Fault, Misbehaviour};
+use rolecall::sandbox::{Answer, Api, Fault, FaultKind};
 use rolecall::store::RunLock;
 
 use crate::child::{Ended, Victim, check_outcomes};
@@ -59,7 +59,7 @@ async fn after_a_signal_no_request_is_started_and_those_under_way_are_recorded()
         let signal = if n % 2 == 0 { "TERM" } else { "INT" };
         let world = World::staffed().await;
         // The answer is late, so that the signal comes while the request is under way.
-        let late = Misbehaviour::Delay(Duration::from_millis(60));
+        let late = FaultKind::Delay(Duration::from_millis(60));
         let nth = move |r: &rolecall::sandbox::Received| r.number == n;
         world.sandbox.inject(Fault::opa(late.clone()).when(nth));
         world.sandbox.inject(Fault::opsera(late).when(nth));
@@ -113,7 +113,7 @@ async fn a_signal_while_a_request_waits_for_its_turn_stops_it() {
 async fn a_signal_during_a_long_pause_ends_it() {
     for api in ["opa", "opsera"] {
         let world = World::staffed().await;
-        let slow = Misbehaviour::Answer(Answer::status(429).header("retry-after", 600));
+        let slow = FaultKind::Answer(Answer::status(429).header("retry-after", 600));
         let fault = if api == "opa" {
             Fault::opa(slow).on("GET", "/users")
         } else {
@@ -139,10 +139,7 @@ async fn a_signal_during_a_long_pause_ends_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_signal_waits_for_a_stalled_write_no_longer_than_its_time_limit() {
-    for does in [
-        Misbehaviour::StallBeforeEffect,
-        Misbehaviour::StallAfterEffect,
-    ] {
+    for does in [FaultKind::StallBeforeEffect, FaultKind::StallAfterEffect] {
         for method in ["PUT", "POST", "DELETE"] {
             let world = World::staffed().await;
             world.settings("[opsera]\ntimeout = \"700ms\"\n");
@@ -172,7 +169,7 @@ async fn a_second_signal_ends_it_at_once_and_the_next_run_recovers() {
     for method in ["PUT", "POST", "DELETE"] {
         let world = World::staffed().await;
         world.settings("[opsera]\ntimeout = \"50s\"\n");
-        let stall = Fault::opsera(Misbehaviour::StallAfterEffect).on(method, "/user");
+        let stall = Fault::opsera(FaultKind::StallAfterEffect).on(method, "/user");
         world.sandbox.inject(stall);
         let victim = world.start_sync();
         while world.sandbox.faults_waiting() > 0 {

@@ -166,13 +166,13 @@ async fn s5_a_pending_account_under_the_other_records_address_is_found() {
 
 #[tokio::test]
 async fn a4_a_creation_whose_answer_was_lost_is_read_before_it_is_sent_again() {
-    use rolecall::sandbox::{Fault, Misbehaviour};
+    use rolecall::sandbox::{Fault, FaultKind};
     let mut org = Org::in_step(["ada"]);
     org.people.push(person("new"));
     let world = World::start(&org, &provisioning()).await;
     world
         .sandbox
-        .inject(Fault::opsera(Misbehaviour::CutAfterEffect).on("POST", "/user"));
+        .inject(Fault::opsera(FaultKind::CutAfterEffect).on("POST", "/user"));
     let report = world.sync().await;
     assert_eq!(report.actions[0].status, ActionStatus::Succeeded);
     assert_eq!(world.sandbox.journal().writes().len(), 1);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rolecall::domain::{ActionStatus, Outcome};
-use rolecall::sandbox::{Answer, Fault, Misbehaviour, Visibility};
+use rolecall::sandbox::{Answer, Fault, FaultKind, Visibility};
 
 use crate::model::{Human, Org, Rules};
 use crate::world::{World, account, findings, person, with_status};
@@ -90,7 +90,7 @@ async fn s4_coming_back_resets_the_clock() {
 async fn s4_a_pull_that_fails_moves_no_clock() {
     let world = World::start(&Org::in_step(["ada", "bob"]), &Rules::default()).await;
     world.sandbox.opa().purge("bob").unwrap();
-    let broken = Fault::opa(Misbehaviour::Answer(Answer::status(404))).on("GET", "/users");
+    let broken = Fault::opa(FaultKind::Answer(Answer::status(404))).on("GET", "/users");
     world.sandbox.inject(broken);
     assert_eq!(world.sync().await.outcome, Outcome::Failed);
     world.pass(HOUR * 2);
@@ -217,7 +217,7 @@ async fn a2_doubt_about_one_record_does_not_hide_that_the_listing_lost_another()
         team.set_visibility(name, Visibility::Hidden).unwrap();
     }
     team.purge("eve").unwrap();
-    let broken = Fault::opa(Misbehaviour::Answer(Answer::status(418))).on("GET", "/users/abe");
+    let broken = Fault::opa(FaultKind::Answer(Answer::status(418))).on("GET", "/users/abe");
     world.sandbox.inject(broken.always());
     let report = world.sync().await;
     assert_eq!(world.deactivated(), [""; 0]);
@@ -254,7 +254,7 @@ async fn a3_a_throttled_deactivation_happens_once() {
     let slow = Answer::status(429).header("retry-after", 90);
     world
         .sandbox
-        .inject(Fault::opsera(Misbehaviour::Answer(slow)).on("DELETE", "/user"));
+        .inject(Fault::opsera(FaultKind::Answer(slow)).on("DELETE", "/user"));
     let before = world.now();
     let report = world.sync().await;
     assert_eq!(report.outcome, Outcome::Applied);

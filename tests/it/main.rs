@@ -25,6 +25,8 @@ mod daemon;
 #[cfg(test)]
 mod daemon_world;
 #[cfg(test)]
+mod dashboard;
+#[cfg(test)]
 mod directory_limits;
 #[cfg(test)]
 mod directory_setup;
@@ -38,6 +40,8 @@ mod fault_world;
 mod first_run;
 #[cfg(test)]
 mod guards_end_to_end;
+#[cfg(test)]
+mod helm;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
@@ -67,6 +71,8 @@ mod operator;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod plan_comment;
+#[cfg(test)]
 mod plans;
 #[cfg(test)]
 mod power_cut;
@@ -76,6 +82,8 @@ mod queue_commands;
 mod queue_machine;
 #[cfg(test)]
 mod reports;
+#[cfg(test)]
+mod requirements;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]

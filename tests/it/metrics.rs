@@ -258,7 +258,7 @@ async fn a_one_shot_writes_the_same_into_a_file_that_a_collector_can_read() {
     let success = good.get("rolecall_last_success_timestamp_seconds");
     assert!(success > 1.7e9);
 
-    let broken = rolecall::sandbox::Misbehaviour::Answer(rolecall::sandbox::Answer::status(403));
+    let broken = rolecall::sandbox::FaultKind::Answer(rolecall::sandbox::Answer::status(403));
     world.sandbox.inject(
         rolecall::sandbox::Fault::opa(broken)
             .on("GET", "/users")

@@ -1,4 +1,6 @@
-//! File systems of a test's own. They need root; without it the tests say that they are skipped.
+//! File systems of a test's own. A test asks for [`Requirement::Mounts`] first.
+//!
+//! [`Requirement::Mounts`]: crate::requirements::Requirement::Mounts
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,25 +11,22 @@ pub(crate) struct Mount {
 }
 
 impl Mount {
-    /// A file system in memory of this size (`"256k"`), or `None` where nothing may be mounted.
-    pub(crate) fn memory(at: &Path, size: &str) -> Option<Self> {
+    /// A file system in memory of this size (`"256k"`).
+    pub(crate) fn memory(at: &Path, size: &str) -> Self {
         let options = format!("size={size},mode=0700");
         Self::new(at, &["-t", "tmpfs", "-o", &options, "tmpfs"])
     }
 
-    /// The file system in a file, or `None` where nothing may be mounted.
-    pub(crate) fn image(at: &Path, image: &Path) -> Option<Self> {
+    /// The file system in a file.
+    pub(crate) fn image(at: &Path, image: &Path) -> Self {
         Self::new(at, &["-o", "loop", image.to_str().unwrap()])
     }
 
-    fn new(at: &Path, arguments: &[&str]) -> Option<Self> {
+    fn new(at: &Path, arguments: &[&str]) -> Self {
         std::fs::create_dir_all(at).unwrap();
         let mounted = quietly(Command::new("mount").args(arguments).arg(at));
-        if !mounted {
-            std::fs::remove_dir(at).unwrap();
-            eprintln!("skipped: mounting a file system needs root");
-        }
-        mounted.then(|| Self { at: at.to_owned() })
+        assert!(mounted, "cannot mount {arguments:?} at {}", at.display());
+        Self { at: at.to_owned() }
     }
 
     /// Mounts it again with other options.

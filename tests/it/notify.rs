@@ -13,7 +13,7 @@ use rolecall::domain::{Mode, Outcome, Report, RunId, time::ManualClock};
 use rolecall::notifications;
 use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult};
 use rolecall::sandbox::SandboxOptions;
-use rolecall::sandbox::{AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox};
+use rolecall::sandbox::{AccountSeed, Answer, Fault, FaultKind, PersonSeed, Sandbox};
 use rolecall::settings::{ConfigSources, Settings};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
@@ -149,7 +149,7 @@ impl World {
         else {
             panic!("another run");
         };
-        notifications::tell(&context, &finished.report).await;
+        notifications::notify(&context, &finished.report).await;
         finished.report
     }
 
@@ -160,7 +160,7 @@ impl World {
     }
 
     fn break_opa(&self) {
-        let broken = Misbehaviour::Answer(Answer::status(500));
+        let broken = FaultKind::Answer(Answer::status(500));
         self.sandbox
             .inject(Fault::opa(broken).on("GET", "/users").always());
     }
@@ -225,7 +225,7 @@ async fn a_partial_run_is_told_with_its_counts() {
     let world = World::start().await;
     world.sync().await;
     world.sandbox.opa().disable("ada").unwrap();
-    let broken = Misbehaviour::Answer(Answer::status(500));
+    let broken = FaultKind::Answer(Answer::status(500));
     let writes = |received: &rolecall::sandbox::Received| received.is_write();
     world
         .sandbox

@@ -162,7 +162,7 @@ impl Desk {
             .opsera()
             .accounts()
             .into_iter()
-            .filter(|account| account.standing == rolecall::sandbox::Standing::Inactive)
+            .filter(|account| account.status == rolecall::sandbox::AccountStatus::Inactive)
             .filter_map(|account| account.email)
             .collect();
         gone.sort();

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 
 use rolecall::domain::{ActionStatus, Outcome, Report};
 use rolecall::rules::Lookup;
-use rolecall::sandbox::{DefaultListing, Entry};
+use rolecall::sandbox::{DefaultListing, Entry, LinkForms, PageLimit};
 
 use crate::model::address::{canonical, opa_key};
 use crate::model::decide::{Plan, plan};
@@ -134,15 +134,37 @@ async fn check(org: &Org, rules: &Rules) -> Result<Plan, String> {
     let mut memory = Memory::default();
     let mut first: Option<Report> = None;
     let mut expected = Plan::default();
-    for (lookup, page_size, cap, listing) in [
-        (Lookup::Auto, 1000, None, DefaultListing::WithoutDeleted),
-        (Lookup::User, 3, Some(2), DefaultListing::Everything),
-        (Lookup::Group, 2, Some(1), DefaultListing::OnlyActive),
+    for (lookup, page_size, cap, listing, forms) in [
+        (
+            Lookup::Auto,
+            1000,
+            None,
+            DefaultListing::WithoutDeleted,
+            LinkForms::Plain,
+        ),
+        (
+            Lookup::User,
+            3,
+            Some(2),
+            DefaultListing::Everything,
+            LinkForms::All,
+        ),
+        (
+            Lookup::Group,
+            2,
+            Some(1),
+            DefaultListing::OnlyActive,
+            LinkForms::All,
+        ),
     ] {
         world.sandbox.opa().default_listing(listing);
         world.context.settings.policy.roles.lookup = lookup;
         world.context.settings.opa.page_size = page_size;
-        world.sandbox.opa().page_cap(cap);
+        world
+            .sandbox
+            .opa()
+            .page_limit(cap.map_or_else(PageLimit::default, PageLimit::clamp));
+        world.sandbox.opa().link_forms(forms);
         let report = world.dry_run().await;
         memory.move_clocks(org, rules, report.finished_at);
         expected = plan(org, rules, &memory, report.finished_at);

@@ -1,6 +1,6 @@
 //! Held plans: looked at, decided on, and applied exactly as they were approved (§6).
 
-use rolecall::sandbox::{Answer, Fault, Misbehaviour};
+use rolecall::sandbox::{Answer, Fault, FaultKind};
 
 use crate::operator::{COUNTING, Desk, addresses};
 
@@ -207,7 +207,7 @@ async fn an_approval_survives_a_run_that_stops_half_way() {
         desk.leave(&["p1", "p2", "p3"]);
         let id = desk.hold();
         desk.approve(&id);
-        let refused = Misbehaviour::Answer(Answer::status(answer));
+        let refused = FaultKind::Answer(Answer::status(answer));
         let fault = Fault::opsera(refused).on("DELETE", "/user/").after(1);
         desk.sandbox.inject(fault.always());
         desk.sync(status);
@@ -414,4 +414,46 @@ async fn a_decision_is_keyed_as_the_log_is() {
     let told = desk.run(&["audit", "verify"]);
     assert_eq!(told.status, 0);
     assert!(told.out.starts_with("anchored to entry "), "{}", told.out);
+}
+
+/// Runs as a user without a line in `/etc/passwd`, as containers do, with a `USER` that lies.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_environment_cannot_say_who_decided() {
+    use std::os::unix::fs::{MetadataExt as _, chown};
+    use std::os::unix::process::CommandExt as _;
+
+    const NOBODY_KNOWS: u32 = 54_321;
+
+    let desk = Desk::with(COUNTING).await;
+    desk.leave(&["p1", "p2", "p3"]);
+    let id = desk.hold();
+    let directory = desk.path("");
+    let own = std::fs::metadata(&directory).unwrap().uid();
+    let uid = if own == 0 { NOBODY_KNOWS } else { own };
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rolecall"));
+    if uid != own {
+        for file in std::fs::read_dir(&directory).unwrap() {
+            chown(file.unwrap().path(), Some(uid), None).unwrap();
+        }
+        chown(&directory, Some(uid), None).unwrap();
+        // The program itself may stand where that user cannot go.
+        let copy = directory.join("rolecall");
+        std::fs::copy(env!("CARGO_BIN_EXE_rolecall"), &copy).unwrap();
+        chown(&copy, Some(uid), None).unwrap();
+        command = std::process::Command::new(copy);
+        command.uid(uid);
+    }
+    let output = command
+        .current_dir(&directory)
+        .env_clear()
+        .env("USER", "ceo")
+        .env("LOGNAME", "ceo")
+        .args(["plan", "approve", &id, "--reason", "HR-4711"])
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let entries = desk.entries("plan_approved");
+    let user = entries[0]["actor"]["user"].as_str().unwrap();
+    assert!(user.starts_with(&format!("uid:{uid}")), "{user}");
+    assert!(!entries[0].to_string().contains("ceo"), "{entries:?}");
 }

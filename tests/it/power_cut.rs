@@ -9,28 +9,27 @@ use std::process::Command;
 use std::sync::{Arc, Mutex};
 
 use rolecall::audit::{Proof, Verdict};
-use rolecall::sandbox::{Entry, Fault, Misbehaviour};
+use rolecall::sandbox::{Entry, Fault, FaultKind};
 use rolecall::store::{Store, audit::AuditFilter};
 
 use crate::child::OF_EACH;
 use crate::fault_world::{World, check_announcements};
 use crate::mounts::{Mount, quietly};
+use crate::requirements::{Requirement, require};
 
-fn make_image(at: &Path) -> bool {
+fn make_image(at: &Path) {
     std::fs::File::create(at)
         .unwrap()
         .set_len(16 * 1024 * 1024)
         .unwrap();
-    let made = quietly(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(at));
-    if !made {
-        eprintln!("skipped: there is no mkfs.ext4");
-    }
-    made
+    assert!(quietly(
+        Command::new("mkfs.ext4").args(["-q", "-F"]).arg(at)
+    ));
 }
 
 /// What the copied disk holds of the requests received by then.
 async fn check_copy(image: &Path, at: &Path, received: &[Entry]) {
-    let mounted = Mount::image(at, image).expect("the first one could be mounted");
+    let mounted = Mount::image(at, image);
     let path = at.join("rolecall.db");
     let store = Store::open_existing(&path, &*rolecall::domain::time::SystemClock::shared())
         .await
@@ -56,17 +55,16 @@ async fn check_copy(image: &Path, at: &Path, received: &[Entry]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_disk_holds_the_intent_of_every_request_before_it_is_received() {
-    let world = World::staffed().await;
-    let image = world.dir.path().join("image");
-    if !make_image(&image) {
+    if !require(Requirement::Mounts) || !require(Requirement::Ext4) {
         return;
     }
-    let Some(disk) = Mount::image(&world.disk(), &image) else {
-        return;
-    };
+    let world = World::staffed().await;
+    let image = world.dir.path().join("image");
+    make_image(&image);
+    let disk = Mount::image(&world.disk(), &image);
     world.settings("");
     // One answer is lost, so that a repeated request is among them.
-    let lost = Fault::opsera(Misbehaviour::CutBeforeEffect).on("DELETE", "/user");
+    let lost = Fault::opsera(FaultKind::CutBeforeEffect).on("DELETE", "/user");
     world.sandbox.inject(lost);
     let copies: Arc<Mutex<Vec<(u64, PathBuf)>>> = Arc::default();
     world.sandbox.journal().on_receive({

@@ -1,6 +1,6 @@
 //! The queue as an operator meets it: what is stuck and why, another try, and taking one out.
 
-use rolecall::sandbox::{Answer, Fault, Misbehaviour};
+use rolecall::sandbox::{Answer, Fault, FaultKind};
 use rolecall::store::RunLock;
 use serde_json::Value;
 
@@ -36,7 +36,7 @@ async fn interrupted() -> Desk {
     let desk =
         Desk::with("[guards]\nmax_opa_drop_percent = 100\nmax_deactivations_percent = 100\n").await;
     desk.leave(&["p1", "p2", "p3"]);
-    let unauthorized = Misbehaviour::Answer(Answer::status(401));
+    let unauthorized = FaultKind::Answer(Answer::status(401));
     desk.sandbox
         .inject(Fault::opsera(unauthorized).on("DELETE", "/user/").after(1));
     desk.sync(1);
@@ -146,7 +146,7 @@ async fn a_refusal_that_nobody_wants_any_more_is_not_listed_for_ever() {
 async fn a_failure_is_listed_until_a_later_run_had_its_say() {
     let desk = Desk::with(COUNTING).await;
     desk.leave(&["p1"]);
-    let broken = Misbehaviour::Answer(Answer::status(500));
+    let broken = FaultKind::Answer(Answer::status(500));
     desk.sandbox
         .inject(Fault::opsera(broken).on("DELETE", "/user/").times(4));
     let told = desk.run_with(&["sync"], &[("ROLECALL__RETRY__MAX_ATTEMPTS", "2")]);

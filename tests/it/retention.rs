@@ -11,7 +11,7 @@ use rolecall::domain::time::{Clock as _, ManualClock};
 use rolecall::domain::{Decider, Mode, Outcome, Plan, PlanState, RunId};
 use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult, run};
 use rolecall::sandbox::{
-    AccountSeed, Answer, Fault, Misbehaviour, PersonSeed, Sandbox, SandboxOptions,
+    AccountSeed, Answer, Fault, FaultKind, PersonSeed, Sandbox, SandboxOptions,
 };
 use rolecall::settings::{ConfigSources, Settings};
 use rolecall::store::Store;
@@ -130,7 +130,7 @@ async fn what_is_over_goes_and_what_anything_depends_on_stays() {
         .opsera()
         .edit("p1@example.com", |account| account.owned_objects = 1)
         .unwrap();
-    let unauthorized = Misbehaviour::Answer(Answer::status(401));
+    let unauthorized = FaultKind::Answer(Answer::status(401));
     let fault = Fault::opsera(unauthorized).on("DELETE", "/user/").after(2);
     world.sandbox.inject(fault);
     let (outcome, second) = world.run(Mode::Apply).await;
@@ -143,7 +143,7 @@ async fn what_is_over_goes_and_what_anything_depends_on_stays() {
     decide_on_a_plan(&world, &second).await;
 
     // From here on OPA cannot be read: the second run's pull stays the latest one.
-    let forbidden = Misbehaviour::Answer(Answer::status(403));
+    let forbidden = FaultKind::Answer(Answer::status(403));
     let fault = Fault::opa(forbidden).on("GET", "/users").always();
     world.sandbox.inject(fault);
     world.clock.advance(3 * DAY);

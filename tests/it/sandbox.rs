@@ -1,9 +1,12 @@
 //! The sandbox behaves as the two APIs are described, and its faults do what they say.
 
+mod changes;
+mod command;
 mod faults;
 mod opa;
 mod opsera;
 mod organisation;
+mod service;
 
 use rolecall::domain::time::ManualClock;
 use rolecall::sandbox::{Sandbox, SandboxOptions};

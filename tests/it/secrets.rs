@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use rolecall::sandbox::{Answer, Fault, Misbehaviour};
+use rolecall::sandbox::{Answer, Fault, FaultKind};
 
 use crate::child::{Ended, Victim};
 use crate::fault_world::World;
@@ -121,7 +121,7 @@ async fn servers_that_send_credentials_back_do_not_make_them_show() {
     let minted = || {
         let body = serde_json::json!({ "bearer_token": MINTED, "team_name": "example",
             "expires_at": "2099-01-01T00:00:00Z" });
-        Fault::opa(Misbehaviour::Answer(Answer::status(200).json(&body)))
+        Fault::opa(FaultKind::Answer(Answer::status(200).json(&body)))
             .on("POST", "/service_token")
             .always()
     };
@@ -138,7 +138,7 @@ async fn servers_that_send_credentials_back_do_not_make_them_show() {
             let says = || {
                 let answer = echoes(status, one, other).remove(n);
                 // Otherwise a 429 costs seconds of real time.
-                Misbehaviour::Answer(answer.header("retry-after", 0))
+                FaultKind::Answer(answer.header("retry-after", 0))
             };
             // Each case in another place, so that all of them meet every place.
             match place {

@@ -118,7 +118,7 @@ async fn i7_a_name_that_is_the_whole_address_shields_whatever_the_key_is() {
 
 #[tokio::test]
 async fn i7_an_address_that_only_the_look_up_by_name_shows_is_used() {
-    use rolecall::sandbox::{Answer, Fault, Misbehaviour};
+    use rolecall::sandbox::{Answer, Fault, FaultKind};
     let mut org = Org::in_step(["ada", "bob"]);
     org.person("bob").email = None;
     let world = World::start(&org, &at_once()).await;
@@ -126,7 +126,7 @@ async fn i7_an_address_that_only_the_look_up_by_name_shows_is_used() {
         "id": "id-bob", "name": "bob", "status": "ACTIVE", "user_type": "human",
         "details": { "email": "bob@example.com" },
     });
-    let answer = Misbehaviour::Answer(Answer::status(200).json(&whole));
+    let answer = FaultKind::Answer(Answer::status(200).json(&whole));
     world
         .sandbox
         .inject(Fault::opa(answer).on("GET", "/users/bob"));

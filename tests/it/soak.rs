@@ -10,7 +10,7 @@ use std::time::Duration;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rolecall::domain::Outcome;
-use rolecall::sandbox::{FaultOptions, Standing};
+use rolecall::sandbox::{AccountStatus, FaultOptions};
 
 use crate::fault_world::{World, assert_outcome};
 
@@ -76,7 +76,7 @@ fn disturb(world: &World, rng: &mut StdRng) {
                 opa.enable(&name).unwrap();
                 let id = world.id(&name);
                 let back = |account: &mut rolecall::sandbox::Account| {
-                    account.standing = Standing::Active;
+                    account.status = AccountStatus::Active;
                 };
                 world.sandbox.opsera().edit(&id, back).unwrap();
             }
@@ -152,8 +152,8 @@ async fn nothing_grows_over_many_runs_against_failing_servers() {
         let name = format!("p{n}");
         let person = world.sandbox.opa().person(&name).unwrap();
         let expected = match person.status.as_str() {
-            "ACTIVE" => Standing::Active,
-            _ => Standing::Inactive,
+            "ACTIVE" => AccountStatus::Active,
+            _ => AccountStatus::Inactive,
         };
         assert_eq!(world.standing(&name), Some(expected), "{name}");
     }

@@ -1,6 +1,6 @@
 //! `status`: whether all is well, and if not, what is stuck and why.
 
-use rolecall::sandbox::{Answer, Fault, Misbehaviour};
+use rolecall::sandbox::{Answer, Fault, FaultKind};
 
 use crate::operator::{COUNTING, Desk};
 use crate::queue_commands::attach;
@@ -42,7 +42,7 @@ async fn runs_snapshot_plans_audit_log_and_size_are_shown() {
     desk.leave(&["p1", "p2"]);
     let id = desk.hold();
     desk.sandbox.inject(
-        Fault::opa(Misbehaviour::Answer(Answer::status(403)))
+        Fault::opa(FaultKind::Answer(Answer::status(403)))
             .on("GET", "/users")
             .always(),
     );
@@ -96,7 +96,7 @@ async fn what_is_stuck_is_shown_with_the_reason() {
         .edit("p1@example.com", |account| account.owned_objects = 2)
         .unwrap();
     desk.leave(&["p1", "p2", "p3"]);
-    let unauthorized = Misbehaviour::Answer(Answer::status(401));
+    let unauthorized = FaultKind::Answer(Answer::status(401));
     desk.sandbox
         .inject(Fault::opsera(unauthorized).on("DELETE", "/user/").after(1));
     desk.sync(1);

@@ -6,10 +6,11 @@
 //! `ROLECALL_STRACE_STEP=n` kills at every n-th occurrence of each call only (7 by default, 1 for
 //! all of them).
 
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use crate::child::Victim;
 use crate::fault_world::World;
+use crate::requirements::{Requirement, require};
 
 /// Calls by which the program changes something outside itself.
 const CALLS: [&str; 7] = [
@@ -21,15 +22,6 @@ const CALLS: [&str; 7] = [
     "ftruncate",
     "unlink",
 ];
-
-fn strace_works() -> bool {
-    Command::new("strace")
-        .args(["-f", "-o", "/dev/null", "true"])
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .status()
-        .is_ok_and(|status| status.success())
-}
 
 fn traced(world: &World, arguments: &[&str]) -> Victim {
     let mut command = Command::new("/usr/bin/env");
@@ -58,8 +50,7 @@ async fn occurrences(call: &str) -> usize {
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "takes minutes and needs strace"]
 async fn a_run_killed_at_any_system_call_is_finished_by_the_next_one() {
-    if !strace_works() {
-        eprintln!("skipped: strace is not installed, or may not trace here");
+    if !require(Requirement::Strace) {
         return;
     }
     let step = std::env::var("ROLECALL_STRACE_STEP")

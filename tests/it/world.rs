@@ -13,8 +13,8 @@ use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
 use rolecall::domain::{ActionKind, ActionStatus, Decider, Mode, PlanState, Report, RunId};
 use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult};
 use rolecall::sandbox::{
-    AccountSeed, Effect, PersonSeed, Sandbox, SandboxOptions, SiteRoleField, Standing, UserKind,
-    Visibility,
+    AccountSeed, AccountStatus, Effect, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
+    UserKind, Visibility,
 };
 use rolecall::settings::{ConfigSources, Settings};
 use rolecall::store::Store;
@@ -203,10 +203,10 @@ impl World {
             email: acct.email.clone(),
             first_name: acct.first.clone(),
             last_name: acct.last.clone(),
-            standing: match acct.life {
-                Life::Active => Standing::Active,
-                Life::Pending => Standing::Pending,
-                Life::Inactive => Standing::Inactive,
+            status: match acct.life {
+                Life::Active => AccountStatus::Active,
+                Life::Pending => AccountStatus::Pending,
+                Life::Inactive => AccountStatus::Inactive,
             },
             site_role: acct.role.clone(),
             owned_objects: acct.owned,
@@ -235,10 +235,10 @@ impl World {
             email: a.email,
             first: a.first_name,
             last: a.last_name,
-            life: match a.standing {
-                Standing::Active => Life::Active,
-                Standing::Pending => Life::Pending,
-                Standing::Inactive => Life::Inactive,
+            life: match a.status {
+                AccountStatus::Active => Life::Active,
+                AccountStatus::Pending => Life::Pending,
+                AccountStatus::Inactive => Life::Inactive,
             },
             role: a.site_role,
             owned: a.owned_objects,

@@ -1,6 +1,6 @@
 //! What happens in the two directories between two runs.
 
-use rolecall::sandbox::{Answer, Fault, Misbehaviour, Standing, Visibility};
+use rolecall::sandbox::{AccountStatus, Answer, Fault, FaultKind, Visibility};
 
 use crate::model::address::canonical;
 use crate::model::memory::Memory;
@@ -107,7 +107,7 @@ impl Life {
             15 => {
                 let accounts = world.sandbox.opsera().accounts();
                 let one = dice.pick(&accounts);
-                let stand = |a: &mut rolecall::sandbox::Account| a.standing = Standing::Active;
+                let stand = |a: &mut rolecall::sandbox::Account| a.status = AccountStatus::Active;
                 world.sandbox.opsera().edit(&one.id, stand).unwrap();
                 return Some(Happening(format!("{} active again", one.id)));
             }
@@ -171,25 +171,25 @@ impl Life {
 pub(crate) fn fault(dice: &mut Dice, world: &World) -> String {
     let answer = |status: u16| Answer::status(status).body("{\"message\":\"no\"}");
     let does = match dice.below(8) {
-        0 => Misbehaviour::Answer(answer(503)),
-        1 => Misbehaviour::AnswerAfterEffect(answer(500)),
-        2 => Misbehaviour::Answer(answer(429).header("retry-after", 30)),
-        3 => Misbehaviour::CutBeforeEffect,
-        4 => Misbehaviour::CutAfterEffect,
-        5 => Misbehaviour::Pretend,
-        6 => Misbehaviour::Answer(answer(400)),
-        _ => Misbehaviour::Answer(answer(403)),
+        0 => FaultKind::Answer(answer(503)),
+        1 => FaultKind::AnswerAfterEffect(answer(500)),
+        2 => FaultKind::Answer(answer(429).header("retry-after", 30)),
+        3 => FaultKind::CutBeforeEffect,
+        4 => FaultKind::CutAfterEffect,
+        5 => FaultKind::Pretend,
+        6 => FaultKind::Answer(answer(400)),
+        _ => FaultKind::Answer(answer(403)),
     };
     let times = dice.pick(&[1, 1, 2, 6, 30]);
     let method = dice.pick(&["DELETE", "DELETE", "PUT", "POST", "GET", "OPA"]);
     let fault = match method {
         "OPA" => Fault::opa(match does {
-            Misbehaviour::Pretend => Misbehaviour::Truncate(20),
+            FaultKind::Pretend => FaultKind::Truncate(20),
             other => other,
         })
         .on("GET", "/users"),
         "GET" => Fault::opsera(match does {
-            Misbehaviour::Pretend => Misbehaviour::Truncate(20),
+            FaultKind::Pretend => FaultKind::Truncate(20),
             other => other,
         })
         .on("GET", "/user"),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rolecall::domain::time::Clock as _;
 use rolecall::sandbox::{
-    AccountSeed, Answer, Effect, Fault, FaultOptions, Misbehaviour, Sandbox, SandboxOptions,
+    AccountSeed, Answer, Effect, Fault, FaultKind, FaultOptions, Sandbox, SandboxOptions,
 };
 use serde_json::json;
 
@@ -21,7 +21,7 @@ async fn with_jane() -> (Bench, String) {
 #[tokio::test]
 async fn a_cut_after_the_effect_leaves_the_effect_and_no_answer() {
     let (bench, jane) = with_jane().await;
-    let cut = Fault::opsera(Misbehaviour::CutAfterEffect).on("DELETE", "/user/");
+    let cut = Fault::opsera(FaultKind::CutAfterEffect).on("DELETE", "/user/");
     bench.sandbox.inject(cut);
     // On a connection that was used before, where a client may be tempted to send again.
     assert_eq!(bench.opsera("GET", &jane).await.status, 200);
@@ -40,7 +40,7 @@ async fn a_cut_before_the_effect_leaves_nothing() {
     let (bench, jane) = with_jane().await;
     bench
         .sandbox
-        .inject(Fault::opsera(Misbehaviour::CutBeforeEffect));
+        .inject(Fault::opsera(FaultKind::CutBeforeEffect));
     assert!(bench.try_opsera("DELETE", &jane, None).await.is_err());
     assert!(bench.sandbox.opsera().deactivations().is_empty());
     assert_eq!(
@@ -54,13 +54,11 @@ async fn a_cut_before_the_effect_leaves_nothing() {
 async fn an_answer_can_replace_or_follow_the_effect() {
     let (bench, jane) = with_jane().await;
     let busy = Answer::status(503).header("retry-after", 7).body("busy");
-    bench
-        .sandbox
-        .inject(Fault::opsera(Misbehaviour::Answer(busy)));
+    bench.sandbox.inject(Fault::opsera(FaultKind::Answer(busy)));
     let lost = Answer::status(500);
     bench
         .sandbox
-        .inject(Fault::opsera(Misbehaviour::AnswerAfterEffect(lost)));
+        .inject(Fault::opsera(FaultKind::AnswerAfterEffect(lost)));
     let first = bench.opsera("DELETE", &jane).await;
     assert_eq!((first.status, first.text.as_str()), (503, "busy"));
     assert_eq!(first.headers["retry-after"], "7");
@@ -73,7 +71,7 @@ async fn an_answer_can_replace_or_follow_the_effect() {
 #[tokio::test]
 async fn a_pretended_success_changes_nothing() {
     let (bench, jane) = with_jane().await;
-    bench.sandbox.inject(Fault::opsera(Misbehaviour::Pretend));
+    bench.sandbox.inject(Fault::opsera(FaultKind::Pretend));
     let lie = bench.opsera("DELETE", &jane).await;
     assert_eq!(lie.status, 200);
     assert!(lie.text.contains("completed: true"));
@@ -85,7 +83,7 @@ async fn another_account_can_be_echoed() {
     let (bench, jane) = with_jane().await;
     let seed = AccountSeed::active("bob@example.com");
     let id = bench.sandbox.opsera().add(seed).unwrap();
-    let echo = Misbehaviour::EchoAccount { id: id.clone() };
+    let echo = FaultKind::EchoAccount { id: id.clone() };
     bench.sandbox.inject(Fault::opsera(echo));
     assert_eq!(bench.opsera("GET", &jane).await.json()["_id"], id);
     assert_eq!(
@@ -97,9 +95,7 @@ async fn another_account_can_be_echoed() {
 #[tokio::test]
 async fn a_truncated_body_breaks_off() {
     let (bench, _) = with_jane().await;
-    bench
-        .sandbox
-        .inject(Fault::opsera(Misbehaviour::Truncate(40)));
+    bench.sandbox.inject(Fault::opsera(FaultKind::Truncate(40)));
     assert!(bench.try_opsera("GET", "/users", None).await.is_err());
     assert_eq!(bench.opsera("GET", "/users").await.status, 200);
 }
@@ -109,7 +105,7 @@ async fn a_stalled_request_ends_with_the_sandbox() {
     let (bench, jane) = with_jane().await;
     bench
         .sandbox
-        .inject(Fault::opsera(Misbehaviour::StallAfterEffect));
+        .inject(Fault::opsera(FaultKind::StallAfterEffect));
     let limit = Duration::from_millis(200);
     let call = bench.try_opsera("DELETE", &jane, None);
     assert!(tokio::time::timeout(limit, call).await.is_err());
@@ -122,7 +118,7 @@ async fn a_stalled_request_ends_with_the_sandbox() {
 #[tokio::test]
 async fn a_fault_strikes_the_requests_it_is_for_as_often_as_it_says() {
     let (bench, jane) = with_jane().await;
-    let teapot = || Misbehaviour::Answer(Answer::status(418));
+    let teapot = || FaultKind::Answer(Answer::status(418));
     let second_and_third = Fault::opsera(teapot())
         .on("GET", "/user/")
         .after(1)

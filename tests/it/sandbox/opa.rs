@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use rolecall::sandbox::{DefaultListing, Effect, PersonSeed, UserKind, Visibility};
+use rolecall::sandbox::{
+    DefaultListing, Effect, LinkForms, PageLimit, PersonSeed, UserKind, Visibility,
+};
 use serde_json::json;
 
 use super::{Bench, Reply, column, reply};
@@ -140,6 +142,10 @@ async fn listings_show_what_their_status_says() {
     assert_eq!(names(&bench, "/users?starts_with=ro").await, ["robot"]);
     let id = team.person("dee").unwrap().id;
     assert_eq!(names(&bench, &format!("/users?id={id}")).await, ["dee"]);
+    assert_eq!(
+        names(&bench, "/users?status=DISABLED&status=DELETED").await,
+        ["bob", "cyd"]
+    );
     team.default_listing(DefaultListing::Everything);
     assert_eq!(names(&bench, "/users").await.len(), 5);
     team.default_listing(DefaultListing::OnlyActive);
@@ -164,7 +170,11 @@ async fn listings_show_what_their_status_says() {
 #[tokio::test]
 async fn pages_are_joined_by_links_in_both_directions() {
     for seed in 0..6 {
-        let bench = Bench::with(|options| options.seed = seed).await;
+        let bench = Bench::with(|options| {
+            options.seed = seed;
+            options.link_forms = LinkForms::All;
+        })
+        .await;
         let expected: Vec<String> = (0..23).map(|n| format!("person {n:02}")).collect();
         for name in &expected {
             let seed = PersonSeed::active(name, "x@example.com").in_groups(["all/of them"]);
@@ -186,7 +196,7 @@ async fn pages_are_joined_by_links_in_both_directions() {
         let second = bench.opa_at(&second).await;
         let back = prev_link(&bench, &second).unwrap();
         assert_eq!(bench.opa_at(&back).await.text, first.text);
-        bench.sandbox.opa().page_cap(Some(3));
+        bench.sandbox.opa().page_limit(PageLimit::clamp(3));
         assert_eq!(names(&bench, "/users?count=1000").await, expected);
         assert_eq!(bench.opa("/users?count=none").await.status, 400);
         assert_eq!(bench.opa("/users?offset=none").await.status, 400);
@@ -227,4 +237,132 @@ async fn a_deleted_group_is_listed_as_such_and_has_no_members() {
     assert_eq!(all, ["old", "new", "newer"]);
     team.leave("ada", "new").unwrap();
     assert_eq!(team.groups_of("ada"), ["newer"]);
+}
+
+#[tokio::test]
+async fn by_default_a_page_has_one_plain_link_to_the_next_and_offsets_are_ids() {
+    let bench = Bench::empty().await;
+    let team = bench.sandbox.opa();
+    let ids: Vec<String> = (0..5)
+        .map(|n| {
+            let seed = PersonSeed::active(&format!("p{n}"), "x@example.com");
+            team.add_person(seed).unwrap()
+        })
+        .collect();
+    let first = bench.opa("/users?count=2").await;
+    let links: Vec<_> = first.headers.get_all("link").iter().collect();
+    let target = format!(
+        "{}/v1/teams/example/users?count=2&offset={}",
+        bench.sandbox.opa_url(),
+        ids[1].replace('-', "%2D")
+    );
+    assert_eq!(links, [&format!("<{target}>; rel=\"next\"")]);
+    // A deletion in between does not shift what comes after.
+    team.delete("p0").unwrap();
+    team.purge("p1").unwrap();
+    let second = bench.opa_at(&target).await;
+    assert_eq!(column(&second.json()["list"], "name"), ["p2", "p3"]);
+    let last = bench
+        .opa(&format!("/users?count=2&offset={}", ids[3]))
+        .await;
+    assert_eq!(column(&last.json()["list"], "name"), ["p4"]);
+    assert!(last.headers.get("link").is_none());
+}
+
+#[tokio::test]
+async fn a_count_above_the_limit_is_clamped_or_refused_as_configured() {
+    let bench = Bench::with(|options| options.page_limit = PageLimit::refuse(2)).await;
+    for n in 0..5 {
+        let seed = PersonSeed::active(&format!("p{n}"), "x@example.com").in_groups(["all"]);
+        bench.sandbox.opa().add_person(seed).unwrap();
+    }
+    for path in ["/users?count=3", "/groups/all/users?count=1000"] {
+        let refused = bench.opa(path).await;
+        assert_eq!(refused.status, 400);
+        assert_eq!(refused.json()["errors"][0]["path"], "count");
+    }
+    assert_eq!(names(&bench, "/users").await.len(), 5);
+    assert_eq!(names(&bench, "/users?count=2").await.len(), 5);
+    bench.sandbox.opa().page_limit(PageLimit::clamp(2));
+    let clamped = bench.opa("/users?count=1000").await;
+    assert_eq!(column(&clamped.json()["list"], "name"), ["p0", "p1"]);
+}
+
+#[tokio::test]
+async fn without_its_last_link_a_listing_lacks_exactly_its_last_page() {
+    let bench = Bench::empty().await;
+    for n in 0..7 {
+        let seed = PersonSeed::active(&format!("p{n}"), "x@example.com");
+        bench.sandbox.opa().add_person(seed).unwrap();
+    }
+    bench.sandbox.opa().drop_last_link();
+    let shown = names(&bench, "/users?count=3").await;
+    assert_eq!(shown, ["p0", "p1", "p2", "p3", "p4", "p5"]);
+    assert_eq!(names(&bench, "/users").await.len(), 7, "one page is whole");
+    bench.sandbox.opa().restore_last_link();
+    assert_eq!(names(&bench, "/users?count=3").await.len(), 7);
+}
+
+#[tokio::test]
+async fn users_are_found_by_id_and_groups_by_name() {
+    let bench = Bench::empty().await;
+    let team = bench.sandbox.opa();
+    let seed = PersonSeed::active("ada", "ada@example.com").in_groups(["R&D/München"]);
+    let id = team.add_person(seed).unwrap();
+    let found = bench.opa(&format!("/users_by_id/{id}")).await.json();
+    assert_eq!(found, bench.opa("/users/ada").await.json());
+    let group = bench.opa("/groups/R%26D%2FM%C3%BCnchen").await.json();
+    assert_eq!(group["name"], "R&D/München");
+    team.purge("ada").unwrap();
+    let gone = bench.opa(&format!("/users_by_id/{id}")).await;
+    assert_eq!(gone.status, 404);
+    assert_eq!(bench.opa("/groups/none").await.status, 404);
+}
+
+#[tokio::test]
+async fn group_members_can_be_asked_for_by_kind() {
+    let bench = Bench::empty().await;
+    let team = bench.sandbox.opa();
+    let person = PersonSeed::active("ada", "a@example.com").in_groups(["all"]);
+    team.add_person(person).unwrap();
+    let mut robot = PersonSeed::active("robot", "r@example.com").in_groups(["all"]);
+    robot.kind = UserKind::Service;
+    team.add_person(robot).unwrap();
+    let path = "/groups/all/users";
+    assert_eq!(names(&bench, path).await, ["ada", "robot"]);
+    assert_eq!(
+        names(&bench, &format!("{path}?user_type=human")).await,
+        ["ada"]
+    );
+    assert_eq!(
+        names(&bench, &format!("{path}?user_type=service")).await,
+        ["robot"]
+    );
+    let refused = bench.opa(&format!("{path}?user_type=cat")).await;
+    assert_eq!(refused.status, 400);
+}
+
+#[tokio::test]
+async fn a_change_shows_in_pages_that_were_served_before() {
+    let bench = Bench::empty().await;
+    let team = bench.sandbox.opa();
+    let seed = PersonSeed::active("ada", "ada@example.com").in_groups(["all"]);
+    team.add_person(seed).unwrap();
+    let paths = [
+        "/users",
+        "/groups/all/users",
+        "/users/ada/groups",
+        "/groups",
+    ];
+    let mut before = Vec::new();
+    for path in paths {
+        before.push(bench.opa(path).await.text);
+        assert_eq!(bench.opa(path).await.text, before[before.len() - 1]);
+    }
+    team.rename_address("ada", Some("ada.new@example.com"))
+        .unwrap();
+    team.delete_group("all").unwrap();
+    for (path, before) in paths.iter().zip(before) {
+        assert_ne!(bench.opa(path).await.text, before, "{path}");
+    }
 }

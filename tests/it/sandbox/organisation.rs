@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rolecall::sandbox::{Sandbox, SandboxOptions, Standing};
+use rolecall::sandbox::{AccountStatus, Sandbox, SandboxOptions};
 
 use super::Bench;
 
@@ -43,7 +43,7 @@ async fn the_example_is_mostly_in_step_and_few_must_go() {
     let active: Vec<_> = sandbox.opsera().accounts();
     let active: Vec<_> = active
         .iter()
-        .filter(|account| account.standing == Standing::Active)
+        .filter(|account| account.status == AccountStatus::Active)
         .filter_map(|account| account.email.clone())
         .collect();
     let with = |wanted: &str| {
@@ -91,13 +91,24 @@ async fn some_roles_differ_and_few_become_administrators() {
 
 #[tokio::test]
 async fn its_settings_name_everything_that_is_needed() {
-    let sandbox = Sandbox::start(SandboxOptions::default()).await.unwrap();
+    let sandbox = Sandbox::start(SandboxOptions {
+        users: 500,
+        ..SandboxOptions::default()
+    })
+    .await
+    .unwrap();
     let settings: toml_text::Settings = toml_text::read(&sandbox.settings_toml());
     assert_eq!(settings["opa"]["base_url"], sandbox.opa_url());
     assert_eq!(settings["opsera"]["token"], sandbox.opsera_token());
+    let (opsera, opa) = sandbox.renamed_person().unwrap();
     assert!(!settings["matching.aliases"].is_empty());
+    assert!(!sandbox.settings_toml().contains(opsera));
+    let every = toml_text::read(&sandbox.settings_toml_with_every_alias());
+    assert_eq!(every["matching.aliases"][&format!("\"{opsera}\"")], opa);
     let told = sandbox.describe();
     assert!(told.contains(sandbox.opsera_url()), "{told}");
+    assert!(told.contains("500 people with "), "{told}");
+    assert!(!told.contains(&sandbox.key_secret()), "{told}");
 }
 
 #[tokio::test]
@@ -131,6 +142,70 @@ async fn a_hundred_thousand_people_are_served() {
             .find(|target| !target.contains("prev=true"));
     }
     assert!(people > 90_000, "{people}");
+}
+
+#[tokio::test]
+async fn every_history_of_a_person_is_in_a_large_enough_organisation() {
+    let sandbox = Sandbox::start(SandboxOptions {
+        users: 1000,
+        ..SandboxOptions::default()
+    })
+    .await
+    .unwrap();
+    let people = sandbox.opa().people();
+    let account = |email: &str| sandbox.opsera().get(email);
+    let local = |email: &str| email.split('@').next().unwrap().to_owned();
+
+    let (old, new) = sandbox.renamed_person().unwrap();
+    let renamed: Vec<_> = (people.iter())
+        .filter(|p| p.email.as_deref() == Some(new))
+        .collect();
+    assert_eq!(renamed.len(), 1);
+    assert_eq!(renamed[0].status, "ACTIVE");
+    assert!(renamed[0].name.contains(&local(old)), "{}", renamed[0].name);
+    assert!(account(new).is_none());
+    assert_eq!(account(old).unwrap().status, AccountStatus::Active);
+
+    let recreated = people
+        .iter()
+        .find(|p| p.status == "DELETED" && p.email.as_ref().is_some_and(|e| e.contains("-weiss")))
+        .unwrap();
+    let email = recreated.email.clone().unwrap();
+    let again = people
+        .iter()
+        .find(|p| p.email.as_ref() == Some(&email) && p.status == "ACTIVE")
+        .unwrap();
+    assert_ne!((&recreated.id, &recreated.name), (&again.id, &again.name));
+    let former = account(&email.replace("-weiss", "")).unwrap();
+    assert_eq!(former.status, AccountStatus::Active);
+
+    let cleared = |status: &str| {
+        people
+            .iter()
+            .any(|p| p.status == status && p.email.is_none() && p.first_name.is_none())
+    };
+    assert!(cleared("DISABLED") && cleared("DELETED"));
+
+    let passed_on = people.iter().any(|former| {
+        former.status == "DELETED"
+            && former.last_name.as_deref() == Some("Holder")
+            && people
+                .iter()
+                .any(|p| p.status == "ACTIVE" && p.email == former.email)
+    });
+    assert!(passed_on);
+
+    let pending = people.iter().filter(|p| p.status == "DISABLED").any(|p| {
+        let account = p.email.as_ref().and_then(|email| account(email));
+        account.is_some_and(|account| account.status == AccountStatus::Pending)
+    });
+    assert!(pending);
+
+    let former: Vec<_> = (people.iter())
+        .filter(|p| p.name.ends_with("-former"))
+        .collect();
+    assert!(!former.is_empty(), "a new record is the exception");
+    assert!(former.len() < 6, "and not the rule: {}", former.len());
 }
 
 /// Just enough TOML for the sandbox's own settings.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rolecall::domain::{ActionKind, ActionStatus, Outcome};
-use rolecall::sandbox::{Answer, Fault, Misbehaviour, Standing};
+use rolecall::sandbox::{AccountStatus, Answer, Fault, FaultKind};
 
 use crate::fault_world::{TIMEOUT, World, action, assert_outcome};
 
@@ -17,13 +17,13 @@ const KINDS: [(ActionKind, &str, &str); 3] = [
 fn is_done(world: &World, kind: ActionKind) -> bool {
     match kind {
         ActionKind::SetRole => world.role("mia") == "PowerUsers",
-        ActionKind::Create => world.standing("joe") == Some(Standing::Pending),
-        ActionKind::Deactivate => world.standing("lea") == Some(Standing::Inactive),
+        ActionKind::Create => world.standing("joe") == Some(AccountStatus::Pending),
+        ActionKind::Deactivate => world.standing("lea") == Some(AccountStatus::Inactive),
     }
 }
 
 /// A world in which one write of this kind is answered so, and everything else goes well.
-async fn world_with(method: &str, does: Misbehaviour) -> World {
+async fn world_with(method: &str, does: FaultKind) -> World {
     let world = World::one_of_each().await;
     world
         .sandbox
@@ -58,9 +58,9 @@ async fn trouble_that_passes_is_tried_again_after_a_look_and_happens_once() {
                 let world = world_with(
                     method,
                     if happened {
-                        Misbehaviour::AnswerAfterEffect(answer)
+                        FaultKind::AnswerAfterEffect(answer)
                     } else {
-                        Misbehaviour::Answer(answer)
+                        FaultKind::Answer(answer)
                     },
                 )
                 .await;
@@ -91,9 +91,9 @@ async fn trouble_that_is_not_worth_repeating_is_read_and_told() {
             for happened in [false, true] {
                 let answer = Answer::status(status);
                 let does = if happened {
-                    Misbehaviour::AnswerAfterEffect(answer)
+                    FaultKind::AnswerAfterEffect(answer)
                 } else {
-                    Misbehaviour::Answer(answer)
+                    FaultKind::Answer(answer)
                 };
                 let world = world_with(method, does).await;
                 let report = world.sync().await;
@@ -125,7 +125,7 @@ async fn a_refusal_is_told_in_opseras_words_and_respected_for_a_day() {
         for (kind, method, _) in KINDS {
             let words = "the user owns 3 pipelines";
             let answer = Answer::status(status).json(&serde_json::json!({ "message": words }));
-            let world = world_with(method, Misbehaviour::Answer(answer)).await;
+            let world = world_with(method, FaultKind::Answer(answer)).await;
             let report = world.sync().await;
             assert_outcome(&report, Outcome::Partial);
             let told = action(&report, kind);
@@ -155,7 +155,7 @@ async fn a_refusal_is_told_in_opseras_words_and_respected_for_a_day() {
 async fn a_redirect_is_not_followed_and_nothing_is_repeated() {
     for (kind, method, _) in KINDS {
         let answer = Answer::status(301).header("location", "http://127.0.0.1:9/elsewhere");
-        let world = world_with(method, Misbehaviour::Answer(answer)).await;
+        let world = world_with(method, FaultKind::Answer(answer)).await;
         let report = world.sync().await;
         assert_outcome(&report, Outcome::Partial);
         let told = action(&report, kind);
@@ -170,7 +170,7 @@ async fn a_redirect_is_not_followed_and_nothing_is_repeated() {
 #[tokio::test]
 async fn not_found_is_looked_into_before_it_is_believed() {
     for (kind, method, _) in KINDS {
-        let world = world_with(method, Misbehaviour::Answer(Answer::status(404))).await;
+        let world = world_with(method, FaultKind::Answer(Answer::status(404))).await;
         let report = world.sync().await;
         assert_outcome(&report, Outcome::Partial);
         let told = action(&report, kind);
@@ -186,7 +186,7 @@ async fn any_success_will_do_if_the_account_agrees() {
     for status in [200, 201, 202, 204] {
         for (kind, method, _) in KINDS {
             let answer = Answer::status(status);
-            let world = world_with(method, Misbehaviour::AnswerAfterEffect(answer)).await;
+            let world = world_with(method, FaultKind::AnswerAfterEffect(answer)).await;
             let report = world.sync().await;
             assert_outcome(&report, Outcome::Applied);
             let told = action(&report, kind);
@@ -200,11 +200,11 @@ async fn any_success_will_do_if_the_account_agrees() {
 #[tokio::test]
 async fn a_success_that_did_nothing_to_a_leaver_is_called_a_failure() {
     for does in [
-        Misbehaviour::Pretend,
-        Misbehaviour::Answer(Answer::status(200)),
-        Misbehaviour::Answer(Answer::status(201)),
-        Misbehaviour::Answer(Answer::status(204)),
-        Misbehaviour::Answer(Answer::status(200).body("User deactivation completed: false")),
+        FaultKind::Pretend,
+        FaultKind::Answer(Answer::status(200)),
+        FaultKind::Answer(Answer::status(201)),
+        FaultKind::Answer(Answer::status(204)),
+        FaultKind::Answer(Answer::status(200).body("User deactivation completed: false")),
     ] {
         let world = world_with("DELETE", does).await;
         let report = world.sync().await;
@@ -223,7 +223,7 @@ async fn a_success_that_did_nothing_to_a_leaver_is_called_a_failure() {
 
 #[tokio::test]
 async fn a_creation_that_only_pretended_is_found_by_the_next_run() {
-    let world = world_with("POST", Misbehaviour::Pretend).await;
+    let world = world_with("POST", FaultKind::Pretend).await;
     world.sync().await;
     assert_eq!(world.standing("joe"), None);
     check_recovery(&world, ActionKind::Create).await;
@@ -234,7 +234,7 @@ async fn the_record_of_another_account_is_no_answer() {
     for (kind, method, _) in KINDS {
         let world = World::one_of_each().await;
         let id = world.id("amy");
-        let echo = Misbehaviour::EchoAccount { id };
+        let echo = FaultKind::EchoAccount { id };
         world
             .sandbox
             .inject(Fault::opsera(echo).on(method, "/user"));
@@ -250,7 +250,7 @@ async fn the_record_of_another_account_is_no_answer() {
 async fn a_page_for_people_is_no_success() {
     for (kind, method, _) in KINDS {
         let page = Answer::status(200).body("<html><body>Sign in</body></html>");
-        let world = world_with(method, Misbehaviour::Answer(page)).await;
+        let world = world_with(method, FaultKind::Answer(page)).await;
         let report = world.sync().await;
         assert_outcome(&report, Outcome::Partial);
         let told = action(&report, kind);
@@ -265,12 +265,12 @@ async fn a_page_for_people_is_no_success() {
 #[tokio::test]
 async fn a_connection_that_breaks_or_stalls_is_looked_into_before_anything_is_repeated() {
     let faults = [
-        (Misbehaviour::CutBeforeEffect, false),
-        (Misbehaviour::CutAfterEffect, true),
-        (Misbehaviour::StallBeforeEffect, false),
-        (Misbehaviour::StallAfterEffect, true),
-        (Misbehaviour::Truncate(5), true),
-        (Misbehaviour::Truncate(0), true),
+        (FaultKind::CutBeforeEffect, false),
+        (FaultKind::CutAfterEffect, true),
+        (FaultKind::StallBeforeEffect, false),
+        (FaultKind::StallAfterEffect, true),
+        (FaultKind::Truncate(5), true),
+        (FaultKind::Truncate(0), true),
     ];
     for (does, happened) in faults {
         for (kind, method, _) in KINDS {
@@ -296,7 +296,7 @@ async fn a_connection_that_breaks_or_stalls_is_looked_into_before_anything_is_re
 #[tokio::test]
 async fn a_role_of_which_nothing_is_known_after_a_lost_answer_is_set_again_by_the_next_run() {
     let world = World::one_of_each().await;
-    let lost = Fault::opsera(Misbehaviour::AnswerAfterEffect(Answer::status(507)));
+    let lost = Fault::opsera(FaultKind::AnswerAfterEffect(Answer::status(507)));
     world.sandbox.inject(lost.on("PUT", "/user"));
     world.sync().await;
     let report = world.sync().await;

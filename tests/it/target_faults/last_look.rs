@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use rolecall::domain::{ActionStatus, FindingKind, Outcome};
-use rolecall::sandbox::{Answer, Fault, Misbehaviour, Standing, Visibility};
+use rolecall::sandbox::{AccountStatus, Answer, Fault, FaultKind, Visibility};
 
 use crate::fault_world::{World, action_for, address, assert_outcome, status_of};
 
@@ -20,13 +20,13 @@ async fn one_leaver() -> World {
 
 fn opsera_read(status: u16, name: &World) -> Fault {
     let id = name.id("lea");
-    Fault::opsera(Misbehaviour::Answer(Answer::status(status)))
+    Fault::opsera(FaultKind::Answer(Answer::status(status)))
         .on("GET", &format!("/user/{id}"))
         .always()
 }
 
 fn opa_read(answer: Answer) -> Fault {
-    Fault::opa(Misbehaviour::Answer(answer))
+    Fault::opa(FaultKind::Answer(answer))
         .on("GET", "/users/lea")
         .always()
 }
@@ -50,7 +50,7 @@ async fn an_account_that_is_gone_or_inactive_by_then_is_already_done() {
     for answer in [inactive(&world), Answer::status(404)] {
         let world = one_leaver().await;
         let path = format!("/user/{}", world.id("lea"));
-        let fault = Fault::opsera(Misbehaviour::Answer(answer))
+        let fault = Fault::opsera(FaultKind::Answer(answer))
             .on("GET", &path)
             .always();
         world.sandbox.inject(fault);
@@ -69,7 +69,7 @@ async fn an_account_that_became_somebody_elses_is_left_alone() {
         "_id": world.id("lea"), "email": "new.owner@example.com", "active": true }));
     let path = format!("/user/{}", world.id("lea"));
     world.sandbox.inject(
-        Fault::opsera(Misbehaviour::Answer(moved))
+        Fault::opsera(FaultKind::Answer(moved))
             .on("GET", &path)
             .always(),
     );
@@ -97,12 +97,12 @@ async fn an_account_that_cannot_be_read_is_doubt_and_still_due() {
         assert!(world.writes().is_empty(), "{status}");
         world.sandbox.clear_faults();
         assert_outcome(&world.sync().await, Outcome::Applied);
-        assert_eq!(world.standing("lea"), Some(Standing::Inactive));
+        assert_eq!(world.standing("lea"), Some(AccountStatus::Inactive));
     }
     for body in ["", "{}", "<html>", "[]", "{\"_id\":", "null"] {
         let world = one_leaver().await;
         let path = format!("/user/{}", world.id("lea"));
-        let answer = Misbehaviour::Answer(Answer::status(200).body(body));
+        let answer = FaultKind::Answer(Answer::status(200).body(body));
         world
             .sandbox
             .inject(Fault::opsera(answer).on("GET", &path).always());
@@ -115,7 +115,7 @@ async fn an_account_that_cannot_be_read_is_doubt_and_still_due() {
 #[tokio::test]
 async fn the_record_of_another_account_is_no_last_look() {
     let world = one_leaver().await;
-    let echo = Misbehaviour::EchoAccount {
+    let echo = FaultKind::EchoAccount {
         id: world.id("amy"),
     };
     let path = format!("/user/{}", world.id("lea"));
@@ -196,7 +196,7 @@ async fn a_refused_credential_in_the_last_look_stops_the_run() {
     for (opa, after) in [(true, 0), (true, 1), (false, 0)] {
         let world = one_leaver().await;
         world.leaver("lou");
-        let unauthorised = Misbehaviour::Answer(Answer::status(401));
+        let unauthorised = FaultKind::Answer(Answer::status(401));
         let fault = if opa {
             Fault::opa(unauthorised).on("GET", "/users/l")
         } else {
@@ -239,7 +239,7 @@ async fn a_listing_that_lost_somebody_is_not_believed_about_anybody_absent() {
     );
     for name in ["abe", "mia", "zoe"] {
         assert_eq!(status_of(&report, name), ActionStatus::Skipped, "{name}");
-        assert_eq!(world.standing(name), Some(Standing::Active));
+        assert_eq!(world.standing(name), Some(AccountStatus::Active));
     }
     let lost: Vec<_> = report
         .findings
@@ -255,8 +255,8 @@ async fn a_listing_that_lost_somebody_is_not_believed_about_anybody_absent() {
     opa.set_visibility("mia", Visibility::Listed).unwrap();
     let report = world.sync().await;
     assert_outcome(&report, Outcome::Applied);
-    assert_eq!(world.standing("abe"), Some(Standing::Inactive));
-    assert_eq!(world.standing("mia"), Some(Standing::Active));
+    assert_eq!(world.standing("abe"), Some(AccountStatus::Inactive));
+    assert_eq!(world.standing("mia"), Some(AccountStatus::Active));
     assert_outcome(&world.sync().await, Outcome::InSync);
 }
 
@@ -276,7 +276,7 @@ async fn a_listing_that_loses_somebody_between_two_looks_stops_those_still_to_co
             .unwrap();
     }
     // The first look finds nobody; the look right before the request finds both.
-    let gone = || Misbehaviour::Answer(Answer::status(404));
+    let gone = || FaultKind::Answer(Answer::status(404));
     world
         .sandbox
         .inject(Fault::opa(gone()).on("GET", "/users/mia"));
@@ -301,7 +301,7 @@ async fn somebody_who_left_a_required_group_is_asked_about_the_group_again() {
     let back = Answer::status(200).json(&serde_json::json!({
         "list": [{ "id": "g1", "name": "staff", "roles": [], "deleted_at": null }] }));
     let membership = |does| Fault::opa(does).on("GET", "/users/mia/groups").always();
-    world.sandbox.inject(membership(Misbehaviour::Answer(back)));
+    world.sandbox.inject(membership(FaultKind::Answer(back)));
     world.settings(&format!("{settings}[roles]\nlookup = \"group\"\n"));
     let report = world.sync().await;
     assert_eq!(status_of(&report, "mia"), ActionStatus::Skipped);
@@ -316,7 +316,7 @@ async fn somebody_who_left_a_required_group_is_asked_about_the_group_again() {
 
     for status in [500, 403, 404] {
         world.sandbox.clear_faults();
-        let unreadable = Misbehaviour::Answer(Answer::status(status));
+        let unreadable = FaultKind::Answer(Answer::status(status));
         world.sandbox.inject(membership(unreadable));
         let report = world.sync().await;
         assert_eq!(status_of(&report, "mia"), ActionStatus::Skipped, "{status}");
@@ -325,6 +325,6 @@ async fn somebody_who_left_a_required_group_is_asked_about_the_group_again() {
     }
     world.sandbox.clear_faults();
     assert_outcome(&world.sync().await, Outcome::Applied);
-    assert_eq!(world.standing("mia"), Some(Standing::Inactive));
+    assert_eq!(world.standing("mia"), Some(AccountStatus::Inactive));
     world.check_invariants().await;
 }

@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use rolecall::domain::time::{Clock as _, Timestamp};
 use rolecall::domain::{ActionKind, ActionStatus, Outcome};
-use rolecall::sandbox::{Answer, Fault, Misbehaviour, Standing};
+use rolecall::sandbox::{AccountStatus, Answer, Fault, FaultKind};
 
 use crate::fault_world::{World, action, address, assert_outcome, status_of};
 
-fn answer(status: u16) -> Misbehaviour {
-    Misbehaviour::Answer(Answer::status(status))
+fn answer(status: u16) -> FaultKind {
+    FaultKind::Answer(Answer::status(status))
 }
 
-fn after_effect(status: u16) -> Misbehaviour {
-    Misbehaviour::AnswerAfterEffect(Answer::status(status))
+fn after_effect(status: u16) -> FaultKind {
+    FaultKind::AnswerAfterEffect(Answer::status(status))
 }
 
 /// A mover whose role this program has set before: Users, and PowerUsers is due.
@@ -147,7 +147,7 @@ async fn an_outcome_that_cannot_be_read_waits_until_it_can() {
     world
         .sandbox
         .opsera()
-        .edit(&id, |account| account.standing = Standing::Active)
+        .edit(&id, |account| account.status = AccountStatus::Active)
         .unwrap();
     world.sandbox.clear_faults();
     world.sandbox.inject(
@@ -219,7 +219,7 @@ async fn a_clock_that_is_set_back_between_runs_delays_but_never_hastens() {
     world.audit().await;
     world.clock.advance(Duration::from_hours(26));
     assert_outcome(&world.sync().await, Outcome::Applied);
-    assert_eq!(world.standing("abe"), Some(Standing::Inactive));
+    assert_eq!(world.standing("abe"), Some(AccountStatus::Inactive));
     world.audit().await;
 }
 
@@ -259,7 +259,7 @@ async fn a_clock_that_jumps_during_a_run_changes_no_decision_and_no_order() {
         let report = world.sync().await;
         assert_outcome(&report, Outcome::Applied);
         assert_eq!(report.summary.waiting, 1);
-        assert_eq!(world.standing("abe"), Some(Standing::Active));
+        assert_eq!(world.standing("abe"), Some(AccountStatus::Active));
         world.check_invariants().await;
         assert!(world.sandbox.opsera().get(&address("abe")).is_some());
     }

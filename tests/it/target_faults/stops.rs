@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use rolecall::domain::{ActionStatus, Outcome, time::Clock as _};
-use rolecall::sandbox::{Answer, Fault, Misbehaviour, PersonSeed, Standing};
+use rolecall::sandbox::{AccountStatus, Answer, Fault, FaultKind, PersonSeed};
 
 use crate::fault_world::{World, action_for, assert_outcome, status_of};
 
@@ -21,8 +21,8 @@ async fn three_of_each() -> World {
     world
 }
 
-fn answer(status: u16) -> Misbehaviour {
-    Misbehaviour::Answer(Answer::status(status))
+fn answer(status: u16) -> FaultKind {
+    FaultKind::Answer(Answer::status(status))
 }
 
 async fn finish(world: &World) {
@@ -32,9 +32,15 @@ async fn finish(world: &World) {
     world.check_invariants().await;
     assert_outcome(&world.sync().await, Outcome::InSync);
     for n in 1..=3 {
-        assert_eq!(world.standing(&format!("lea{n}")), Some(Standing::Inactive));
+        assert_eq!(
+            world.standing(&format!("lea{n}")),
+            Some(AccountStatus::Inactive)
+        );
         assert_eq!(world.role(&format!("mia{n}")), "PowerUsers");
-        assert_eq!(world.standing(&format!("joe{n}")), Some(Standing::Pending));
+        assert_eq!(
+            world.standing(&format!("joe{n}")),
+            Some(AccountStatus::Pending)
+        );
     }
 }
 
@@ -129,7 +135,7 @@ async fn five_failures_in_a_row_stop_the_run() {
         answer(500),
         answer(503),
         answer(507),
-        Misbehaviour::CutBeforeEffect,
+        FaultKind::CutBeforeEffect,
     ] {
         let world = three_of_each().await;
         let fault = Fault::opsera(does.clone()).when(rolecall::sandbox::Received::is_write);
@@ -185,7 +191,7 @@ async fn being_asked_to_slow_down_pauses_everything_and_is_not_answered_by_hamme
         for method in ["PUT", "POST", "DELETE"] {
             let world = three_of_each().await;
             let slow = Answer::status(429).header(header, &value);
-            let fault = Fault::opsera(Misbehaviour::Answer(slow)).on(method, "/user");
+            let fault = Fault::opsera(FaultKind::Answer(slow)).on(method, "/user");
             world.sandbox.inject(fault.after(1));
             let report = world.sync().await;
             assert_outcome(&report, Outcome::Applied);
@@ -216,7 +222,7 @@ async fn after_a_pause_the_saved_burst_is_not_spent() {
     let slow = Answer::status(429).header("retry-after", 600);
     world
         .sandbox
-        .inject(Fault::opsera(Misbehaviour::Answer(slow)).on("PUT", "/user"));
+        .inject(Fault::opsera(FaultKind::Answer(slow)).on("PUT", "/user"));
     world.sync().await;
     let entries = world
         .sandbox
@@ -233,8 +239,7 @@ async fn after_a_pause_the_saved_burst_is_not_spent() {
 async fn being_throttled_to_the_last_attempt_leaves_the_work_for_the_next_run() {
     let world = three_of_each().await;
     let slow = Answer::status(429).header("retry-after", 5);
-    let fault =
-        Fault::opsera(Misbehaviour::Answer(slow)).when(rolecall::sandbox::Received::is_write);
+    let fault = Fault::opsera(FaultKind::Answer(slow)).when(rolecall::sandbox::Received::is_write);
     world.sandbox.inject(fault.always());
     let before = world.clock.monotonic();
     let report = world.sync().await;

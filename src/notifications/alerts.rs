@@ -1,0 +1,237 @@
+//! What of a run is news: decided from its report and from what was told before.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+
+use super::message::{Event, body};
+use super::webhook::WebhookClient;
+use crate::domain::text::error_chain;
+use crate::domain::{Mode, Outcome, Report, time::Timestamp};
+use crate::reconcile::Context;
+use crate::store::{Store, StoreError, Told, Trouble};
+
+/// A finding that was away for so long is news again.
+const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(7);
+
+/// What this process told while the store could not remember it.
+#[derive(Debug, Default)]
+pub(super) struct Notified {
+    troubles: BTreeMap<String, Timestamp>,
+}
+
+/// Tells the webhook, if there is one, what of this run is news. Whatever goes wrong ends in the
+/// log.
+pub async fn notify(context: &Context, report: &Report) {
+    notify_with(context, report, &mut Notified::default()).await;
+}
+
+pub(super) async fn notify_with(context: &Context, report: &Report, memory: &mut Notified) {
+    if report.mode == Mode::DryRun {
+        return;
+    }
+    let client = match WebhookClient::new(&context.settings, context.clock.clone()) {
+        Ok(Some(client)) => client,
+        Ok(None) => return,
+        Err(error) => {
+            tracing::warn!("nobody is told: {}", error_chain(&error));
+            return;
+        }
+    };
+    let path = &context.settings.store.path;
+    let store = match Store::open_existing(path, &*context.clock).await {
+        Ok(store) => Some(store),
+        Err(error) => {
+            tracing::debug!("what was told is not in the store: {}", error_chain(&error));
+            None
+        }
+    };
+    let alerts = Alerts {
+        context,
+        report,
+        client,
+        store: store.as_ref(),
+    };
+    if let Err(error) = alerts.notify(memory).await {
+        tracing::warn!(
+            "what was told cannot be remembered: {}",
+            error_chain(&error)
+        );
+    }
+    if let Some(store) = store {
+        store.close().await;
+    }
+}
+
+struct Alerts<'n> {
+    context: &'n Context,
+    report: &'n Report,
+    client: WebhookClient,
+    store: Option<&'n Store>,
+}
+
+impl Alerts<'_> {
+    async fn notify(&self, memory: &mut Notified) -> Result<(), StoreError> {
+        let now = self.context.clock.now();
+        let mut troubles = match self.store {
+            Some(store) => store.list_troubles().await?,
+            None => Vec::new(),
+        };
+        troubles.extend(memory.troubles.iter().map(|(subject, told_at)| Trouble {
+            subject: subject.clone(),
+            told_at: *told_at,
+        }));
+        if let Some((event, subject)) = event(self.report, &troubles, self.repeat_after(), now)
+            && self.send(event).await
+        {
+            if let Event::Recovered = event {
+                memory.troubles.clear();
+                self.note(Told::Recovery, now).await?;
+            } else {
+                memory.troubles.insert(subject.clone(), now);
+                self.note(Told::Trouble(&subject), now).await?;
+            }
+        }
+        match self.report.outcome {
+            // A run that did not come to its end saw no findings, or not all of them.
+            Outcome::Failed => Ok(()),
+            Outcome::InSync
+            | Outcome::ChangesPending
+            | Outcome::Applied
+            | Outcome::Held
+            | Outcome::Partial => self.tell_findings(now).await,
+        }
+    }
+
+    async fn tell_findings(&self, now: Timestamp) -> Result<(), StoreError> {
+        let Some(store) = self.store else {
+            return Ok(());
+        };
+        let present = &self.report.findings;
+        store
+            .keep_told_findings(present, now - FORGOTTEN_AFTER, now)
+            .await?;
+        let untold = store.list_untold(present).await?;
+        if !untold.is_empty() && self.send(Event::NewFindings(&untold)).await {
+            store.note_told(Told::Findings(&untold), now).await?;
+        }
+        Ok(())
+    }
+
+    async fn note(&self, told: Told<'_>, now: Timestamp) -> Result<(), StoreError> {
+        match self.store {
+            Some(store) => store.note_told(told, now).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn send(&self, event: Event<'_>) -> bool {
+        let team = &self.context.settings.opa.team;
+        let body = body(self.client.format(), team, event, self.report);
+        match self.client.send(body).await {
+            Ok(()) => true,
+            Err(error) => {
+                tracing::warn!(
+                    event = event.name(),
+                    "nobody was told, the next run tries again: {}",
+                    error_chain(&error)
+                );
+                false
+            }
+        }
+    }
+
+    fn repeat_after(&self) -> TimeDelta {
+        TimeDelta::from_std(self.client.repeat_after()).unwrap_or(TimeDelta::MAX)
+    }
+}
+
+/// How the run's end is news, and under which subject it is remembered.
+fn event(
+    report: &Report,
+    troubles: &[Trouble],
+    repeat_after: TimeDelta,
+    now: Timestamp,
+) -> Option<(Event<'static>, String)> {
+    let (event, subject) = match report.outcome {
+        Outcome::Held => {
+            let plan = report.plan_id.as_ref().map_or("", |plan| plan.as_str());
+            (Event::Held, format!("held:{plan}"))
+        }
+        Outcome::Failed => (Event::Failed, "failed".to_owned()),
+        Outcome::Partial => (Event::Partial, "partial".to_owned()),
+        Outcome::InSync | Outcome::Applied | Outcome::ChangesPending => {
+            return (!troubles.is_empty()).then(|| (Event::Recovered, String::new()));
+        }
+    };
+    let told_lately = troubles
+        .iter()
+        .any(|trouble| trouble.subject == subject && now - trouble.told_at < repeat_after);
+    (!told_lately).then_some((event, subject))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Progress;
+    use crate::domain::{PlanId, RunId};
+    use crate::reconcile::{Kinds, RunRequest, failed_before_start};
+    use tokio_util::sync::CancellationToken;
+
+    fn at(hour: u32) -> Timestamp {
+        format!("2026-01-01T{hour:02}:00:00Z").parse().unwrap()
+    }
+
+    fn report(outcome: Outcome, plan: &str) -> Report {
+        let request = RunRequest {
+            id: RunId::new("run"),
+            mode: Mode::Apply,
+            kinds: Kinds::all(),
+            stop: CancellationToken::new(),
+            progress: Progress::silent(),
+        };
+        Report {
+            outcome,
+            plan_id: Some(PlanId::new(plan)),
+            ..failed_before_start(&request, at(0), at(0), "broken".to_owned())
+        }
+    }
+
+    fn told(subject: &str, hour: u32) -> Trouble {
+        Trouble {
+            subject: subject.to_owned(),
+            told_at: at(hour),
+        }
+    }
+
+    fn name(report: &Report, troubles: &[Trouble], hour: u32) -> Option<&'static str> {
+        let repeat_after = TimeDelta::hours(4);
+        event(report, troubles, repeat_after, at(hour)).map(|(event, _)| event.name())
+    }
+
+    #[test]
+    fn the_same_trouble_is_told_again_only_after_a_while() {
+        let failed = report(Outcome::Failed, "");
+        assert_eq!(name(&failed, &[], 1), Some("failed"));
+        assert_eq!(name(&failed, &[told("failed", 1)], 4), None);
+        assert_eq!(name(&failed, &[told("failed", 1)], 5), Some("failed"));
+    }
+
+    #[test]
+    fn another_plan_and_another_trouble_are_news() {
+        let held = report(Outcome::Held, "bbb");
+        assert_eq!(name(&held, &[told("held:bbb", 1)], 2), None);
+        assert_eq!(name(&held, &[told("held:aaa", 1)], 2), Some("held"));
+        assert_eq!(
+            name(&report(Outcome::Partial, ""), &[told("failed", 1)], 2),
+            Some("partial")
+        );
+    }
+
+    #[test]
+    fn only_the_first_good_run_after_a_bad_one_is_a_recovery() {
+        let good = report(Outcome::InSync, "");
+        assert_eq!(name(&good, &[told("partial", 1)], 2), Some("recovered"));
+        assert_eq!(name(&good, &[], 2), None);
+    }
+}
