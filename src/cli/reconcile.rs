@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{FormatArgs, not_empty};
-use crate::domain::ActionKind;
+use crate::domain::{ActionKind, Address};
 
 /// `--help` of the command below, which clap takes from the variant.
 pub(super) const SYNC_LONG: &str = "Reads both directories, compares them, plans what is to be done, checks the plan against \
@@ -19,7 +19,8 @@ Examples:
   rolecall sync --dry-run
   rolecall sync --dry-run --format json | jq .summary
   rolecall sync --dry-run --exit-code --format markdown --output report.md
-  rolecall sync --only role,create")]
+  rolecall sync --only role,create
+  rolecall sync --dry-run --person jane.doe@example.com")]
 pub struct SyncArgs {
     /// Stop before anything is written to Opsera
     #[arg(long)]
@@ -36,9 +37,17 @@ pub struct SyncArgs {
     /// Only these kinds of action, separated by commas [default: all]
     #[arg(long, value_name = "KINDS", value_delimiter = ',', num_args = 1)]
     pub only: Vec<OnlyKind>,
+    /// Plan only what concerns this person, by address; may be given more than once
+    #[arg(long, value_name = "EMAIL", value_parser = address)]
+    pub person: Vec<Address>,
     /// Write metrics to FILE (mode 0644), for the textfile collector of a Prometheus node exporter
     #[arg(long, value_name = "FILE")]
     pub metrics_file: Option<PathBuf>,
+}
+
+/// An address in canonical form (I1).
+fn address(text: &str) -> Result<Address, String> {
+    Address::parse(text).map_err(|why| why.to_string())
 }
 
 /// Shape of a report.

@@ -6,7 +6,8 @@ use rand::rngs::StdRng;
 use crate::cli::signals::{hangups, stop_on_signals};
 use crate::cli::{DaemonArgs, GlobalArgs};
 use crate::daemon::{self, DaemonOptions};
-use crate::domain::{ExitStatus, time::SystemClock};
+use crate::domain::ExitStatus;
+use crate::reconcile::machine_clock;
 
 pub(super) async fn run(global: &GlobalArgs, args: &DaemonArgs) -> anyhow::Result<ExitStatus> {
     // Before anything takes time: a signal that comes early must neither kill nor be lost.
@@ -17,7 +18,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &DaemonArgs) -> anyhow::Resul
         loaded,
         sources: super::sources(global),
         metrics_file: args.metrics_file.clone(),
-        clock: SystemClock::shared(),
+        clock: machine_clock(),
         stop,
         hangups,
         rng: StdRng::from_rng(&mut rand::rng()),

@@ -10,10 +10,10 @@ use crate::cli::logging::{self, LogOptions};
 use crate::cli::signals::stop_on_signals;
 use crate::cli::{DemoArgs, GlobalArgs};
 use crate::domain::time::{SharedClock, SystemClock};
-use crate::domain::{ActionStatus, ExitStatus, Mode, Outcome, Report, RunId};
+use crate::domain::{ActionStatus, ExitStatus, KindSet, Mode, Outcome, Report, RunId};
 use crate::output;
 use crate::output::{Format, Listing, ProgressLine, Visibility, render};
-use crate::reconcile::{Context, Kinds, RunRequest, RunResult, run as reconcile};
+use crate::reconcile::{Context, RunRequest, RunResult, run as reconcile};
 use crate::sandbox::{AccountStatus, Sandbox, SandboxOptions};
 use crate::settings::{ConfigSources, LogFormat, LogSettings, Settings};
 use crate::store::{Store, audit::AuditFilter};
@@ -187,7 +187,8 @@ impl Stage<'_> {
         let request = RunRequest {
             id: RunId::random(),
             mode,
-            kinds: Kinds::all(),
+            kinds: KindSet::all(),
+            people: None,
             stop: self.stop.clone(),
             progress: ProgressLine::on_stderr(Visibility::OnTerminal),
         };

@@ -10,9 +10,7 @@ use crate::audit::Head;
 use crate::cli::{GlobalArgs, StatusArgs, TableFormat};
 use crate::domain::approval::good_until;
 use crate::domain::time::time_for_people;
-use crate::domain::{
-    ExitStatus, HeldPlan, Outcome, PlanState, text::for_terminal, time::Timestamp,
-};
+use crate::domain::{ExitStatus, HeldPlan, PlanState, text::for_terminal, time::Timestamp};
 use crate::output;
 use crate::output::Listing;
 use crate::settings::OfflineSettings;
@@ -65,9 +63,7 @@ async fn look(desk: &Desk) -> Result<Picture, StoreError> {
         now: desk.clock.now(),
         bytes: store.size_on_disk(),
         runs: store.list_runs(RUNS).await?,
-        succeeded_at: store
-            .last_finished(&[Outcome::InSync, Outcome::Applied, Outcome::ChangesPending])
-            .await?,
+        succeeded_at: store.last_success().await?,
         pulled_at: store.latest_pull().await?.map(|(_, at)| at),
         depth: store.count_queue().await?,
         stuck: store.list_queue(QueueView::Unsettled, STUCK).await?,

@@ -8,20 +8,20 @@ use crate::cli::signals::stop_on_signals;
 use crate::cli::{GlobalArgs, ReportFormat, SyncArgs};
 use crate::domain::text;
 use crate::domain::text::error_chain;
-use crate::domain::time::{SystemClock, Timestamp};
-use crate::domain::{ExitStatus, Mode, Outcome, Report, RunId};
+use crate::domain::time::Timestamp;
+use crate::domain::{ExitStatus, KindSet, Mode, Outcome, PeopleFilter, Report, RunId};
 use crate::metrics::{Exposition, Metrics, write_file};
 use crate::notifications;
 use crate::output;
 use crate::output::{Format, ProgressLine, Visibility, render};
 use crate::reconcile::{
-    Context, Finished, Kinds, RunRequest, RunResult, exit_status, failed_before_start,
-    run as reconcile,
+    Context, FailedOn, Finished, RunRequest, RunResult, exit_status, failed_before_start,
+    machine_clock, run as reconcile,
 };
 use crate::store::Store;
 
 pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<ExitStatus> {
-    let clock = SystemClock::shared();
+    let clock = machine_clock();
     let request = RunRequest {
         id: RunId::random(),
         mode: if args.dry_run {
@@ -29,7 +29,8 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
         } else {
             Mode::Apply
         },
-        kinds: Kinds::only(args.only.iter().map(|kind| (*kind).into())),
+        kinds: KindSet::only(args.only.iter().map(|kind| (*kind).into())),
+        people: PeopleFilter::of(args.person.iter().cloned()),
         stop: stop_on_signals()?,
         progress: ProgressLine::on_stderr(if global.quiet > 0 {
             Visibility::Silent
@@ -74,6 +75,9 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
                     &format!("error: {}\n", text::terminal_safe(error)),
                     global.colour(),
                 );
+            }
+            if finished.failed_on == Some(FailedOn::Request) {
+                return Ok(ExitStatus::Usage);
             }
             Ok(exit_status(&finished.report, args.exit_code))
         }

@@ -7,11 +7,10 @@ use std::time::Duration;
 use futures::FutureExt as _;
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::{Heartbeat, Progress};
+use crate::domain::{Heartbeat, KindSet, Progress};
 use crate::domain::{Mode, RunId};
 use crate::reconcile::{
-    Context, FailedOn, Finished, Kinds, RunRequest, RunResult, failed_before_start,
-    run as reconcile,
+    Context, FailedOn, Finished, RunRequest, RunResult, failed_before_start, run as reconcile,
 };
 use crate::settings::Settings;
 use crate::store::{Store, StoreError, Vitals};
@@ -100,7 +99,8 @@ async fn work(context: Context, stop: CancellationToken, progress: Progress) -> 
     let request = RunRequest {
         id: RunId::random(),
         mode: Mode::Apply,
-        kinds: Kinds::all(),
+        kinds: KindSet::all(),
+        people: None,
         stop,
         progress,
     };
@@ -134,7 +134,8 @@ pub(super) fn failed_on_settings(context: &Context, error: String) -> Finished {
     let request = RunRequest {
         id: RunId::random(),
         mode: Mode::Apply,
-        kinds: Kinds::all(),
+        kinds: KindSet::all(),
+        people: None,
         stop: CancellationToken::new(),
         progress: Progress::silent(),
     };

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::time::{Timestamp, after, time_for_people};
-use super::{ActionKind, GuardReport, PlanId, RunId};
+use super::{ActionKind, GuardReport, KindSet, PeopleFilter, PlanId, RunId};
 
 /// Where a held plan stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,8 +72,10 @@ pub struct HeldPlan {
     pub state: PlanState,
     /// The run that held it last.
     pub run_id: RunId,
-    /// The kinds of action that run was limited to, in their fixed order (`--only`).
-    pub kinds: String,
+    /// The kinds of action that run was limited to (`--only`).
+    pub kinds: KindSet,
+    /// The people that run was limited to (`--person`); `None`: everybody.
+    pub people: Option<PeopleFilter>,
     /// The guards as that run saw them.
     pub guards: Vec<GuardReport>,
     /// When it was first held.
@@ -288,24 +290,34 @@ pub fn run_that_applies(plan: &HeldPlan) -> String {
 }
 
 fn limits(plan: &HeldPlan) -> String {
-    let kinds: Vec<&str> = plan.kinds.split(',').collect();
-    if ActionKind::ALL
-        .iter()
-        .all(|kind| kinds.contains(&kind.as_str()))
-    {
-        return String::new();
+    let mut text = String::new();
+    if !plan.kinds.is_all() {
+        let only: Vec<&str> = plan
+            .kinds
+            .iter()
+            .map(|kind| match kind {
+                ActionKind::SetRole => "role",
+                ActionKind::Create | ActionKind::Deactivate => kind.as_str(),
+            })
+            .collect();
+        text.push_str(" --only ");
+        text.push_str(&only.join(","));
     }
-    let only: Vec<&str> = kinds
-        .into_iter()
-        .map(|kind| {
-            if kind == ActionKind::SetRole.as_str() {
-                "role"
-            } else {
-                kind
-            }
-        })
-        .collect();
-    format!(" --only {}", only.join(","))
+    for address in plan.people.iter().flat_map(PeopleFilter::addresses) {
+        text.push_str(" --person ");
+        text.push_str(&quoted(address));
+    }
+    text
+}
+
+/// An address as a shell takes it for one word.
+fn quoted(address: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "@._+-".contains(c);
+    if address.chars().all(is_plain) {
+        address.to_owned()
+    } else {
+        format!("'{}'", address.replace('\'', "'\\''"))
+    }
 }
 
 fn known<'p>(id: &PlanId, plan: Option<&'p HeldPlan>) -> Result<&'p HeldPlan, Refusal> {

@@ -26,11 +26,17 @@ pub enum FindingKind {
     UnknownGroup,
     /// A2: a person the listing had lost turned out to be ACTIVE.
     InconsistentListing,
+    /// §4: a leaver has an account that waits for its first sign-in, which the listing hides.
+    PendingLeaver,
+    /// §6 G0: Opsera has more accounts than it listed, or listed exactly as many as lists stop at.
+    ShortOpseraListing,
+    /// §4: this machine's clock cannot end anybody's grace period.
+    ClockNotTrusted,
 }
 
 impl FindingKind {
     /// Every kind of finding.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
         Self::InvalidEmail,
         Self::DuplicateOpseraEmail,
         Self::DuplicateOpaEmail,
@@ -41,6 +47,9 @@ impl FindingKind {
         Self::InactiveOpseraAccount,
         Self::UnknownGroup,
         Self::InconsistentListing,
+        Self::PendingLeaver,
+        Self::ShortOpseraListing,
+        Self::ClockNotTrusted,
     ];
 
     /// The name used in reports.
@@ -56,6 +65,9 @@ impl FindingKind {
             Self::InactiveOpseraAccount => "inactive_opsera_account",
             Self::UnknownGroup => "unknown_group",
             Self::InconsistentListing => "inconsistent_listing",
+            Self::PendingLeaver => "pending_leaver",
+            Self::ShortOpseraListing => "short_opsera_listing",
+            Self::ClockNotTrusted => "clock_not_trusted",
         }
     }
 }

@@ -13,6 +13,8 @@ mod evidence;
 mod exit_status;
 mod finding;
 mod ids;
+mod kind_set;
+mod people_filter;
 mod person;
 mod plan;
 mod progress;
@@ -30,13 +32,15 @@ pub use evidence::Evidence;
 pub use exit_status::ExitStatus;
 pub use finding::{Finding, FindingKind};
 pub use ids::{PlanId, RunId};
+pub use kind_set::KindSet;
+pub use people_filter::PeopleFilter;
 pub use person::{GroupName, GroupRecord, OpaId, OpaName, PersonRecord, PersonStatus, UserType};
 pub use plan::*;
 pub use progress::{Heartbeat, Progress, ProgressObserver};
 pub use role::{CurrentRole, SiteRole, UnknownSiteRole};
 pub use run_result::{
-    ActionReport, ActionStatus, GuardReport, Mode, OpaCounts, OpseraCounts, Outcome, Report,
-    SCHEMA, Summary, WaitingReport,
+    ActionReport, ActionStatus, GuardReport, Mode, OpaCounts, OpseraCounts, Origin, Outcome,
+    Report, SCHEMA, Summary, WaitingReport,
 };
 pub use schedule::{InvalidCron, Schedule};
 

@@ -36,6 +36,39 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 6] = [
+        Self::InSync,
+        Self::ChangesPending,
+        Self::Applied,
+        Self::Held,
+        Self::Partial,
+        Self::Failed,
+    ];
+
+    /// Whether a run in `mode` that ended so left nothing undone that could be done: what “last
+    /// success” means in `status`, in the metrics and in the alert rules. A dry run does nothing,
+    /// so it is no success of the job, however it ends.
+    pub fn is_success(self, mode: Mode) -> bool {
+        match (mode, self) {
+            (Mode::Apply, Self::InSync | Self::Applied) => true,
+            (Mode::Apply | Mode::DryRun, _) => false,
+        }
+    }
+
+    /// Whether the run came to its end, whatever the guards or Opsera said to it.
+    pub fn is_complete(self) -> bool {
+        self != Self::Failed
+    }
+
+    /// The outcomes of a run that applies which are a success.
+    pub fn successes() -> Vec<Self> {
+        Self::ALL
+            .into_iter()
+            .filter(|outcome| outcome.is_success(Mode::Apply))
+            .collect()
+    }
+
     /// The name used in reports and metrics.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -106,6 +139,9 @@ pub struct Report {
     pub finished_at: Timestamp,
     /// Hash of the audit log's last entry: the checkpoint of this run (§8).
     pub audit_head: Option<String>,
+    /// Where the run worked, and with what.
+    #[serde(flatten)]
+    pub origin: Origin,
     /// The OPA side of the pull.
     pub opa: OpaCounts,
     /// The Opsera side of the pull.
@@ -122,6 +158,27 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Why the run failed, or stopped early.
     pub error: Option<String>,
+}
+
+/// Which directories a run was about, who ran it and with which settings. Null where a run that
+/// could not begin never learnt it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Origin {
+    /// `opa.team`
+    pub team: Option<String>,
+    /// `opa.base_url`
+    pub opa_url: Option<String>,
+    /// `opsera.base_url`
+    pub opsera_url: Option<String>,
+    /// The machine.
+    pub host: Option<String>,
+    /// The user.
+    pub actor: Option<String>,
+    /// The program's version.
+    pub version: Option<String>,
+    /// SHA-256 over the settings without their secrets: the same settings, the same digest.
+    pub settings_digest: Option<String>,
 }
 
 /// The OPA side of a pull.
@@ -173,6 +230,9 @@ pub struct Summary {
     pub protected: u64,
     /// Leavers whose evidence `deactivation.on` does not name.
     pub unmanaged: u64,
+    /// Actions that Opsera refused: in this run, or earlier while `retry.rejected_retry` lasts.
+    #[serde(default)]
+    pub refused: u64,
     /// Findings.
     pub findings: u64,
 }

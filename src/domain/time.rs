@@ -30,6 +30,23 @@ pub fn after(at: Timestamp, duration: Duration) -> Timestamp {
         .unwrap_or(Timestamp::MAX_UTC)
 }
 
+/// `at` minus `duration`; the beginning of time where that does not exist.
+pub fn before(at: Timestamp, duration: Duration) -> Timestamp {
+    TimeDelta::from_std(duration)
+        .ok()
+        .and_then(|duration| at.checked_sub_signed(duration))
+        .unwrap_or(Timestamp::MIN_UTC)
+}
+
+/// How long ago the machine started.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SinceBoot {
+    /// Which start of the machine it was.
+    pub boot_id: String,
+    /// The time since then, sleep included. Nobody can set it.
+    pub passed: Duration,
+}
+
 /// A point in time: UTC, as both APIs and the store write it.
 pub type Timestamp = DateTime<Utc>;
 
@@ -47,6 +64,10 @@ pub trait Clock: fmt::Debug + Send + Sync {
     /// Time that has passed since this clock was made. Never jumps and never goes backwards.
     fn monotonic(&self) -> Duration;
 
+    /// How long ago the machine started; `None` where this clock cannot tell. Unlike
+    /// [`Clock::monotonic`], it goes on from one process to the next.
+    fn since_boot(&self) -> Option<SinceBoot>;
+
     /// Waits for `duration` of monotonic time.
     fn sleep(&self, duration: Duration) -> Sleep;
 }
@@ -55,13 +76,20 @@ pub trait Clock: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub struct SystemClock {
     started: std::time::Instant,
+    since_boot: fn() -> Option<SinceBoot>,
 }
 
 impl SystemClock {
     /// The clock of this machine, its monotonic time starting now.
     pub fn shared() -> SharedClock {
+        Self::with_since_boot(|| None)
+    }
+
+    /// As [`SystemClock::shared`], with a way to read how long ago the machine started.
+    pub fn with_since_boot(since_boot: fn() -> Option<SinceBoot>) -> SharedClock {
         Arc::new(Self {
             started: std::time::Instant::now(),
+            since_boot,
         })
     }
 }
@@ -79,6 +107,10 @@ impl Clock for SystemClock {
 
     fn monotonic(&self) -> Duration {
         self.started.elapsed()
+    }
+
+    fn since_boot(&self) -> Option<SinceBoot> {
+        (self.since_boot)()
     }
 
     #[expect(
@@ -137,6 +169,13 @@ impl Clock for ManualClock {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .monotonic
+    }
+
+    fn since_boot(&self) -> Option<SinceBoot> {
+        Some(SinceBoot {
+            boot_id: "a manual clock".to_owned(),
+            passed: self.monotonic(),
+        })
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {

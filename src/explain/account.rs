@@ -7,16 +7,19 @@ use super::model::{
     ShieldView,
 };
 use super::{what_if, words};
-use crate::domain::{CurrentRole, PlannedAction, time::Timestamp};
-use crate::rules::decision::{Entitlement, ProtectedBy, entitlement, protected_by};
+use crate::domain::{CurrentRole, Evidence, PlannedAction, time::Timestamp};
+use crate::rules::decision::{Entitlement, ProtectedBy, entitlement_of, protected_by};
+use crate::rules::facts::Absence;
 use crate::rules::roles::{desired_role, matching_rules};
+use crate::rules::shields::{describe_look_alikes, describe_path, shields};
 use crate::rules::{AccountFacts, Decision, Policy, decide_account};
-use crate::store::{AccountEntry, Refusal};
+use crate::store::{AccountEntry, OpaEntry, Refusal};
 
 /// The account, and the action that the rules want for it.
 pub(super) fn view(
     facts: &AccountFacts,
     entry: &AccountEntry,
+    records: &[OpaEntry],
     policy: &Policy,
     now: Timestamp,
 ) -> (AccountView, Option<PlannedAction>) {
@@ -34,23 +37,26 @@ pub(super) fn view(
         managed: facts.managed,
         not_managed_because: words::why_not_managed(facts, policy),
         shares_key_with: facts
-            .sharing
+            .same_key
+            .first
             .iter()
             .filter(|other| other.id != facts.id)
             .map(|other| other.id.clone())
             .collect(),
         entitlement: entitlement_view(facts, policy),
         role: role_view(facts, entry, policy),
-        absence: facts.absent_since.map(|since| AbsenceView {
+        absence: facts.absence.map(|Absence { since, pulls }| AbsenceView {
             since,
+            pulls,
             due: TimeDelta::from_std(policy.absent_grace)
                 .ok()
                 .and_then(|grace| since.checked_add_signed(grace))
                 .unwrap_or(Timestamp::MAX_UTC),
         }),
-        shields: shields(facts),
+        shields: shield_views(facts, policy),
+        released: is_released(facts, policy),
         protection: protection(facts, policy),
-        what_if: what_if::list(facts, policy, &decision, now),
+        what_if: what_if::list(facts, records, policy, &decision, now),
         decision,
         back_off: None,
     };
@@ -91,7 +97,7 @@ pub(super) fn back_off(refusal: Refusal) -> BackOff {
 }
 
 fn entitlement_view(facts: &AccountFacts, policy: &Policy) -> EntitlementView {
-    let state = match entitlement(&facts.people, &facts.groups, &policy.required_groups) {
+    let state = match entitlement_of(facts, policy) {
         Entitlement::Entitled => "entitled",
         Entitlement::Doubtful => "doubtful",
         Entitlement::Not(evidence) => evidence.as_str(),
@@ -122,8 +128,8 @@ fn role_view(facts: &AccountFacts, entry: &AccountEntry, policy: &Policy) -> Rol
         (CurrentRole::Unknown, ..) | (_, None, None) => "unknown",
         (_, None, Some(memory)) => memory.source.as_str(),
     };
-    let because = match &desired {
-        Some(desired) => desired.because.clone(),
+    let reason = match &desired {
+        Some(desired) => desired.reason.clone(),
         None if !entitled => "whoever is not entitled keeps the role as it is".to_owned(),
         None if !policy.roles.managed => {
             "roles are not managed (no rules and no default, or roles.enabled = false)".to_owned()
@@ -139,7 +145,7 @@ fn role_view(facts: &AccountFacts, entry: &AccountEntry, policy: &Policy) -> Rol
             .filter(|_| entry.site_role.is_none())
             .map(|memory| memory.at),
         desired: desired.map(|desired| desired.role.as_str().to_owned()),
-        because,
+        reason,
         groups: facts.groups.clone(),
         rules: matching_rules(&policy.roles, &facts.groups)
             .enumerate()
@@ -154,32 +160,29 @@ fn role_view(facts: &AccountFacts, entry: &AccountEntry, policy: &Policy) -> Rol
     }
 }
 
-fn shields(facts: &AccountFacts) -> Vec<ShieldView> {
-    [
-        (
-            "I8",
-            "the person this address last belonged to is ACTIVE under another one, or under none",
-            &facts.renamed,
-        ),
-        (
-            "I7",
-            "an ACTIVE person without a usable address has the same name",
-            &facts.unidentified,
-        ),
-        (
-            "I9",
-            "an ACTIVE person without an account has an address that looks the same",
-            &facts.look_alikes,
-        ),
-    ]
-    .into_iter()
-    .filter(|(_, _, people)| !people.is_empty())
-    .map(|(rule, why, people)| ShieldView {
-        rule,
-        why,
-        people: people.clone(),
-    })
-    .collect()
+/// The shields as they are, or as they would be if the person left.
+fn shield_views(facts: &AccountFacts, policy: &Policy) -> Vec<ShieldView> {
+    let evidence = words::evidence(facts, policy).unwrap_or(Evidence::Disabled);
+    shields(facts, evidence)
+        .into_iter()
+        .map(|shield| ShieldView {
+            rule: shield.rule,
+            why: shield.why,
+            steps: match shield.rule {
+                "I8" => facts.renamed.iter().map(describe_path).collect(),
+                "I9" => describe_look_alikes(facts, &shield.people),
+                _ => Vec::new(),
+            },
+            people: shield.people,
+        })
+        .collect()
+}
+
+fn is_released(facts: &AccountFacts, policy: &Policy) -> bool {
+    facts
+        .identity
+        .as_ref()
+        .is_some_and(|(_, key)| policy.release.contains(key))
 }
 
 fn protection(facts: &AccountFacts, policy: &Policy) -> Option<ProtectionView> {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use super::identity::Reading;
 use super::model::{
-    AccountView, CarrierView, DecisionView, Explanation, Found, GuardsView, HistoryView,
-    IdentityView, PersonView, SCHEMA, SnapshotView,
+    AccountView, DecisionView, Explanation, Found, GuardsView, HistoryView, IdentityView,
+    KeyHolderView, PersonView, SCHEMA, SnapshotView,
 };
-use super::{account, guards, identity, stranger, words};
+use super::{account, guards, identity, suggestions, words};
 use crate::domain::{
     Address, Key, OpseraId, PersonStatus, Plan, PlannedAction, UserType, time::Timestamp,
 };
@@ -103,14 +103,14 @@ impl Gatherer<'_> {
         let mut accounts = Vec::new();
         let mut actions = Vec::new();
         for id in &subject.account_ids {
-            if let Some((view, action)) = self.account(id).await? {
+            if let Some((view, action)) = self.account(id, &subject.people).await? {
                 accounts.push(view);
                 actions.extend(action);
             }
         }
         let without_account = self.without_account(&subject, &accounts).await?;
-        let carriers = match &subject.key {
-            Some(key) => self.store.list_carriers(key).await?,
+        let key_holders = match &subject.key {
+            Some(key) => self.store.list_key_holders(key).await?,
             None => Vec::new(),
         };
         let history = self.history(&subject, &accounts).await?;
@@ -118,14 +118,14 @@ impl Gatherer<'_> {
             Found::Account
         } else if !subject.people.is_empty() {
             Found::Person
-        } else if !carriers.is_empty() || !history.is_empty() {
+        } else if !key_holders.is_empty() || !history.is_empty() {
             Found::Past
         } else {
             Found::Nobody
         };
-        let near_misses = match (found, &subject.address, &subject.key) {
+        let suggestions = match (found, &subject.address, &subject.key) {
             (Found::Past | Found::Nobody, Some(address), Some(key)) => {
-                stranger::near_misses(self.store, self.pull, address, key).await?
+                suggestions::list(self.store, self.pull, address, key).await?
             }
             _ => Vec::new(),
         };
@@ -147,19 +147,19 @@ impl Gatherer<'_> {
             },
             identity: subject.identity,
             people: subject.people.iter().map(person).collect(),
-            carriers: carriers
+            key_holders: key_holders
                 .into_iter()
-                .map(|carrier| CarrierView {
-                    opa_id: carrier.id,
-                    name: carrier.name,
-                    carries_now: carrier.carries_now,
-                    was_active: carrier.was_active,
+                .map(|holder| KeyHolderView {
+                    opa_id: holder.id,
+                    name: holder.name,
+                    carries_now: holder.carries_now,
+                    was_active: holder.was_active,
                 })
                 .collect(),
             guards,
             accounts,
             without_account,
-            near_misses,
+            suggestions,
             history,
             live: None,
         })
@@ -260,6 +260,7 @@ impl Gatherer<'_> {
     async fn account(
         &self,
         id: &OpseraId,
+        people: &[OpaEntry],
     ) -> Result<Option<(AccountView, Option<PlannedAction>)>, StoreError> {
         let Question { policy, now, .. } = self.question;
         // Asked as if anybody could leave, so that the shields are known for the what-ifs too.
@@ -268,7 +269,7 @@ impl Gatherer<'_> {
         let (Some(facts), Some(entry)) = (facts, entry) else {
             return Ok(None);
         };
-        let (mut view, action) = account::view(&facts, &entry, policy, now);
+        let (mut view, action) = account::view(&facts, &entry, people, policy, now);
         if let Some(action) = &action {
             let plan = Plan::new(vec![action.clone()]);
             let refusals = self.store.list_refusals(&plan, now).await?;
@@ -286,8 +287,19 @@ impl Gatherer<'_> {
             return Ok(None);
         };
         let policy = self.question.policy;
-        let facts = self.store.find_joiner(self.pull, key).await?;
-        Ok(facts.map(|facts| words::joiner(&facts, policy, decide_joiner(&facts, policy))))
+        let Some(facts) = self.store.find_joiner(self.pull, key).await? else {
+            return Ok(None);
+        };
+        let decision = words::joiner(&facts, policy, decide_joiner(&facts, policy));
+        if decision.kind != "create" {
+            return Ok(Some(decision));
+        }
+        // What every run found when it asked Opsera, a snapshot of its listing does not show.
+        let found = self.store.find_unlisted_account(key).await?;
+        Ok(Some(match found {
+            Some(finding) => words::not_created(finding),
+            None => decision,
+        }))
     }
 
     /// What the audit log says of any address or id of this person.

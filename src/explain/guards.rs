@@ -4,9 +4,9 @@ use futures::TryStreamExt as _;
 
 use super::model::GuardsView;
 use super::words;
-use crate::domain::{PlannedAction, time::Timestamp};
-use crate::reconcile::{Kinds, RunError, SEVEN_DAYS, plan_from_store};
-use crate::rules::{Decision, Policy, decide_joiner, guards::evaluate};
+use crate::domain::{KindSet, PlannedAction, time::Timestamp};
+use crate::reconcile::{PlanScope, RunError, judge, plan_from_store};
+use crate::rules::{Decision, Policy, decide_joiner};
 use crate::store::{Pull, Store, StoreError};
 
 pub(super) async fn view(
@@ -16,37 +16,28 @@ pub(super) async fn view(
     now: Timestamp,
     own: &[PlannedAction],
 ) -> Result<GuardsView, RunError> {
-    let mut planned =
-        plan_from_store(store, pull, policy, &Kinds::all(), now, None, Vec::new()).await?;
-    let (opa_active, managed) = store.count_sides(pull).await?;
-    planned.sums.opa_active = opa_active;
-    planned.sums.managed = managed;
-    planned.sums.opa_active_before = store.accepted_active().await?;
-    planned.sums.deactivated_7d = store.count_deactivated_since(now - SEVEN_DAYS).await?;
+    let scope = PlanScope {
+        policy,
+        kinds: &KindSet::all(),
+        people: None,
+        now,
+        clock_is_trusted: store.last_clock_is_trusted().await?,
+    };
+    let planned = plan_from_store(store, pull, scope, None, Vec::new()).await?;
     let plan = &planned.plan;
-    let mut holding = evaluate(&policy.guards, &planned.sums, plan);
-    holding.retain(|guard| guard.held);
-    let mut held = !holding.is_empty();
-    let mut approval = None;
-    if held {
-        let found = store
-            .find_covering_approval(plan, policy.guards.approval_ttl, now)
-            .await?;
-        if let Some(found) = found {
-            held = false;
-            for guard in &mut holding {
-                guard.held = false;
-                guard.approved_by_plan = Some(found.id.clone());
-            }
-            approval = Some(format!(
-                "plan {} was approved by {} at {}: {}",
-                found.id,
-                found.decided_by.as_deref().unwrap_or("somebody"),
-                found.decided_at.map(words::time).unwrap_or_default(),
-                found.reason.as_deref().unwrap_or("no reason given"),
-            ));
-        }
-    }
+    let verdict = judge(store, pull, &policy.guards, plan, planned.sums.clone(), now).await?;
+    let held = verdict.is_held();
+    let approval = verdict.approval.as_ref().map(|found| {
+        format!(
+            "plan {} was approved by {} at {}: {}",
+            found.id,
+            found.decided_by.as_deref().unwrap_or("somebody"),
+            found.decided_at.map(words::time).unwrap_or_default(),
+            found.reason.as_deref().unwrap_or("no reason given"),
+        )
+    });
+    let mut holding = verdict.guards;
+    holding.retain(|guard| guard.held || guard.approved_by_plan.is_some());
     let concerns_this_person = own.iter().any(|action| {
         plan.actions()
             .iter()

@@ -3,9 +3,12 @@
 //! One record at a time: a call that fails is told and does not hide what the others said.
 
 use super::model::{AccountView, Explanation, LiveView, PersonView};
+use super::words;
 use crate::clients::{CallError, Opa, OpseraReader};
 use crate::domain::text::error_chain;
-use crate::domain::{AccountRecord, Address, GroupName, OpaName, PersonRecord};
+use crate::domain::{
+    AccountRecord, Address, Finding, FindingKind, GroupName, OpaName, PersonRecord,
+};
 use crate::reconcile::{is_relevant, memberships_matter};
 use crate::rules::Policy;
 
@@ -43,7 +46,12 @@ pub async fn compare(
     if explanation.accounts.is_empty() {
         for address in addresses(explanation, policy) {
             match opsera.search_user(address.as_str()).await {
-                Ok(now) => unlisted(&mut view, &address, now.as_ref()),
+                Ok(now) => {
+                    unlisted(&mut view, &address, now.as_ref());
+                    if let Some(account) = now {
+                        not_created(explanation, &address, &account);
+                    }
+                }
                 Err(error) => failed(&mut view, &error),
             }
         }
@@ -60,9 +68,9 @@ fn names(explanation: &Explanation) -> Vec<OpaName> {
         .map(|person| person.name.clone())
         .chain(
             explanation
-                .carriers
+                .key_holders
                 .iter()
-                .map(|carrier| carrier.name.clone()),
+                .map(|holder| holder.name.clone()),
         )
         .collect();
     names.sort();
@@ -206,6 +214,33 @@ fn account(view: &mut LiveView, known: &AccountView, now: Option<&AccountRecord>
             address(known.email.as_deref())
         ));
     }
+}
+
+/// A run asks Opsera too, finds the account and creates none (§5): so that is what is foretold.
+fn not_created(explanation: &mut Explanation, asked: &Address, account: &AccountRecord) {
+    let creates = explanation
+        .without_account
+        .as_ref()
+        .is_some_and(|decision| decision.kind == "create");
+    if !creates {
+        return;
+    }
+    let finding = Finding {
+        kind: FindingKind::InactiveOpseraAccount,
+        email: explanation
+            .identity
+            .key
+            .as_ref()
+            .map_or_else(|| asked.to_string(), ToString::to_string),
+        detail: format!(
+            "Opsera account {asked} (id {}) exists already and is not in the list of active \
+             accounts",
+            account.id
+        ),
+    };
+    let decision = words::not_created(finding);
+    explanation.headline = format!("The next run would {}.", decision.words);
+    explanation.without_account = Some(decision);
 }
 
 fn unlisted(view: &mut LiveView, asked: &Address, now: Option<&AccountRecord>) {

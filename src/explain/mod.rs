@@ -16,14 +16,14 @@ mod identity;
 pub mod live;
 mod model;
 mod render;
-mod stranger;
+mod suggestions;
 mod what_if;
 mod words;
 
 pub use gather::{ExplainError, Question, explain};
 pub use model::{
-    AbsenceView, AccountView, BackOff, CarrierView, DecisionView, EntitlementView, Explanation,
-    Found, GuardsView, HistoryView, IdentityView, LiveView, NearMissView, PersonView,
-    ProtectionView, RoleView, RuleView, SCHEMA, ShieldView, SnapshotView, WhatIf,
+    AbsenceView, AccountView, BackOff, DecisionView, EntitlementView, Explanation, Found,
+    GuardsView, HistoryView, IdentityView, KeyHolderView, LiveView, PersonView, ProtectionView,
+    RoleView, RuleView, SCHEMA, ShieldView, SnapshotView, SuggestionView, WhatIf,
 };
 pub use render::render;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::domain::{
     Finding, GroupName, GuardReport, Key, OpaId, OpaName, OpseraId, PlanId, time::Timestamp,
 };
-use crate::rules::Carrier;
+use crate::rules::KeyHolder;
 
 /// The `schema` of an explanation.
 pub const SCHEMA: &str = "rolecall.explain/1";
@@ -30,11 +30,13 @@ pub struct Explanation {
     /// The OPA records with the key, service users included.
     pub people: Vec<PersonView>,
     /// OPA records that carry or ever carried the key (I8, A2).
-    pub carriers: Vec<CarrierView>,
+    #[serde(rename = "carriers")]
+    pub key_holders: Vec<KeyHolderView>,
     /// What would happen to a person who has no account (§5).
     pub without_account: Option<DecisionView>,
     /// Who may be meant, where nobody is found.
-    pub near_misses: Vec<NearMissView>,
+    #[serde(rename = "near_misses")]
+    pub suggestions: Vec<SuggestionView>,
     /// The guards over the plan of the snapshot with today's settings.
     pub guards: GuardsView,
     /// This person's entries of the audit log, the latest last.
@@ -105,8 +107,10 @@ pub struct AccountView {
     pub role: RoleView,
     /// The absence clock (§4 step 6).
     pub absence: Option<AbsenceView>,
-    /// The shields that keep it, or would keep it if its person left (I7, I8, I9).
+    /// The shields that keep it, or would keep it if its person left (I7 to I10).
     pub shields: Vec<ShieldView>,
+    /// Whether `deactivation.release` names it, so that no shield keeps it.
+    pub released: bool,
     /// What protects it.
     pub protection: Option<ProtectionView>,
     /// What the next run would do.
@@ -141,7 +145,8 @@ pub struct RoleView {
     /// The role the rules give; `None`: they leave it alone.
     pub desired: Option<String>,
     /// Why.
-    pub because: String,
+    #[serde(rename = "because")]
+    pub reason: String,
     /// The live groups that were read.
     pub groups: Vec<GroupName>,
     /// The rules that are about one of them, in order; the first one wins.
@@ -168,6 +173,8 @@ pub struct RuleView {
 pub struct AbsenceView {
     /// The first complete pull that missed the person.
     pub since: Timestamp,
+    /// How many complete pulls in a row missed them.
+    pub pulls: u32,
     /// From when on the account goes.
     pub due: Timestamp,
 }
@@ -175,12 +182,14 @@ pub struct AbsenceView {
 /// A doubt that keeps an account.
 #[derive(Clone, Debug, Serialize)]
 pub struct ShieldView {
-    /// `I7`, `I8` or `I9`.
+    /// `I7`, `I8`, `I9` or `I10`.
     pub rule: &'static str,
     /// In words.
     pub why: &'static str,
     /// Whom the account may belong to.
-    pub people: Vec<Carrier>,
+    pub people: Vec<KeyHolder>,
+    /// The steps that lead to them, in words (I8), and the characters that differ (I9).
+    pub steps: Vec<String>,
 }
 
 /// What protects an account.
@@ -251,7 +260,7 @@ pub struct PersonView {
 
 /// An OPA record in the memory of a key.
 #[derive(Clone, Debug, Serialize)]
-pub struct CarrierView {
+pub struct KeyHolderView {
     /// Its id.
     pub opa_id: OpaId,
     /// Its name.
@@ -264,7 +273,7 @@ pub struct CarrierView {
 
 /// Somebody who may be meant.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct NearMissView {
+pub struct SuggestionView {
     /// The address as the directory has it.
     pub email: String,
     /// Its key.

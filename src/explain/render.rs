@@ -39,14 +39,14 @@ pub fn render(
         page.title("Without an account")?;
         write_decision(&mut page, decision)?;
     }
-    if !explanation.near_misses.is_empty() {
+    if !explanation.suggestions.is_empty() {
         page.title("Did you mean")?;
-        for miss in &explanation.near_misses {
+        for suggestion in &explanation.suggestions {
             page.item(&format!(
                 "{} ({}): {}",
-                miss.email,
-                miss.directories.join(" and "),
-                miss.why
+                suggestion.email,
+                suggestion.directories.join(" and "),
+                suggestion.why
             ))?;
         }
     }
@@ -168,6 +168,15 @@ fn write_account(page: &mut Page<'_>, account: &AccountView) -> io::Result<()> {
                 person.id
             ))?;
         }
+        for step in &shield.steps {
+            page.more(step)?;
+        }
+    }
+    if account.released {
+        page.field(
+            "Released",
+            "deactivation.release names this address: no shield keeps the account",
+        )?;
     }
     page.field(
         "Protected",
@@ -192,7 +201,12 @@ fn entitlement(account: &AccountView) -> String {
         "doubtful" => "entitled, because the status in OPA is not known".to_owned(),
         evidence => format!("not entitled: {evidence}"),
     };
-    if !entitlement.required_groups.is_empty() {
+    // Groups decide about ACTIVE people only.
+    let decides = !matches!(
+        entitlement.state.as_str(),
+        "disabled" | "deleted" | "absent"
+    );
+    if decides && !entitlement.required_groups.is_empty() {
         let names = |groups: &[crate::domain::GroupName]| {
             let names: Vec<&str> = groups
                 .iter()
@@ -233,7 +247,7 @@ fn role(page: &mut Page<'_>, role: &RoleView) -> io::Result<()> {
         &format!(
             "{} ({})",
             role.desired.as_deref().unwrap_or("left alone"),
-            role.because
+            role.reason
         ),
     )?;
     for rule in role.rules.iter().filter(|rule| !rule.wins) {
@@ -283,14 +297,14 @@ fn people(page: &mut Page<'_>, explanation: &Explanation) -> io::Result<()> {
         }
     }
     let gone: Vec<_> = explanation
-        .carriers
+        .key_holders
         .iter()
-        .filter(|carrier| !carrier.carries_now)
+        .filter(|holder| !holder.carries_now)
         .collect();
     if !gone.is_empty() {
         page.title("Had this address before")?;
-        for carrier in gone {
-            page.item(&format!("{} (id {})", carrier.name, carrier.opa_id))?;
+        for holder in gone {
+            page.item(&format!("{} (id {})", holder.name, holder.opa_id))?;
         }
     }
     Ok(())

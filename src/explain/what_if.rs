@@ -6,8 +6,9 @@ use wildmatch::WildMatch;
 
 use super::model::{DecisionView, WhatIf};
 use super::words;
-use crate::domain::{Evidence, PersonStatus, time::Timestamp};
+use crate::domain::{Evidence, GroupName, OpaId, PersonStatus, time::Timestamp};
 use crate::rules::{AccountFacts, AddressPattern, GroupPattern, Policy, decide_account};
+use crate::store::OpaEntry;
 
 /// Rules and groups whose gain or loss is tried.
 const MOST_GROUPS: usize = 6;
@@ -15,12 +16,14 @@ const MOST_GROUPS: usize = 6;
 /// Changes that lead to another outcome than `today`.
 pub(super) fn list(
     facts: &AccountFacts,
+    records: &[OpaEntry],
     policy: &Policy,
     today: &DecisionView,
     now: Timestamp,
 ) -> Vec<WhatIf> {
     let mut trial = Trial {
         facts,
+        records,
         policy,
         today,
         now,
@@ -55,6 +58,8 @@ pub(super) fn list(
 
 struct Trial<'t> {
     facts: &'t AccountFacts,
+    /// The OPA records as the snapshot has them, with the groups of those who are not ACTIVE too.
+    records: &'t [OpaEntry],
     policy: &'t Policy,
     today: &'t DecisionView,
     now: Timestamp,
@@ -84,7 +89,10 @@ impl Trial<'_> {
         let id = self.facts.id.clone();
         self.facts(
             "deactivate the other accounts with this address in Opsera",
-            |facts| facts.sharing.retain(|account| account.id == id),
+            |facts| {
+                facts.same_key.total = 1;
+                facts.same_key.first.retain(|account| account.id == id);
+            },
         );
     }
 
@@ -92,18 +100,13 @@ impl Trial<'_> {
         let names: Vec<&str> = self
             .facts
             .people
+            .listed
             .iter()
             .map(|person| person.name.as_str())
             .collect();
         let names = names.join(", ");
         match words::evidence(self.facts, self.policy) {
-            Some(Evidence::Disabled) => self.facts(format!("enable {names} in OPA"), |facts| {
-                for person in &mut facts.people {
-                    if person.status == PersonStatus::Disabled {
-                        person.status = PersonStatus::Active;
-                    }
-                }
-            }),
+            Some(Evidence::Disabled) => self.enable(&names),
             // The shield's own remedy comes later.
             Some(Evidence::Deleted | Evidence::Absent) if self.today.kind == "doubt" => {}
             Some(Evidence::Deleted | Evidence::Absent) => self.found.push(WhatIf {
@@ -114,12 +117,55 @@ impl Trial<'_> {
             }),
             Some(Evidence::NotInRequiredGroup) => {}
             None => self.facts(format!("disable {names} in OPA"), |facts| {
-                for person in &mut facts.people {
+                for person in &mut facts.people.listed {
                     person.status = PersonStatus::Disabled;
                 }
+                facts.people.active = 0;
                 facts.groups.clear();
             }),
         }
+    }
+
+    /// The groups of DISABLED people are read only where memberships are read group by group. Where
+    /// a required group decides and nobody knows whether they are in it, that is what is told.
+    fn enable(&mut self, names: &str) {
+        let disabled = |id: &OpaId| {
+            let mut people = self.facts.people.listed.iter();
+            people.any(|person| person.id == *id && person.status == PersonStatus::Disabled)
+        };
+        let mut groups: Vec<GroupName> = self
+            .records
+            .iter()
+            .filter(|record| disabled(&record.id))
+            .flat_map(|record| record.groups.iter().cloned())
+            .collect();
+        groups.sort();
+        groups.dedup();
+        let required = &self.policy.required_groups;
+        let change = format!("enable {names} in OPA");
+        if !required.is_empty() && !groups.iter().any(|group| required.contains(group)) {
+            let names: Vec<&str> = required.iter().map(GroupName::as_str).collect();
+            self.found.push(WhatIf {
+                change,
+                outcome: format!(
+                    "the account stays if the person is in one of {} then; the groups of DISABLED \
+                     people were not read",
+                    names.join(", ")
+                ),
+            });
+            return;
+        }
+        self.facts(change, |facts| {
+            for person in &mut facts.people.listed {
+                if person.status == PersonStatus::Disabled {
+                    person.status = PersonStatus::Active;
+                    facts.people.active += 1;
+                }
+            }
+            facts.groups.extend(groups);
+            facts.groups.sort();
+            facts.groups.dedup();
+        });
     }
 
     fn required_groups(&mut self) {
@@ -131,10 +177,7 @@ impl Trial<'_> {
                 });
             }
         } else if !required.is_empty() {
-            let names: Vec<&str> = required
-                .iter()
-                .map(crate::domain::GroupName::as_str)
-                .collect();
+            let names: Vec<&str> = required.iter().map(GroupName::as_str).collect();
             self.facts(
                 format!("take the person out of {} in OPA", names.join(", ")),
                 |facts| facts.groups.retain(|group| !required.contains(group)),
@@ -172,8 +215,8 @@ impl Trial<'_> {
         let grace = TimeDelta::from_std(self.policy.absent_grace).unwrap_or(TimeDelta::MAX);
         let due = self
             .facts
-            .absent_since
-            .unwrap_or(self.now)
+            .absence
+            .map_or(self.now, |absence| absence.since)
             .checked_add_signed(grace)
             .unwrap_or(Timestamp::MAX_UTC);
         let change = format!("nothing changes until {}", words::time(due));
@@ -181,16 +224,16 @@ impl Trial<'_> {
     }
 
     fn doubts(&mut self) {
-        if self.today.kind == "doubt" && self.facts.sharing.len() < 2 {
-            self.facts(
-                "it turns out that nobody named above owns this account (their OPA records are \
-                 corrected)",
-                |facts| {
-                    facts.renamed.clear();
-                    facts.unidentified.clear();
-                    facts.look_alikes.clear();
-                },
-            );
+        if self.today.kind == "doubt" && !self.facts.same_key.is_conflict() {
+            if let Some((address, key)) = &self.facts.identity {
+                let mut policy = self.policy.clone();
+                policy.release.insert(key.clone());
+                let change = format!(
+                    "nobody named above owns this account: add \"{address}\" to \
+                     deactivation.release"
+                );
+                self.settle(change, self.facts, &policy, self.now);
+            }
             self.found.push(WhatIf {
                 change: "the account is theirs: name the pair in [matching.aliases]".to_owned(),
                 outcome: "the account follows that person".to_owned(),

@@ -1,15 +1,20 @@
 //! Decisions in words: what would happen, and why nothing would.
 
 use super::model::DecisionView;
-use crate::domain::{Address, Change, Evidence, PersonStatus, PlannedAction};
-use crate::rules::decision::{Decided, Entitlement, entitlement};
+use crate::domain::{Address, Change, Evidence, Finding, PersonStatus, PlannedAction};
+use crate::rules::decision::{DecisionWithFindings, Entitlement, entitlement, entitlement_of};
+use crate::rules::facts::Memberships;
 use crate::rules::{AccountFacts, Decision, JoinerFacts, Policy, roles::desired_role};
 
 /// A time as the report writes it.
 pub(super) use crate::domain::time::format_time as time;
 
 /// The decision for an account.
-pub(super) fn decision(facts: &AccountFacts, policy: &Policy, decided: &Decided) -> DecisionView {
+pub(super) fn decision(
+    facts: &AccountFacts,
+    policy: &Policy,
+    decided: &DecisionWithFindings,
+) -> DecisionView {
     let view = |kind, words: String| DecisionView {
         kind,
         words,
@@ -68,7 +73,7 @@ pub(super) fn decision(facts: &AccountFacts, policy: &Policy, decided: &Decided)
     }
 }
 
-fn acting(action: &PlannedAction, findings: Vec<crate::domain::Finding>) -> DecisionView {
+fn acting(action: &PlannedAction, findings: Vec<Finding>) -> DecisionView {
     let reason = &action.reason;
     let words = match &action.change {
         Change::SetRole { from, to, .. } => format!(
@@ -79,8 +84,12 @@ fn acting(action: &PlannedAction, findings: Vec<crate::domain::Finding>) -> Deci
             format!("create an account with the site role {to}: {reason}")
         }
         Change::Deactivate { evidence, .. } => {
+            let released = reason
+                .strip_prefix(evidence.as_str())
+                .filter(|more| !more.is_empty())
+                .unwrap_or_default();
             format!(
-                "deactivate the account, which cannot be undone: {}",
+                "deactivate the account, which cannot be undone: {}{released}",
                 meaning(*evidence)
             )
         }
@@ -96,7 +105,11 @@ fn acting(action: &PlannedAction, findings: Vec<crate::domain::Finding>) -> Deci
 }
 
 /// The decision for a person without an account.
-pub(super) fn joiner(facts: &JoinerFacts, policy: &Policy, decided: Decided) -> DecisionView {
+pub(super) fn joiner(
+    facts: &JoinerFacts,
+    policy: &Policy,
+    decided: DecisionWithFindings,
+) -> DecisionView {
     match &decided.decision {
         Decision::Act(action) => {
             let mut view = acting(action, decided.findings);
@@ -115,9 +128,21 @@ pub(super) fn joiner(facts: &JoinerFacts, policy: &Policy, decided: Decided) -> 
     }
 }
 
+/// The decision for a person whose account Opsera's listing does not show.
+pub(super) fn not_created(finding: Finding) -> DecisionView {
+    DecisionView {
+        kind: "unchanged",
+        words: format!("do nothing: {}", finding.detail),
+        from: None,
+        to: None,
+        reason: None,
+        findings: vec![finding],
+    }
+}
+
 fn why_no_account(facts: &JoinerFacts, policy: &Policy) -> String {
     let domain = facts.key.domain();
-    match entitlement(&facts.people, &facts.groups, &policy.required_groups) {
+    match entitlement(&facts.people.listed, &facts.groups, &policy.required_groups) {
         Entitlement::Not(evidence) => {
             format!("there is no account, and {}", meaning(evidence))
         }
@@ -159,7 +184,7 @@ pub(super) fn why_not_managed(facts: &AccountFacts, policy: &Policy) -> Option<S
 }
 
 fn why_doubt(facts: &AccountFacts) -> &'static str {
-    if facts.sharing.len() > 1 {
+    if facts.same_key.is_conflict() {
         "several accounts share its address, so nobody knows which one is the person's (I5)"
     } else {
         "the account may belong to somebody who is ACTIVE, as the finding says"
@@ -167,10 +192,14 @@ fn why_doubt(facts: &AccountFacts) -> &'static str {
 }
 
 fn why_unchanged(facts: &AccountFacts, policy: &Policy) -> String {
-    match entitlement(&facts.people, &facts.groups, &policy.required_groups) {
+    match entitlement_of(facts, policy) {
+        Entitlement::Doubtful if facts.memberships == Memberships::Unreadable => {
+            "OPA cannot be asked for the groups of this person, so account and role stay".to_owned()
+        }
         Entitlement::Doubtful => {
             let statuses: Vec<&str> = facts
                 .people
+                .listed
                 .iter()
                 .filter(|person| matches!(person.status, PersonStatus::Unrecognised(_)))
                 .map(|person| person.status.as_str())
@@ -186,7 +215,7 @@ fn why_unchanged(facts: &AccountFacts, policy: &Policy) -> String {
                 "the person is entitled, and the role is {} as it should be",
                 desired.role
             ),
-            Some(_) if !facts.renamed.is_empty() => {
+            Some(_) if facts.is_renamed() => {
                 "the person is entitled, but the address last belonged to somebody who is ACTIVE \
                  under another one, so the role is left alone (I8)"
                     .to_owned()
@@ -200,7 +229,7 @@ fn why_unchanged(facts: &AccountFacts, policy: &Policy) -> String {
 
 /// The evidence against the person, if there is any.
 pub(super) fn evidence(facts: &AccountFacts, policy: &Policy) -> Option<Evidence> {
-    match entitlement(&facts.people, &facts.groups, &policy.required_groups) {
+    match entitlement_of(facts, policy) {
         Entitlement::Not(evidence) => Some(evidence),
         Entitlement::Entitled | Entitlement::Doubtful => None,
     }

@@ -286,11 +286,8 @@ impl Metrics {
         let outcome = report.outcome.as_str();
         self.runs.get_or_create(&OutcomeLabels { outcome }).inc();
         self.duration.observe(took.as_secs_f64());
-        match report.outcome {
-            Outcome::InSync | Outcome::Applied | Outcome::ChangesPending => {
-                set_time(&self.last_success, Some(report.finished_at));
-            }
-            Outcome::Held | Outcome::Partial | Outcome::Failed => {}
+        if report.outcome.is_success(report.mode) {
+            set_time(&self.last_success, Some(report.finished_at));
         }
         for (api, complete) in [
             (Api::Opa, report.opa.complete),

@@ -173,9 +173,10 @@ fn event(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::KindSet;
     use crate::domain::Progress;
     use crate::domain::{PlanId, RunId};
-    use crate::reconcile::{Kinds, RunRequest, failed_before_start};
+    use crate::reconcile::{RunRequest, failed_before_start};
     use tokio_util::sync::CancellationToken;
 
     fn at(hour: u32) -> Timestamp {
@@ -186,7 +187,8 @@ mod tests {
         let request = RunRequest {
             id: RunId::new("run"),
             mode: Mode::Apply,
-            kinds: Kinds::all(),
+            kinds: KindSet::all(),
+            people: None,
             stop: CancellationToken::new(),
             progress: Progress::silent(),
         };

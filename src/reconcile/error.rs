@@ -41,6 +41,38 @@ pub enum RunError {
     /// An account's earlier request could not be settled because the credential is refused.
     #[error("what came of an interrupted run's requests could not be read")]
     Settle(#[source] CallError),
+    /// G0: the Team has more people than it listed.
+    #[error(
+        "OPA listed {listed} people, but counts {counted} (num_human_users of GET /team_stats): \
+         the listing is incomplete, so nothing is planned"
+    )]
+    ShortTeamListing {
+        /// Distinct humans of all statuses in the listings.
+        listed: u64,
+        /// The smaller of the counts before and after.
+        counted: u64,
+    },
+    /// G0: Opsera lists nobody, but did.
+    #[error(
+        "Opsera listed no account, but {known} at the last complete reading: the listing is \
+         incomplete, so nothing is planned; look at the token's organization in Opsera"
+    )]
+    NoAccounts {
+        /// Accounts of the snapshot.
+        known: u64,
+    },
+    /// G0: the account that reads the listing is not in it.
+    #[error(
+        "Opsera's listing does not have {owner} (opsera.token_owner): the listing is incomplete or \
+         the setting is wrong, so nothing is planned"
+    )]
+    TokenOwnerNotListed {
+        /// `opsera.token_owner`
+        owner: String,
+    },
+    /// `--person` names somebody whom neither directory has.
+    #[error("nobody knows {0} (--person): it is in neither listing and was never seen before")]
+    UnknownPerson(String),
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -69,7 +101,13 @@ impl RunError {
             },
             Self::Unauthorized(_) => FailedOn::Credential,
             Self::Store(_) | Self::Audit(_) | Self::Lock(_) => FailedOn::Store,
-            Self::Client { .. } | Self::NoRequiredGroup(_) | Self::Interrupted => FailedOn::Other,
+            Self::UnknownPerson(_) => FailedOn::Request,
+            Self::Client { .. }
+            | Self::NoRequiredGroup(_)
+            | Self::ShortTeamListing { .. }
+            | Self::NoAccounts { .. }
+            | Self::TokenOwnerNotListed { .. }
+            | Self::Interrupted => FailedOn::Other,
         }
     }
 

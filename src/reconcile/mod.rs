@@ -12,66 +12,34 @@
 
 mod attempt;
 mod error;
+mod guarding;
 mod last_look;
+mod machine_clock;
 mod memberships;
 mod outcome;
+mod pending_leavers;
 mod planning;
 mod pull;
 mod run;
 mod settle;
 mod worker;
 
-use std::collections::BTreeSet;
-use std::fmt;
-
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Actor;
 use crate::domain::Progress;
-use crate::domain::{ActionKind, Mode, Report, RunId, time::SharedClock};
+use crate::domain::{KindSet, Mode, PeopleFilter, Report, RunId, time::SharedClock};
 use crate::settings::Settings;
 
 pub use error::RunError;
+pub use guarding::{GuardVerdict, judge};
+pub use machine_clock::machine_clock;
 pub(crate) use memberships::{is_relevant, matter as memberships_matter};
 pub use outcome::{exit_status, failed_before_start};
-pub use planning::{Planned, plan_from_store};
-pub(crate) use run::SEVEN_DAYS;
+pub use planning::{PlanScope, Planned, plan_from_store};
 pub use run::{check_start, run};
 pub use settle::settle;
 pub use worker::{ActionResult, Applied, StopReason, Worker, refusal_progress};
-
-/// The kinds of action a run is limited to (`--only`).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Kinds(BTreeSet<ActionKind>);
-
-impl Kinds {
-    /// Every kind.
-    pub fn all() -> Self {
-        Self(ActionKind::ALL.into())
-    }
-
-    /// Only these; none at all means every kind.
-    pub fn only(kinds: impl IntoIterator<Item = ActionKind>) -> Self {
-        let kinds: BTreeSet<ActionKind> = kinds.into_iter().collect();
-        if kinds.is_empty() {
-            Self::all()
-        } else {
-            Self(kinds)
-        }
-    }
-
-    /// Whether actions of this kind are planned.
-    pub fn contains(&self, kind: ActionKind) -> bool {
-        self.0.contains(&kind)
-    }
-}
-
-impl fmt::Display for Kinds {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<&str> = self.0.iter().map(|kind| kind.as_str()).collect();
-        f.write_str(&names.join(","))
-    }
-}
 
 /// What a run is asked to do.
 #[derive(Clone, Debug)]
@@ -81,7 +49,9 @@ pub struct RunRequest {
     /// Dry run or apply.
     pub mode: Mode,
     /// Which kinds of action.
-    pub kinds: Kinds,
+    pub kinds: KindSet,
+    /// Which people; `None`: everybody.
+    pub people: Option<PeopleFilter>,
     /// Cancelled when no new request may be started (A10).
     pub stop: CancellationToken,
     /// Where progress is shown.
@@ -115,6 +85,8 @@ pub enum FailedOn {
     Credential,
     /// The store, its lock or its audit log.
     Store,
+    /// What was asked for (`--person`).
+    Request,
     /// Anything else: a directory that cannot be reached, an incomplete pull, a signal.
     Other,
 }

@@ -3,9 +3,10 @@
 use super::RunRequest;
 use super::error::RunError;
 use super::run::Progressed;
+use crate::audit::Actor;
 use crate::domain::{
-    ActionReport, ActionStatus, ExitStatus, Mode, OpaCounts, OpseraCounts, Outcome, PlannedAction,
-    Report, SCHEMA, Summary, time::Timestamp,
+    ActionReport, ActionStatus, ExitStatus, Mode, OpaCounts, OpseraCounts, Origin, Outcome,
+    PlannedAction, Report, SCHEMA, Summary, time::Timestamp,
 };
 use crate::reconcile::{ActionResult, Applied, StopReason};
 
@@ -23,11 +24,17 @@ pub(super) fn outcome_of(mode: Mode, progressed: &Progressed, error: Option<&Run
         .as_ref()
         .map_or(0, |planned| planned.plan.actions().len());
     let applied = &progressed.applied;
+    // What Opsera refused earlier is nobody's work until `retry.rejected_retry` has passed.
+    let resting = applied
+        .progress
+        .values()
+        .filter(|action| action.status == ActionStatus::Rejected && !action.unfinished)
+        .count();
     if error.is_some() {
         Outcome::Failed
     } else if progressed.held {
         Outcome::Held
-    } else if actions == 0 {
+    } else if actions == resting {
         Outcome::InSync
     } else if mode == Mode::DryRun {
         Outcome::ChangesPending
@@ -72,6 +79,10 @@ pub(super) fn build_report(request: &RunRequest, progressed: Progressed, ended: 
             .collect();
     }
     findings.sort();
+    let refused = actions
+        .iter()
+        .filter(|action: &&ActionReport| action.status == ActionStatus::Rejected);
+    summary.refused = u64::try_from(refused.count()).unwrap_or(u64::MAX);
     summary.findings = u64::try_from(findings.len()).unwrap_or(u64::MAX);
     Report {
         schema: SCHEMA.to_owned(),
@@ -82,6 +93,7 @@ pub(super) fn build_report(request: &RunRequest, progressed: Progressed, ended: 
         started_at: ended.started_at,
         finished_at: ended.finished_at,
         audit_head: None,
+        origin: Origin::default(),
         opa,
         opsera,
         summary,
@@ -133,6 +145,16 @@ fn why_not_tried(applied: &Applied, ended: &Ended) -> String {
     format!("not tried: {reason}; the next run plans it afresh")
 }
 
+/// What is known of every run, also of one whose settings could not be read.
+pub(super) fn origin_of(actor: &Actor) -> Origin {
+    Origin {
+        host: Some(actor.host.clone()),
+        actor: Some(actor.user.clone()),
+        version: Some(actor.version.clone()),
+        ..Origin::default()
+    }
+}
+
 /// The report of a run that could not begin.
 pub fn failed_before_start(
     request: &RunRequest,
@@ -149,6 +171,7 @@ pub fn failed_before_start(
         started_at,
         finished_at,
         audit_head: None,
+        origin: origin_of(&Actor::of_this_process()),
         opa: OpaCounts::default(),
         opsera: OpseraCounts::default(),
         summary: Summary::default(),

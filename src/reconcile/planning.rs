@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 
-use super::Kinds;
 use super::error::RunError;
 use crate::clients::{CallError, OpseraReader};
 use crate::domain::{
-    ActionKind, Address, Change, Finding, FindingKind, Key, OpseraId, Plan, PlannedAction,
-    SiteRole, Summary, WaitingReport, time::Timestamp,
+    ActionKind, Address, Change, Finding, FindingKind, Key, KindSet, OpseraId, PeopleFilter, Plan,
+    PlannedAction, SiteRole, Summary, WaitingReport, time::Timestamp,
 };
+use crate::rules::clock_trust::wait_for_proof;
 use crate::rules::{
     AccountFacts, Decision, Policy, decide_account, decide_joiner, facts::PersonFacts, guards::Sums,
 };
@@ -33,8 +33,8 @@ pub struct Planned {
     pub adopted: Vec<(OpseraId, SiteRole)>,
 }
 
-#[derive(Default)]
-struct Tally {
+struct PlanBuilder {
+    limits: Limits,
     actions: Vec<PlannedAction>,
     summary: Summary,
     waiting: Vec<WaitingReport>,
@@ -42,6 +42,30 @@ struct Tally {
     adopted: Vec<(OpseraId, SiteRole)>,
     administrators: u64,
     administrators_lost: Vec<String>,
+}
+
+/// What a plan is made for.
+#[derive(Clone, Copy, Debug)]
+pub struct PlanScope<'p> {
+    /// The rules.
+    pub policy: &'p Policy,
+    /// Which kinds of action.
+    pub kinds: &'p KindSet,
+    /// Which people; `None`: everybody.
+    pub people: Option<&'p PeopleFilter>,
+    /// The time of the run.
+    pub now: Timestamp,
+    /// Whether the clock that tells this time is to be trusted (§4 step 6).
+    pub clock_is_trusted: bool,
+}
+
+impl PlanScope<'_> {
+    /// The keys of the people the plan is limited to.
+    fn keys(&self) -> Option<BTreeSet<Key>> {
+        let people = self.people?;
+        let keys = people.keys(&self.policy.matching);
+        Some(keys.into_iter().flat_map(|(_, keys)| keys).collect())
+    }
 }
 
 /// Makes the plan of `pull`. `opsera` is asked whether a joiner's account exists after all (§5);
@@ -52,38 +76,45 @@ struct Tally {
 pub async fn plan_from_store(
     store: &Store,
     pull: Pull,
-    policy: &Policy,
-    kinds: &Kinds,
-    now: Timestamp,
+    scope: PlanScope<'_>,
     opsera: Option<(&OpseraReader, usize)>,
-    group_findings: Vec<Finding>,
+    findings: Vec<Finding>,
 ) -> Result<Planned, RunError> {
-    let mut tally = Tally {
-        findings: group_findings,
-        ..Tally::default()
+    let PlanScope { policy, now, .. } = scope;
+    let limits = Limits {
+        kinds: scope.kinds.clone(),
+        keys: scope.keys(),
     };
-    note_doubtful_people(store, pull, &mut tally).await?;
+    let mut builder = PlanBuilder::new(limits, findings);
+    note_doubtful_people(store, pull, &mut builder).await?;
     let mut accounts =
         std::pin::pin!(store.stream_accounts(pull, !policy.required_groups.is_empty()));
     while let Some(facts) = accounts.try_next().await? {
         let decided = decide_account(&facts, policy, now);
-        tally.findings.extend(decided.findings);
-        tally.add(&facts, decided.decision, kinds);
+        builder.findings.extend(decided.findings);
+        let decision = wait_for_proof(
+            decided.decision,
+            facts.absence,
+            scope.clock_is_trusted,
+            policy,
+            now,
+        );
+        builder.add(&facts, decision);
     }
     if let Some((opsera, in_flight)) = opsera
         && policy.provision
-        && kinds.contains(ActionKind::Create)
+        && scope.kinds.contains(ActionKind::Create)
     {
-        add_joiners(store, pull, policy, opsera, in_flight, &mut tally).await?;
+        add_joiners(store, pull, policy, opsera, in_flight, &mut builder).await?;
     }
-    Ok(tally.finish())
+    Ok(builder.finish())
 }
 
 /// I3 and I7: findings about people, whether or not they have an account.
 async fn note_doubtful_people(
     store: &Store,
     pull: Pull,
-    tally: &mut Tally,
+    builder: &mut PlanBuilder,
 ) -> Result<(), RunError> {
     let mut people = std::pin::pin!(store.stream_unidentified(pull));
     while let Some(person) = people.try_next().await? {
@@ -91,7 +122,7 @@ async fn note_doubtful_people(
             || "no address".to_owned(),
             |email| format!("the unusable address {email:?}"),
         );
-        tally.findings.push(Finding {
+        builder.findings.push(Finding {
             kind: FindingKind::UnidentifiedOpaUser,
             email: person.name.as_str().to_owned(),
             detail: format!(
@@ -103,7 +134,7 @@ async fn note_doubtful_people(
     }
     let mut people = std::pin::pin!(store.stream_unknown_status(pull));
     while let Some((person, status)) = people.try_next().await? {
-        tally.findings.push(Finding {
+        builder.findings.push(Finding {
             kind: FindingKind::UnknownStatus,
             email: person
                 .email
@@ -126,21 +157,25 @@ async fn add_joiners(
     policy: &Policy,
     opsera: &OpseraReader,
     in_flight: usize,
-    tally: &mut Tally,
+    builder: &mut PlanBuilder,
 ) -> Result<(), RunError> {
+    let limits = builder.limits.clone();
+    // The stream reads a page at a time, so no cursor of the store is open while Opsera is asked.
     let joiners = store.stream_joiners(pull).map_err(RunError::from);
     let mut checked = std::pin::pin!(
         joiners
             .try_filter_map(|facts| {
                 let decided = decide_joiner(&facts, policy);
                 std::future::ready(Ok(match decided.decision {
-                    Decision::Act(action) => Some((*action, decided.findings, facts.people)),
+                    Decision::Act(action) if limits.let_in(&action) => {
+                        Some((*action, decided.findings, facts.people))
+                    }
                     _ => None,
                 }))
             })
             .map(|joiner| async {
                 let (action, findings, people) = joiner?;
-                let existing = find_account_of(opsera, policy, &action.key, &people)
+                let existing = find_account_of(opsera, policy, &action.key, &people.listed)
                     .await
                     .map_err(RunError::LookUp)?;
                 Ok::<_, RunError>((action, findings, existing))
@@ -149,11 +184,11 @@ async fn add_joiners(
     );
     while let Some((action, findings, existing)) = checked.try_next().await? {
         if let Some(finding) = existing {
-            tally.findings.push(finding);
+            builder.findings.push(finding);
         } else {
-            tally.findings.extend(findings);
-            tally.summary.create += 1;
-            tally.actions.push(action);
+            builder.findings.extend(findings);
+            builder.summary.create += 1;
+            builder.actions.push(action);
         }
     }
     Ok(())
@@ -209,8 +244,39 @@ async fn find_account_of(
     Ok(None)
 }
 
-impl Tally {
-    fn add(&mut self, facts: &AccountFacts, decision: Decision, kinds: &Kinds) {
+/// What a run was limited to.
+#[derive(Clone)]
+struct Limits {
+    kinds: KindSet,
+    keys: Option<BTreeSet<Key>>,
+}
+
+impl Limits {
+    /// Whether `--only` and `--person` let this action into the plan.
+    fn let_in(&self, action: &PlannedAction) -> bool {
+        self.kinds.contains(action.kind()) && self.concern(&action.key)
+    }
+
+    fn concern(&self, key: &Key) -> bool {
+        self.keys.as_ref().is_none_or(|keys| keys.contains(key))
+    }
+}
+
+impl PlanBuilder {
+    fn new(limits: Limits, findings: Vec<Finding>) -> Self {
+        Self {
+            limits,
+            findings,
+            actions: Vec::new(),
+            summary: Summary::default(),
+            waiting: Vec::new(),
+            adopted: Vec::new(),
+            administrators: 0,
+            administrators_lost: Vec::new(),
+        }
+    }
+
+    fn add(&mut self, facts: &AccountFacts, decision: Decision) {
         let administrator = facts.active && facts.role.is(SiteRole::Administrators);
         self.administrators += u64::from(administrator);
         match decision {
@@ -218,7 +284,11 @@ impl Tally {
             Decision::Unchanged => self.summary.unchanged += 1,
             Decision::Adopt(role) => {
                 self.summary.unchanged += 1;
-                if kinds.contains(ActionKind::SetRole) {
+                let concerned = facts
+                    .identity
+                    .as_ref()
+                    .is_some_and(|(_, key)| self.limits.concern(key));
+                if concerned && self.limits.kinds.contains(ActionKind::SetRole) {
                     self.adopted.push((facts.id.clone(), role));
                 }
             }
@@ -228,7 +298,7 @@ impl Tally {
                 self.summary.waiting += 1;
                 self.waiting.push(waiting);
             }
-            Decision::Act(action) if !kinds.contains(action.kind()) => self.summary.unchanged += 1,
+            Decision::Act(action) if !self.limits.let_in(&action) => self.summary.unchanged += 1,
             Decision::Act(action) => {
                 let loses = match &action.change {
                     Change::Deactivate { .. } => true,

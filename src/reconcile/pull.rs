@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::RunError;
-use crate::clients::{Api, Opa, OpseraReader, StatusFilter};
-use crate::domain::Progress;
-use crate::store::Snapshot;
+use crate::clients::{Api, Opa, OpseraReader, SecondCount, StatusFilter};
+use crate::domain::{Finding, FindingKind, Progress};
+use crate::rules::Policy;
+use crate::store::{Snapshot, Store};
 
 /// Which sides arrived whole, also when the pull failed.
 #[derive(Debug, Default)]
@@ -24,28 +25,141 @@ impl Sides {
     }
 }
 
-/// Reads both sides to their ends. The first error ends both.
-pub(super) async fn pull(
-    snapshot: &Snapshot<'_>,
-    opa: &Opa,
-    opsera: &OpseraReader,
-    sides: &Sides,
-    progress: &Progress,
-) -> Result<(), RunError> {
+/// Opsera's lists of other objects stop here, so a listing of exactly so many is suspicious.
+const LISTS_STOP_AT: u64 = 1000;
+
+/// What a pull reads with, and into what.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pulling<'p> {
+    pub(super) store: &'p Store,
+    pub(super) snapshot: &'p Snapshot<'p>,
+    pub(super) policy: &'p Policy,
+    pub(super) opa: &'p Opa,
+    pub(super) opsera: &'p OpseraReader,
+    pub(super) progress: &'p Progress,
+}
+
+/// Reads both sides to their ends. The first error ends both. Gives what was noticed.
+pub(super) async fn pull(pulling: Pulling<'_>, sides: &Sides) -> Result<Vec<Finding>, RunError> {
+    let Pulling {
+        snapshot,
+        opa,
+        opsera,
+        progress,
+        ..
+    } = pulling;
     progress.stage("reading OPA and Opsera");
-    tokio::try_join!(
+    let ((), findings) = tokio::try_join!(
         async {
+            let before = opa.human_count().await.map_err(opa_error)?;
             pull_people(snapshot, opa, progress).await?;
+            let after = opa.human_count().await.map_err(opa_error)?;
+            check_team_listing(snapshot, &before, &after).await?;
             sides.opa.store(true, Ordering::Relaxed);
             Ok::<_, RunError>(())
         },
         async {
             pull_accounts(snapshot, opsera, progress).await?;
+            let findings = check_account_listing(pulling).await?;
             sides.opsera.store(true, Ordering::Relaxed);
-            Ok(())
+            Ok(findings)
         },
     )?;
+    Ok(findings)
+}
+
+/// G0: at least as many distinct humans as the Team counts. People come and go during a pull, so
+/// the smaller of the two counts is held against the listings.
+async fn check_team_listing(
+    snapshot: &Snapshot<'_>,
+    before: &SecondCount,
+    after: &SecondCount,
+) -> Result<(), RunError> {
+    let counts = snapshot.count_people().await?;
+    let listed = counts.users.saturating_sub(counts.service);
+    match (before, after) {
+        (SecondCount::Count(before), SecondCount::Count(after)) => {
+            let counted = *before.min(after);
+            if listed < counted {
+                return Err(RunError::ShortTeamListing { listed, counted });
+            }
+            tracing::debug!(
+                listed,
+                counted,
+                "the Team's own count bears the listing out"
+            );
+        }
+        (SecondCount::NotAvailable { reason }, _) | (_, SecondCount::NotAvailable { reason }) => {
+            tracing::info!(
+                reason,
+                "the Team's own count is left out: that the listing is complete is known from its \
+                 pages alone"
+            );
+        }
+    }
     Ok(())
+}
+
+/// G0: a listing that lost everybody, or its own reader, is incomplete. One that may be short is
+/// told, because nobody is deactivated for being missing from it.
+async fn check_account_listing(pulling: Pulling<'_>) -> Result<Vec<Finding>, RunError> {
+    let Pulling {
+        store,
+        snapshot,
+        policy,
+        opsera,
+        ..
+    } = pulling;
+    let listed = store.count_listed_accounts(snapshot.pull()).await?;
+    if listed == 0
+        && let Some((latest, _)) = store.latest_pull().await?
+    {
+        let known = store.count_listed_accounts(latest).await?;
+        if known > 0 {
+            return Err(RunError::NoAccounts { known });
+        }
+    }
+    if let Some(owner) = &policy.protection.token_owner {
+        let key = policy.matching.opsera_key(owner);
+        if !store.has_account(snapshot.pull(), &key).await? {
+            return Err(RunError::TokenOwnerNotListed {
+                owner: owner.as_str().to_owned(),
+            });
+        }
+    }
+    let detail = match opsera.count_active().await {
+        Ok(SecondCount::Count(counted)) if counted > listed => Some(format!(
+            "Opsera counts {counted} active accounts (totalResults of SCIM) and listed {listed}: \
+             leavers among the others keep their accounts; report the listing to Opsera"
+        )),
+        Ok(SecondCount::Count(_)) => None,
+        Ok(SecondCount::NotAvailable { reason }) => {
+            tracing::info!(reason, "Opsera's own count of its accounts is left out");
+            suspicious(listed)
+        }
+        Err(error) => {
+            tracing::warn!(error = %error, "Opsera's own count of its accounts is left out");
+            suspicious(listed)
+        }
+    };
+    Ok(detail
+        .or_else(|| suspicious(listed))
+        .map(|detail| Finding {
+            kind: FindingKind::ShortOpseraListing,
+            email: "GET /users".to_owned(),
+            detail,
+        })
+        .into_iter()
+        .collect())
+}
+
+fn suspicious(listed: u64) -> Option<String> {
+    (listed == LISTS_STOP_AT).then(|| {
+        format!(
+            "Opsera listed exactly {LISTS_STOP_AT} accounts, which is where its other lists stop: \
+             leavers among the others would keep their accounts; ask Opsera how many there are"
+        )
+    })
 }
 
 /// §4: three listings, because what the one without a filter leaves out is not documented.

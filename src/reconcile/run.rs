@@ -1,24 +1,28 @@
 //! The run itself: the steps in their order, each handing its value to the next.
 
-use chrono::TimeDelta;
-
 use super::error::RunError;
-use super::outcome::{Ended, build_report, outcome_of};
-use super::planning::{Planned, plan_from_store};
-use super::pull::{Sides, pull};
+use super::guarding::{GuardVerdict, judge};
+use super::outcome::{Ended, build_report, origin_of, outcome_of};
+use super::pending_leavers::find_pending_leavers;
+use super::planning::{PlanScope, Planned, plan_from_store};
+use super::pull::{Pulling, Sides, pull};
 use super::{Context, Finished, RunRequest, RunResult, failed_before_start, memberships};
-use crate::audit::{AuditKey, Checkpoint, Event, NewEntry, Scribe, must_take_checkpoints};
+use sha2::{Digest as _, Sha256};
+
+use crate::audit::{AuditKey, Checkpoint, Event, Head, NewEntry, Scribe, must_take_checkpoints};
 use crate::clients::{Api, Backoff, Opa, OpseraReader, OpseraWriter, Transport};
 use crate::domain::text::error_chain;
-use crate::domain::{ActionKind, GuardReport, HeldPlan, Mode, time::Timestamp};
-use crate::reconcile::{Applied, StopReason, Worker, refusal_progress, settle};
-use crate::rules::guards::{SOURCE_GUARDS, evaluate};
-use crate::store::{
-    FinishedRun, Installation, LockError, Pull, RunLock, Snapshot, Store, audit::refuse_lost_store,
+use crate::domain::{
+    ActionKind, Finding, FindingKind, GuardReport, HeldPlan, Mode, Origin, Outcome, Report,
+    time::Timestamp,
 };
-
-/// The window of `guards.max_deactivations_7d`.
-pub(crate) const SEVEN_DAYS: TimeDelta = TimeDelta::days(7);
+use crate::reconcile::{Applied, StopReason, Worker, refusal_progress, settle};
+use crate::rules::Policy;
+use crate::rules::clock_trust::{ClockReading, ClockTrust, judge_clock};
+use crate::store::{
+    FinishedRun, Installation, LockError, Pull, RunLimits, RunLock, Snapshot, Store,
+    audit::refuse_lost_store,
+};
 
 /// Everything that is known about a run so far; what it never came to stays empty.
 #[derive(Debug, Default)]
@@ -38,12 +42,15 @@ pub async fn run(context: &Context, request: &RunRequest) -> RunResult {
     let fail = |error: RunError| {
         let failed_on = Some(error.failed_on());
         RunResult::Finished(Box::new(Finished {
-            report: failed_before_start(
-                request,
-                started_at,
-                context.clock.now(),
-                error_chain(&error),
-            ),
+            report: Report {
+                origin: origin(context),
+                ..failed_before_start(
+                    request,
+                    started_at,
+                    context.clock.now(),
+                    error_chain(&error),
+                )
+            },
             traffic: None,
             failed_on,
         }))
@@ -137,7 +144,7 @@ async fn run_on(
             scribe,
             &request.id,
             request.mode,
-            &request.kinds.to_string(),
+            limits_of(request),
             started_at,
         )
         .await;
@@ -174,22 +181,11 @@ async fn run_on(
         error: result.as_ref().err().map(|error| error_chain(error)),
     };
     let mut report = build_report(request, progressed, ended);
-    match finish(context, store, scribe, &report).await {
-        Ok(head) => report.audit_head = Some(head),
-        Err(error) => {
-            let words = format!(
-                "the end of the run could not be recorded: {}",
-                error_chain(&error)
-            );
-            tracing::error!("{words}");
-            report.outcome = crate::domain::Outcome::Failed;
-            failed_on = Some(error.failed_on());
-            report.error = Some(match report.error.take() {
-                Some(earlier) => format!("{earlier}; {words}"),
-                None => words,
-            });
-        }
+    report.origin = origin(context);
+    if let Err(error) = finish(context, store, scribe, &mut report).await {
+        failed_on = Some(error.failed_on());
     }
+    prune(context, store).await;
     Finished {
         report,
         traffic,
@@ -197,27 +193,95 @@ async fn run_on(
     }
 }
 
-/// Closes the run's row, prunes, and leaves the checkpoint (§8).
+fn limits_of(request: &RunRequest) -> RunLimits<'_> {
+    RunLimits {
+        kinds: &request.kinds,
+        people: request.people.as_ref(),
+    }
+}
+
+fn origin(context: &Context) -> Origin {
+    let settings = &context.settings;
+    // Debug output, because every section has it and no secret is in it.
+    let digest = Sha256::digest(format!("{settings:?}"));
+    Origin {
+        team: Some(settings.opa.team.clone()),
+        opa_url: Some(settings.opa.base_url.to_string()),
+        opsera_url: Some(settings.opsera.base_url.to_string()),
+        settings_digest: Some(hex::encode(digest)),
+        ..origin_of(&context.actor)
+    }
+}
+
+/// Closes the run's row and leaves the checkpoint (§8). Where that fails, the run has failed:
+/// the report says so and, as far as it still takes a row, the store.
 async fn finish(
     context: &Context,
     store: &Store,
     scribe: &Scribe,
-    report: &crate::domain::Report,
-) -> Result<String, RunError> {
-    let settings = &context.settings;
-    let now = context.clock.now();
-    store.prune(settings.store.retain, now).await?;
-    let head = store.finish_run(scribe, FinishedRun { report }).await?;
-    let checkpoint = Checkpoint::new(now, head.clone());
+    report: &mut Report,
+) -> Result<(), RunError> {
+    let finished = store.finish_run(scribe, FinishedRun { report }).await;
+    let head = match finished {
+        Ok(head) => head,
+        Err(error) => {
+            let error = RunError::from(error);
+            fail_at_the_end(report, "the end of the run could not be recorded", &error);
+            return Err(error);
+        }
+    };
+    report.audit_head = Some(head.hash.clone());
+    let Err(error) = leave_checkpoint(context, head, report.outcome) else {
+        return Ok(());
+    };
+    fail_at_the_end(
+        report,
+        "the checkpoint of the run could not be left",
+        &error,
+    );
+    match store.correct_run(scribe, FinishedRun { report }).await {
+        Ok(head) => report.audit_head = Some(head.hash),
+        Err(second) => tracing::error!(
+            error = error_chain(&second),
+            "the store could not be told that the run failed"
+        ),
+    }
+    Err(error)
+}
+
+fn leave_checkpoint(context: &Context, head: Head, outcome: Outcome) -> Result<(), RunError> {
+    let checkpoint = Checkpoint::new(context.clock.now(), head);
     tracing::info!(
         checkpoint = checkpoint.line().trim_end(),
-        outcome = report.outcome.as_str(),
+        outcome = outcome.as_str(),
         "run finished"
     );
-    if let Some(file) = &settings.audit.checkpoint_file {
+    if let Some(file) = &context.settings.audit.checkpoint_file {
         checkpoint.append_to(file)?;
     }
-    Ok(head.hash)
+    Ok(())
+}
+
+fn fail_at_the_end(report: &mut Report, what: &str, error: &RunError) {
+    let words = format!("{what}: {}", error_chain(error));
+    tracing::error!("{words}");
+    report.outcome = Outcome::Failed;
+    report.error = Some(match report.error.take() {
+        Some(earlier) => format!("{earlier}; {words}"),
+        None => words,
+    });
+}
+
+/// Removes what is older than `store.retain`. Housekeeping comes last and never decides how a run
+/// ended.
+async fn prune(context: &Context, store: &Store) {
+    let retain = context.settings.store.retain;
+    if let Err(error) = store.prune(retain, context.clock.now()).await {
+        tracing::error!(
+            error = error_chain(&error),
+            "what is older than store.retain could not be removed; the next run tries again"
+        );
+    }
 }
 
 struct Clients {
@@ -241,6 +305,20 @@ impl Clients {
     }
 }
 
+fn clock_finding(policy: &Policy, clock: &ClockTrust) -> Option<Finding> {
+    match clock {
+        ClockTrust::NotTrusted { reason } if !policy.absent_grace.is_zero() => Some(Finding {
+            kind: FindingKind::ClockNotTrusted,
+            email: "clock".to_owned(),
+            detail: format!(
+                "{reason}: nobody is deactivated as absent in this run, and every absence counts \
+                 from now on; let the machine synchronize its clock"
+            ),
+        }),
+        ClockTrust::Trusted | ClockTrust::NotTrusted { .. } => None,
+    }
+}
+
 /// One run on an open store.
 struct Run<'r> {
     context: &'r Context,
@@ -261,15 +339,28 @@ impl Run<'_> {
         let Some(planned) = &progressed.planned else {
             return Ok(());
         };
-        let approval = self.guard(planned, &mut progressed.guards).await?;
-        progressed.held = progressed.guards.iter().any(|guard| guard.held);
-        self.remember(pull, planned, &progressed.guards, approval.as_ref())
-            .await?;
+        let verdict = judge(
+            self.store,
+            pull,
+            &self.context.settings.policy.guards,
+            &planned.plan,
+            planned.sums.clone(),
+            self.context.clock.now(),
+        )
+        .await?;
+        progressed.guards.clone_from(&verdict.guards);
+        progressed.held = verdict.is_held();
+        self.remember(pull, planned, &verdict).await?;
         if progressed.held {
-            self.hold(planned, &progressed.guards).await
+            self.hold(planned, &verdict.guards).await
         } else {
-            self.carry_out(pull, planned, approval.as_ref(), &mut progressed.applied)
-                .await?;
+            self.carry_out(
+                pull,
+                planned,
+                verdict.approval.as_ref(),
+                &mut progressed.applied,
+            )
+            .await?;
             match &progressed.applied.stopped {
                 Some(StopReason::Unauthorized(words)) => Err(RunError::Unauthorized(words.clone())),
                 Some(StopReason::Interrupted) => Err(RunError::Interrupted),
@@ -289,8 +380,10 @@ impl Run<'_> {
         .await?
         .map_err(RunError::Settle)?;
         let policy = &self.context.settings.policy;
+        // A run that was killed or failed after its pull has left this undone (I8).
+        self.store.remember_latest_pull().await?;
         let snapshot = Snapshot::begin(self.store, policy, &self.request.id).await?;
-        let group_findings = match self.read(&snapshot, progressed).await {
+        let mut findings = match self.read(&snapshot, progressed).await {
             Ok(findings) => findings,
             Err(error) => {
                 let error = error.located(&self.context.settings);
@@ -306,6 +399,7 @@ impl Run<'_> {
             }
         };
         snapshot.complete(self.context.clock.now()).await?;
+        self.check_people(snapshot.pull()).await?;
         let entry = self
             .entry(Event::PullCompleted)
             .evidence(serde_json::json!({
@@ -316,23 +410,30 @@ impl Run<'_> {
         // Read after the entry above: no clock of §4 starts before the end of the audit log, and
         // without a grace an absent person is due in the very run that misses them.
         let now = self.context.clock.now();
+        let clock = self.judge_clock(snapshot.pull(), now).await?;
+        findings.extend(clock_finding(policy, &clock));
         self.store.move_absence_clocks(snapshot.pull(), now).await?;
         self.request.progress.stage("planning");
         let in_flight = usize::try_from(self.context.settings.opsera.max_in_flight).unwrap_or(1);
-        let mut planned = plan_from_store(
+        let opsera = &self.clients.opsera;
+        findings.extend(
+            find_pending_leavers(self.store, snapshot.pull(), opsera, in_flight, now).await?,
+        );
+        let scope = PlanScope {
+            policy,
+            kinds: &self.request.kinds,
+            people: self.request.people.as_ref(),
+            now,
+            clock_is_trusted: clock.is_trusted(),
+        };
+        let planned = plan_from_store(
             self.store,
             snapshot.pull(),
-            policy,
-            &self.request.kinds,
-            now,
-            Some((&self.clients.opsera, in_flight)),
-            group_findings,
+            scope,
+            Some((opsera, in_flight)),
+            findings,
         )
         .await?;
-        planned.sums.opa_active = progressed.opa.active;
-        planned.sums.managed = progressed.opsera.managed;
-        planned.sums.opa_active_before = self.store.accepted_active().await?;
-        planned.sums.deactivated_7d = self.store.count_deactivated_since(now - SEVEN_DAYS).await?;
         let entry = self.entry(Event::PlanCreated).evidence(serde_json::json!({
             "plan_id": planned.plan.id(),
             "summary": planned.summary,
@@ -340,6 +441,41 @@ impl Run<'_> {
         self.store.note(self.scribe, entry).await?;
         progressed.planned = Some(planned);
         Ok(snapshot.pull())
+    }
+
+    /// Compares the machine's clock with the servers' and with the last run's (§4 step 6).
+    async fn judge_clock(&self, pull: Pull, now: Timestamp) -> Result<ClockTrust, RunError> {
+        let reading = ClockReading {
+            wall: now,
+            since_boot: self.context.clock.since_boot(),
+        };
+        let last = self.store.last_clock().await?;
+        let trust = judge_clock(
+            last.as_ref(),
+            &reading,
+            self.clients.transport.clock_offsets().median(),
+        );
+        self.store
+            .note_clock(pull, &reading, trust.is_trusted())
+            .await?;
+        Ok(trust)
+    }
+
+    /// Whether everybody whom `--person` names is known to anybody.
+    async fn check_people(&self, pull: Pull) -> Result<(), RunError> {
+        let Some(people) = &self.request.people else {
+            return Ok(());
+        };
+        for (address, keys) in people.keys(&self.context.settings.policy.matching) {
+            let mut is_known = false;
+            for key in &keys {
+                is_known |= self.store.knows_key(pull, key).await?;
+            }
+            if !is_known {
+                return Err(RunError::UnknownPerson(address.to_owned()));
+            }
+        }
+        Ok(())
     }
 
     /// Both listings and the memberships; counts what arrived, also when not all of it did.
@@ -352,14 +488,25 @@ impl Run<'_> {
         let policy = &self.context.settings.policy;
         let progress = &self.request.progress;
         let sides = Sides::default();
-        let mut result = pull(snapshot, opa, opsera, &sides, progress)
-            .await
-            .map(|()| Vec::new());
-        if result.is_ok() {
+        let pulling = Pulling {
+            store: self.store,
+            snapshot,
+            policy,
+            opa,
+            opsera,
+            progress,
+        };
+        let mut result = pull(pulling, &sides).await;
+        if let Ok(findings) = &mut result {
             let joiners = policy.provision && self.request.kinds.contains(ActionKind::Create);
-            result =
-                memberships::pull_memberships(self.store, snapshot, policy, joiners, opa, progress)
-                    .await;
+            match memberships::pull_memberships(
+                self.store, snapshot, policy, joiners, opa, progress,
+            )
+            .await
+            {
+                Ok(more) => findings.extend(more),
+                Err(error) => result = Err(error),
+            }
         }
         progressed.opa = snapshot.count_people().await?;
         progressed.opsera = snapshot.count_accounts().await?;
@@ -369,63 +516,28 @@ impl Run<'_> {
         result
     }
 
-    /// Evaluates the guards. An approval that covers the plan lets it pass them.
-    async fn guard(
-        &self,
-        planned: &Planned,
-        guards: &mut Vec<GuardReport>,
-    ) -> Result<Option<HeldPlan>, RunError> {
-        let limits = &self.context.settings.policy.guards;
-        *guards = evaluate(limits, &planned.sums, &planned.plan);
-        if !guards.iter().any(|guard| guard.held) {
-            return Ok(None);
-        }
-        let approval = self
-            .store
-            .find_covering_approval(&planned.plan, limits.approval_ttl, self.context.clock.now())
-            .await?;
-        if let Some(approved) = &approval {
-            for guard in guards.iter_mut().filter(|guard| guard.held) {
-                guard.held = false;
-                guard.approved_by_plan = Some(approved.id.clone());
-            }
-        }
-        Ok(approval)
-    }
-
     /// What the store learns from this plan, whatever becomes of it.
     async fn remember(
         &self,
         pull: Pull,
         planned: &Planned,
-        guards: &[GuardReport],
-        approval: Option<&HeldPlan>,
+        verdict: &GuardVerdict,
     ) -> Result<(), RunError> {
-        // The source is accepted as the new baseline of G2 if its own guards are quiet, or if
-        // what was approved had been held by them.
-        let source_is_accepted = guards
-            .iter()
-            .filter(|guard| SOURCE_GUARDS.contains(&guard.guard.as_str()))
-            .all(|guard| {
-                !guard.held
-                    && (guard.approved_by_plan.is_none()
-                        || approval.is_some_and(|approved| {
-                            approved
-                                .guards
-                                .iter()
-                                .any(|seen| seen.guard == guard.guard && seen.held)
-                        }))
-            });
-        if source_is_accepted {
+        if verdict.accepts_source() {
             self.store.accept_source(&self.request.id).await?;
         }
-        self.store.remember_carriers(pull).await?;
+        self.store.remember_key_holders(pull).await?;
+        if self.context.settings.policy.provision && self.request.kinds.contains(ActionKind::Create)
+        {
+            self.store
+                .remember_unlisted_accounts(&planned.findings)
+                .await?;
+        }
         // A plan that is not held (any more) needs nobody's decision either.
-        let held = guards.iter().any(|guard| guard.held);
         self.store
             .supersede_plans(
-                &self.request.kinds.to_string(),
-                held.then(|| planned.plan.id()),
+                limits_of(self.request),
+                verdict.is_held().then(|| planned.plan.id()),
             )
             .await?;
         Ok(())
@@ -437,7 +549,7 @@ impl Run<'_> {
             .hold_plan(
                 self.scribe,
                 &self.request.id,
-                &self.request.kinds.to_string(),
+                limits_of(self.request),
                 &planned.plan,
                 guards,
                 ttl,

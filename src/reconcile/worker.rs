@@ -12,7 +12,9 @@ use super::last_look::{PersonLook, look_at_person};
 use crate::audit::Scribe;
 use crate::clients::{Backoff, Opa, OpseraWriter};
 use crate::domain::Closing;
-use crate::domain::{ActionKind, ActionStatus, Finding, FindingKind, OpaId, OpaName, Plan, RunId};
+use crate::domain::{
+    ActionKind, ActionStatus, Change, Evidence, Finding, FindingKind, OpaId, OpaName, Plan, RunId,
+};
 use crate::rules::Policy;
 use crate::settings::RetrySettings;
 use crate::store::{Pull, QueuedAction, Refusal, Store, StoreError};
@@ -165,14 +167,20 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Looks at every person an `absent` deactivation is about before the first of them goes out:
-    /// if the listing lost one who is ACTIVE, none of them may (A2).
+    /// Reads the people of every deactivation before the first one goes out: if the listing lost
+    /// one who is ACTIVE, no `absent` deactivation may (A2). The others are read as well, because
+    /// any of them can show that the listing is short; each is read again right before its own
+    /// request. Without an `absent` deactivation nothing hangs on the listing.
     async fn look_ahead(
         &self,
         memory: &mut Memory,
         applied: &mut Applied,
     ) -> Result<Next, StoreError> {
-        for queued in self.store.list_planned_deactivations(self.run).await? {
+        let planned = self.store.list_planned_deactivations(self.run).await?;
+        if !planned.iter().any(is_absent) {
+            return Ok(Next::Continue);
+        }
+        for queued in planned {
             let look = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return Ok(Next::Stop(StopReason::Interrupted)),
@@ -386,6 +394,16 @@ impl Worker<'_> {
     }
 }
 
+fn is_absent(queued: &QueuedAction) -> bool {
+    matches!(
+        &queued.action.change,
+        Change::Deactivate {
+            evidence: Evidence::Absent,
+            ..
+        }
+    )
+}
+
 /// The row stays `in_flight`: the next run settles it before anything else (A7).
 pub(super) fn leave_open(queued: &QueuedAction, words: &str, applied: &mut Applied) {
     tracing::warn!(action = queued.id, "the outcome of a request is not known");
@@ -425,6 +443,7 @@ pub fn refusal_progress(refusal: &Refusal) -> ActionResult {
     match refusal {
         Refusal::Rejected { words, until: at } => ActionResult {
             status: ActionStatus::Rejected,
+            unfinished: false,
             ..not_tried(format!(
                 "{words}; not tried again before {} or `rolecall queue retry`",
                 until(at)

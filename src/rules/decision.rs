@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use serde_json::json;
 
-use super::facts::{AccountFacts, JoinerFacts, PersonFacts};
+use super::facts::{
+    AccountFacts, JoinerFacts, KeySource, MOST_LISTED, Memberships, People, PersonFacts,
+};
 use super::roles::{RoleDecision, decide_role, desired_role};
-use super::shields::shields;
+use super::shields::{self, Shield, shields};
 use crate::domain::{
     Address, Change, Evidence, Finding, FindingKind, GroupName, Key, PersonStatus, PlannedAction,
     SiteRole, WaitingReport, time::Timestamp,
@@ -37,14 +39,14 @@ pub enum Decision {
 
 /// A decision with what was noticed on the way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Decided {
+pub struct DecisionWithFindings {
     /// The decision.
     pub decision: Decision,
     /// The findings of this account.
     pub findings: Vec<Finding>,
 }
 
-impl From<Decision> for Decided {
+impl From<Decision> for DecisionWithFindings {
     fn from(decision: Decision) -> Self {
         Self {
             decision,
@@ -66,10 +68,14 @@ pub enum Entitlement {
 }
 
 /// Decides one account (§4, §5). `now` is the time of the run.
-pub fn decide_account(facts: &AccountFacts, policy: &Policy, now: Timestamp) -> Decided {
+pub fn decide_account(
+    facts: &AccountFacts,
+    policy: &Policy,
+    now: Timestamp,
+) -> DecisionWithFindings {
     let email = facts.email.clone().unwrap_or_default();
     let Some((address, key)) = &facts.identity else {
-        return Decided {
+        return DecisionWithFindings {
             decision: Decision::NotManaged,
             findings: vec![invalid_email(facts)],
         };
@@ -77,28 +83,50 @@ pub fn decide_account(facts: &AccountFacts, policy: &Policy, now: Timestamp) -> 
     if !facts.managed {
         return Decision::NotManaged.into();
     }
-    if facts.sharing.len() > 1 {
+    if facts.same_key.is_conflict() {
         return conflict(facts, key);
     }
     let mut findings: Vec<Finding> = duplicate_people(&facts.people, key).into_iter().collect();
-    let decision = match entitlement(&facts.people, &facts.groups, &policy.required_groups) {
+    let released = policy.release.contains(key);
+    let decision = match entitlement_of(facts, policy) {
         Entitlement::Entitled => decide_entitled(facts, policy, address, key),
         Entitlement::Doubtful => Decision::Unchanged,
         Entitlement::Not(evidence) => {
-            let doubts = shields(facts, &email);
+            let doubts = shields(facts, evidence);
             if !policy.deactivate_on.contains(&evidence) {
                 Decision::Unmanaged
-            } else if !doubts.is_empty() {
-                findings.extend(doubts);
+            } else if !doubts.is_empty() && !released {
+                findings.extend(shields::findings(facts, &email, &doubts));
                 Decision::Doubt
             } else if is_protected(&policy.protection, address, key, policy) {
                 Decision::Protected
             } else {
-                decide_leaver(facts, policy, address, key, evidence, now)
+                let leaver = Leaver {
+                    address,
+                    key,
+                    evidence,
+                    overridden: &doubts,
+                };
+                decide_leaver(facts, policy, &leaver, now)
             }
         }
     };
-    Decided { decision, findings }
+    DecisionWithFindings { decision, findings }
+}
+
+/// Whether an account's people are entitled to it (§4). Whose groups could not be read is doubt
+/// wherever groups decide something.
+pub fn entitlement_of(facts: &AccountFacts, policy: &Policy) -> Entitlement {
+    if groups_are_doubtful(&facts.people, facts.memberships, policy) {
+        return Entitlement::Doubtful;
+    }
+    entitlement(&facts.people.listed, &facts.groups, &policy.required_groups)
+}
+
+fn groups_are_doubtful(people: &People, memberships: Memberships, policy: &Policy) -> bool {
+    memberships == Memberships::Unreadable
+        && people.active > 0
+        && (policy.roles.managed || !policy.required_groups.is_empty())
 }
 
 /// Whether the people with one key are entitled to an account (§4), by their records and the live
@@ -140,7 +168,9 @@ fn decide_entitled(
         RoleDecision::Keep => Decision::Unchanged,
         // I8: the address now belongs to somebody else while its former owner is still here, so
         // whose account this is is doubt.
-        RoleDecision::Adopt(_) | RoleDecision::Set(_) if !facts.renamed.is_empty() => {
+        RoleDecision::Adopt(_) | RoleDecision::Set(_)
+            if facts.is_renamed() && !policy.release.contains(key) =>
+        {
             Decision::Unchanged
         }
         RoleDecision::Adopt(_) if protected => Decision::Unchanged,
@@ -156,22 +186,31 @@ fn decide_entitled(
             address: address.as_str().to_owned(),
             key: key.clone(),
             evidence: json!({ "opa_records": records(&facts.people), "groups": facts.groups }),
-            reason: desired.because,
+            reason: desired.reason,
         })),
     }
+}
+
+/// An account whose person is gone.
+struct Leaver<'l> {
+    address: &'l Address,
+    key: &'l Key,
+    evidence: Evidence,
+    /// The shields that `deactivation.release` overrides.
+    overridden: &'l [Shield],
 }
 
 fn decide_leaver(
     facts: &AccountFacts,
     policy: &Policy,
-    address: &Address,
-    key: &Key,
-    evidence: Evidence,
+    leaver: &Leaver<'_>,
     now: Timestamp,
 ) -> Decision {
     let email = facts.email.clone().unwrap_or_default();
+    let evidence = leaver.evidence;
+    let absent_since = facts.absence.map(|absence| absence.since);
     if evidence == Evidence::Absent {
-        let since = facts.absent_since.unwrap_or(now);
+        let since = absent_since.unwrap_or(now);
         let grace = TimeDelta::from_std(policy.absent_grace).unwrap_or(TimeDelta::MAX);
         let due = since
             .checked_add_signed(grace)
@@ -191,7 +230,7 @@ fn decide_leaver(
     if let Some(map) = details.as_object_mut() {
         match evidence {
             Evidence::Absent => {
-                map.insert("absent_since".into(), json!(facts.absent_since));
+                map.insert("absent_since".into(), json!(absent_since));
                 map.insert("names_once_known".into(), json!(facts.known_names));
             }
             Evidence::NotInRequiredGroup => {
@@ -200,7 +239,22 @@ fn decide_leaver(
             }
             Evidence::Disabled | Evidence::Deleted => {}
         }
+        if facts.people.total > count(&facts.people.listed) {
+            map.insert("opa_records_total".into(), json!(facts.people.total));
+        }
+        if !leaver.overridden.is_empty() {
+            map.insert("released_by".into(), json!("deactivation.release"));
+            map.insert("overridden_shields".into(), overridden(facts, leaver));
+        }
     }
+    let reason = if leaver.overridden.is_empty() {
+        evidence.as_str().to_owned()
+    } else {
+        format!(
+            "{evidence}; released by deactivation.release, which overrides {}",
+            shields::in_words(leaver.overridden)
+        )
+    };
     Decision::Act(Box::new(PlannedAction {
         change: Change::Deactivate {
             opsera_id: facts.id.clone(),
@@ -209,24 +263,42 @@ fn decide_leaver(
             earlier_names: facts.earlier_names.clone(),
         },
         email,
-        address: address.as_str().to_owned(),
-        key: key.clone(),
-        reason: evidence.as_str().to_owned(),
+        address: leaver.address.as_str().to_owned(),
+        key: leaver.key.clone(),
+        reason,
         evidence: details,
     }))
 }
 
+/// The shields that would have kept the account, for the audit entry.
+fn overridden(facts: &AccountFacts, leaver: &Leaver<'_>) -> serde_json::Value {
+    leaver
+        .overridden
+        .iter()
+        .map(|shield| {
+            let steps: Vec<String> = if shield.rule == "I8" {
+                facts.renamed.iter().map(shields::describe_path).collect()
+            } else {
+                Vec::new()
+            };
+            json!({ "rule": shield.rule, "people": shield.people, "steps": steps })
+        })
+        .collect()
+}
+
 /// Decides one ACTIVE person without an account (§5): the creation, unless Opsera turns out to
 /// know the address, or nothing.
-pub fn decide_joiner(facts: &JoinerFacts, policy: &Policy) -> Decided {
+pub fn decide_joiner(facts: &JoinerFacts, policy: &Policy) -> DecisionWithFindings {
     let in_scope =
         policy.scope_domains.is_empty() || policy.scope_domains.contains(&facts.key.domain());
-    let entitled = matches!(
-        entitlement(&facts.people, &facts.groups, &policy.required_groups),
-        Entitlement::Entitled
-    );
+    let entitled = !groups_are_doubtful(&facts.people, facts.memberships, policy)
+        && matches!(
+            entitlement(&facts.people.listed, &facts.groups, &policy.required_groups),
+            Entitlement::Entitled
+        );
     let person = facts
         .people
+        .listed
         .iter()
         .find(|person| person.status == PersonStatus::Active);
     let Some(person) = person.filter(|_| policy.provision && in_scope && entitled) else {
@@ -234,7 +306,7 @@ pub fn decide_joiner(facts: &JoinerFacts, policy: &Policy) -> Decided {
     };
     let desired = desired_role(&policy.roles, &facts.groups);
     let (first_name, last_name) = names(person);
-    Decided {
+    DecisionWithFindings {
         findings: duplicate_people(&facts.people, &facts.key)
             .into_iter()
             .collect(),
@@ -249,7 +321,7 @@ pub fn decide_joiner(facts: &JoinerFacts, policy: &Policy) -> Decided {
             key: facts.key.clone(),
             reason: desired.map_or_else(
                 || "entitled and without an account".to_owned(),
-                |desired| format!("entitled and without an account; {}", desired.because),
+                |desired| format!("entitled and without an account; {}", desired.reason),
             ),
             evidence: json!({ "opa_records": records(&facts.people), "groups": facts.groups }),
         })),
@@ -323,28 +395,42 @@ pub fn protected_by<'p>(
     }
 }
 
-fn conflict(facts: &AccountFacts, key: &Key) -> Decided {
-    let first_managed = facts.sharing.iter().find(|account| account.managed);
-    let reports = first_managed.is_some_and(|account| account.id == facts.id);
-    let accounts = facts
-        .sharing
+fn conflict(facts: &AccountFacts, key: &Key) -> DecisionWithFindings {
+    let same_key = &facts.same_key;
+    let reports = same_key.first_managed.as_ref() == Some(&facts.id);
+    let accounts = same_key
+        .first
         .iter()
-        .map(|account| format!("{} (id {})", account.email, account.id))
-        .collect::<Vec<_>>()
-        .join(", ");
-    Decided {
+        .map(|account| format!("{} (id {})", account.email, account.id));
+    DecisionWithFindings {
         decision: Decision::Doubt,
         findings: reports
             .then(|| Finding {
                 kind: FindingKind::DuplicateOpseraEmail,
                 email: key.as_str().to_owned(),
                 detail: format!(
-                    "several Opsera accounts have this address: {accounts} — none of them is \
-                     touched; deactivate the ones that are not in use by hand"
+                    "several Opsera accounts have this address: {} — none of them is touched; \
+                     deactivate the ones that are not in use by hand",
+                    first_and_number(accounts, same_key.total)
                 ),
             })
             .into_iter()
             .collect(),
+    }
+}
+
+fn count<T>(list: &[T]) -> u64 {
+    u64::try_from(list.len()).unwrap_or(u64::MAX)
+}
+
+/// The first records and, where there are more, how many there are in all.
+fn first_and_number(listed: impl Iterator<Item = String>, total: u64) -> String {
+    let listed: Vec<String> = listed.take(MOST_LISTED).collect();
+    let text = listed.join(", ");
+    if total > count(&listed) {
+        format!("{text} and more, {total} in all")
+    } else {
+        text
     }
 }
 
@@ -370,36 +456,40 @@ fn invalid_email(facts: &AccountFacts) -> Finding {
     }
 }
 
-fn duplicate_people(people: &[PersonFacts], key: &Key) -> Option<Finding> {
-    let active: Vec<&PersonFacts> = people
+fn duplicate_people(people: &People, key: &Key) -> Option<Finding> {
+    let active = people
+        .listed
         .iter()
         .filter(|person| person.status == PersonStatus::Active)
-        .collect();
-    (active.len() > 1).then(|| Finding {
+        .map(|person| format!("{} ({}, id {})", person.name, person.email, person.id));
+    (people.active > 1).then(|| Finding {
         kind: FindingKind::DuplicateOpaEmail,
         email: key.as_str().to_owned(),
         detail: format!(
             "several ACTIVE people of the Team have this address: {} — the account stays while one \
              of them is entitled, with the groups of all; give each their own address in OPA",
-            active
-                .iter()
-                .map(|person| format!("{} ({}, id {})", person.name, person.email, person.id))
-                .collect::<Vec<_>>()
-                .join(", ")
+            first_and_number(active, people.active)
         ),
     })
 }
 
-fn records(people: &[PersonFacts]) -> serde_json::Value {
+fn records(people: &People) -> serde_json::Value {
     people
+        .listed
         .iter()
         .map(|person| {
-            json!({
+            let mut record = json!({
                 "id": person.id,
                 "name": person.name,
                 "status": person.status.as_str(),
                 "email": person.email,
-            })
+            });
+            if person.key_source == KeySource::Memory
+                && let Some(map) = record.as_object_mut()
+            {
+                map.insert("address_last_carried".into(), json!(person.address));
+            }
+            record
         })
         .collect()
 }

@@ -8,7 +8,9 @@ use wildmatch::WildMatch;
 
 use super::*;
 use crate::domain::{CurrentRole, Matching, OpaId, OpaName, OpseraId};
-use crate::rules::facts::{Carrier, SharingAccount};
+use crate::rules::facts::{
+    Absence, AccountWithKey, KeyHolder, RenameStep, RenamedPath, SameKey, WalkEnd,
+};
 use crate::rules::{
     AddressPattern, GroupPattern, GuardLimits, Lookup, RolePolicy, RoleRule, UnknownRole,
 };
@@ -28,7 +30,7 @@ fn policy() -> Policy {
             token_owner: None,
         },
         deactivate_on: Evidence::ALL.into(),
-        release: std::collections::BTreeSet::new(),
+        release: BTreeSet::new(),
         absent_grace: Duration::from_hours(1),
         roles: RolePolicy {
             managed: false,
@@ -41,7 +43,7 @@ fn policy() -> Policy {
         guards: GuardLimits {
             min_opa_users: 1,
             max_opa_drop_percent: 20,
-            max_opsera_drop_percent: 100,
+            max_opsera_drop_percent: 20,
             max_deactivations: 25,
             max_deactivations_percent: 10,
             max_deactivations_7d: 75,
@@ -62,6 +64,7 @@ fn person(id: &str, status: &str) -> PersonFacts {
         status: PersonStatus::parse(status),
         email: "Jane@Example.com".to_owned(),
         address: Address::parse("jane@example.com").unwrap(),
+        key_source: KeySource::Address,
         first_name: Some("Jane".to_owned()),
         last_name: None,
     }
@@ -76,43 +79,71 @@ fn account(people: Vec<PersonFacts>) -> AccountFacts {
         identity: Some((address, key)),
         active: true,
         managed: true,
-        sharing: vec![sharer("a1", true)],
+        same_key: same_key(&["a1"], "a1"),
         role: CurrentRole::Unknown,
-        people,
+        people: people.into_iter().collect(),
         groups: Vec::new(),
+        memberships: Memberships::Read,
         unidentified: Vec::new(),
         renamed: Vec::new(),
+        renamed_walk: WalkEnd::Complete,
         look_alikes: Vec::new(),
-        absent_since: Some(noon() - TimeDelta::hours(2)),
+        unclaimed: Vec::new(),
+        absence: absent_since(noon() - TimeDelta::hours(2)),
         known_names: Vec::new(),
         earlier_names: Vec::new(),
     }
 }
 
-fn sharer(id: &str, managed: bool) -> SharingAccount {
-    SharingAccount {
-        id: OpseraId::new(id),
-        email: "jane@example.com".to_owned(),
-        managed,
+fn absent_since(since: Timestamp) -> Option<Absence> {
+    Some(Absence { since, pulls: 3 })
+}
+
+fn same_key(ids: &[&str], first_managed: &str) -> SameKey {
+    SameKey {
+        total: ids.len() as u64,
+        first: ids
+            .iter()
+            .map(|id| AccountWithKey {
+                id: OpseraId::new(*id),
+                email: "jane@example.com".to_owned(),
+            })
+            .collect(),
+        first_managed: Some(OpseraId::new(first_managed)),
     }
 }
 
-fn carrier() -> Carrier {
-    Carrier {
+fn holder() -> KeyHolder {
+    KeyHolder {
         id: OpaId::new("7"),
         name: OpaName::new("jane.new"),
         email: Some("jane.new@example.com".to_owned()),
     }
 }
 
-fn reason(decided: &Decided) -> Option<&str> {
+fn renamed() -> RenamedPath {
+    let step = |address: &str, id: &str, name: &str| RenameStep {
+        key: Matching::default().opa_key(&Address::parse(address).unwrap()),
+        id: OpaId::new(id),
+        name: OpaName::new(name),
+    };
+    RenamedPath {
+        holder: holder(),
+        steps: vec![
+            step("jane@example.com", "1", "jane"),
+            step("jane.new@example.com", "7", "jane.new"),
+        ],
+    }
+}
+
+fn reason(decided: &DecisionWithFindings) -> Option<&str> {
     match &decided.decision {
         Decision::Act(action) => Some(&action.reason),
         _ => None,
     }
 }
 
-fn kinds(decided: &Decided) -> Vec<FindingKind> {
+fn kinds(decided: &DecisionWithFindings) -> Vec<FindingKind> {
     decided
         .findings
         .iter()
@@ -180,7 +211,7 @@ fn i4_two_active_people_are_entitled_together_and_a_finding() {
 #[test]
 fn i5_accounts_that_share_a_key_are_left_alone_and_reported_once() {
     let mut facts = account(vec![]);
-    facts.sharing = vec![sharer("a0", false), sharer("a1", true), sharer("a2", true)];
+    facts.same_key = same_key(&["a0", "a1", "a2"], "a1");
     let first = decide_account(&facts, &policy(), noon());
     assert_eq!(first.decision, Decision::Doubt);
     assert_eq!(kinds(&first), [FindingKind::DuplicateOpseraEmail]);
@@ -205,26 +236,30 @@ fn i6_an_account_without_a_valid_address_is_not_touched() {
     }
 }
 
-type Shield = fn(&mut AccountFacts);
+type Doubt = fn(&mut AccountFacts);
 
 #[test]
 fn each_shield_keeps_the_account_and_names_whom_it_protects() {
-    let shields: [(Shield, FindingKind); 3] = [
+    let shields: [(Doubt, FindingKind); 4] = [
         (
-            |facts| facts.unidentified = vec![carrier()],
+            |facts| facts.unidentified = vec![holder()],
             FindingKind::PossibleMatch,
         ),
         (
-            |facts| facts.renamed = vec![carrier()],
+            |facts| facts.renamed = vec![renamed()],
             FindingKind::Renamed,
         ),
         (
-            |facts| facts.look_alikes = vec![carrier()],
+            |facts| facts.look_alikes = vec![holder()],
+            FindingKind::PossibleMatch,
+        ),
+        (
+            |facts| facts.unclaimed = vec![holder()],
             FindingKind::PossibleMatch,
         ),
     ];
     for (shield, kind) in shields {
-        let mut facts = account(vec![person("1", "DISABLED")]);
+        let mut facts = account(vec![]);
         shield(&mut facts);
         let decided = decide_account(&facts, &policy(), noon());
         assert_eq!(decided.decision, Decision::Doubt);
@@ -242,9 +277,10 @@ fn each_shield_keeps_the_account_and_names_whom_it_protects() {
 #[test]
 fn every_doubt_about_an_account_is_told_each_with_its_own_cure() {
     let mut facts = account(vec![]);
-    facts.renamed = vec![carrier()];
-    facts.unidentified = vec![carrier()];
-    facts.look_alikes = vec![carrier()];
+    facts.renamed = vec![renamed()];
+    facts.unidentified = vec![holder()];
+    facts.look_alikes = vec![holder()];
+    facts.unclaimed = vec![holder()];
     let decided = decide_account(&facts, &policy(), noon());
     assert_eq!(decided.decision, Decision::Doubt);
     assert_eq!(
@@ -259,16 +295,139 @@ fn every_doubt_about_an_account_is_told_each_with_its_own_cure() {
 }
 
 #[test]
+fn i10_speaks_only_where_no_record_has_the_accounts_own_key() {
+    for (status, kept) in [
+        (None, true),
+        (Some("DISABLED"), false),
+        (Some("DELETED"), false),
+    ] {
+        let people = status
+            .map(|status| person("1", status))
+            .into_iter()
+            .collect();
+        let mut facts = account(people);
+        facts.unclaimed = vec![holder()];
+        let decided = decide_account(&facts, &policy(), noon());
+        assert_eq!(decided.decision == Decision::Doubt, kept, "{status:?}");
+    }
+}
+
+#[test]
+fn a_walk_without_an_end_is_doubt_and_says_so() {
+    let mut facts = account(vec![]);
+    facts.renamed_walk = WalkEnd::TooLong;
+    let decided = decide_account(&facts, &policy(), noon());
+    assert_eq!(kinds(&decided), [FindingKind::Renamed]);
+    assert!(decided.findings[0].detail.contains("can be looked at"));
+}
+
+#[test]
+fn a_released_account_is_kept_by_no_shield_and_plan_and_evidence_say_what_was_overridden() {
+    let mut facts = account(vec![]);
+    facts.renamed = vec![renamed()];
+    facts.unidentified = vec![holder()];
+    facts.look_alikes = vec![holder()];
+    facts.unclaimed = vec![holder()];
+    let mut policy = policy();
+    let key = facts.identity.clone().unwrap().1;
+    policy.release.insert(key);
+    let decided = decide_account(&facts, &policy, noon());
+    assert!(decided.findings.is_empty());
+    let Decision::Act(action) = &decided.decision else {
+        panic!("{decided:?}");
+    };
+    assert!(
+        action
+            .reason
+            .starts_with("absent; released by deactivation.release"),
+        "{}",
+        action.reason
+    );
+    let rules: Vec<&str> = action.evidence["overridden_shields"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|shield| shield["rule"].as_str().unwrap())
+        .collect();
+    assert_eq!(rules, ["I8", "I7", "I9", "I10"]);
+    policy.protection.token_owner = Address::parse("jane@example.com").ok();
+    assert_eq!(
+        decide_account(&facts, &policy, noon()).decision,
+        Decision::Protected,
+        "protection is no shield of doubt"
+    );
+}
+
+#[test]
+fn a_release_without_a_shield_changes_no_word_of_the_plan() {
+    let facts = account(vec![]);
+    let mut policy = policy();
+    let before = decide_account(&facts, &policy, noon());
+    policy.release.insert(facts.identity.clone().unwrap().1);
+    assert_eq!(decide_account(&facts, &policy, noon()), before);
+}
+
+#[test]
+fn whose_groups_cannot_be_read_keeps_account_and_role() {
+    let mut policy = policy();
+    policy.required_groups = [GroupName::new("staff")].into();
+    policy.roles.managed = true;
+    policy.roles.default = Some(SiteRole::Users);
+    let mut facts = account(vec![person("1", "ACTIVE")]);
+    facts.memberships = Memberships::Unreadable;
+    assert_eq!(
+        decide_account(&facts, &policy, noon()).decision,
+        Decision::Unchanged
+    );
+    let joiner = JoinerFacts {
+        key: facts.identity.unwrap().1,
+        people: facts.people,
+        groups: vec![GroupName::new("staff")],
+        memberships: Memberships::Unreadable,
+    };
+    assert_eq!(
+        decide_joiner(&joiner, &policy).decision,
+        Decision::Unchanged
+    );
+}
+
+#[test]
+fn findings_name_the_first_ten_records_and_how_many_there_are() {
+    let ids: Vec<String> = (10..35).map(|number| format!("a{number}")).collect();
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let mut facts = account(vec![]);
+    facts.same_key = same_key(&ids, "a1");
+    let decided = decide_account(&facts, &policy(), noon());
+    let detail = &decided.findings[0].detail;
+    assert!(
+        detail.contains("a19") && !detail.contains("a20"),
+        "{detail}"
+    );
+    assert!(detail.contains("25 in all"), "{detail}");
+    let people = (10..35)
+        .map(|id| person(&id.to_string(), "ACTIVE"))
+        .collect();
+    let decided = decide_account(&account(people), &policy(), noon());
+    let detail = &decided.findings[0].detail;
+    assert!(detail.contains("25 in all"), "{detail}");
+}
+
+#[test]
 fn i8_the_role_of_an_account_whose_former_owner_is_still_here_is_left_alone() {
     let mut policy = policy();
     policy.roles.managed = true;
     policy.roles.default = Some(SiteRole::Users);
     let mut facts = account(vec![person("1", "ACTIVE")]);
     assert!(reason(&decide_account(&facts, &policy, noon())).is_some());
-    facts.renamed = vec![carrier()];
+    facts.renamed = vec![renamed()];
     assert_eq!(
         decide_account(&facts, &policy, noon()).decision,
         Decision::Unchanged
+    );
+    policy.release.insert(facts.identity.clone().unwrap().1);
+    assert!(
+        reason(&decide_account(&facts, &policy, noon())).is_some(),
+        "a released account belongs to whoever has its address"
     );
 }
 
@@ -318,7 +477,7 @@ fn an_absent_person_waits_out_the_grace_and_a_disabled_one_does_not() {
         // The clock was set back: that proves nothing, so it waits.
         (-grace, false),
     ] {
-        facts.absent_since = Some(noon() - missing_for);
+        facts.absence = absent_since(noon() - missing_for);
         let decided = decide_account(&facts, &policy(), noon());
         assert_eq!(reason(&decided).is_some(), due, "{missing_for}");
         if let Decision::Waiting(waiting) = decided.decision {
@@ -327,7 +486,7 @@ fn an_absent_person_waits_out_the_grace_and_a_disabled_one_does_not() {
     }
     let mut at_once = policy();
     at_once.absent_grace = Duration::ZERO;
-    facts.absent_since = Some(noon());
+    facts.absence = absent_since(noon());
     assert!(reason(&decide_account(&facts, &at_once, noon())).is_some());
     let disabled = account(vec![person("1", "DISABLED")]);
     assert!(reason(&decide_account(&disabled, &policy(), noon())).is_some());
@@ -361,8 +520,11 @@ fn a_joiner_gets_the_role_of_the_first_matching_rule_or_users_and_both_names() {
     let key = Matching::default().opa_key(&Address::parse("jane@example.com").unwrap());
     let mut facts = JoinerFacts {
         key,
-        people: vec![person("1", "DELETED"), person("2", "ACTIVE")],
+        people: [person("1", "DELETED"), person("2", "ACTIVE")]
+            .into_iter()
+            .collect(),
         groups: vec![GroupName::new("audit")],
+        memberships: Memberships::Read,
     };
     let create = |facts: &JoinerFacts, policy: &Policy| match decide_joiner(facts, policy).decision
     {
@@ -390,10 +552,10 @@ fn a_joiner_gets_the_role_of_the_first_matching_rule_or_users_and_both_names() {
     policy.required_groups = [GroupName::new("staff")].into();
     assert_eq!(create(&facts, &policy), None);
     policy.required_groups.clear();
-    facts.people = vec![person("2", "DISABLED")];
+    facts.people = [person("2", "DISABLED")].into_iter().collect();
     assert_eq!(create(&facts, &policy), None);
     policy.provision = false;
-    facts.people = vec![person("2", "ACTIVE")];
+    facts.people = [person("2", "ACTIVE")].into_iter().collect();
     assert_eq!(create(&facts, &policy), None);
 }
 

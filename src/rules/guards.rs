@@ -12,6 +12,12 @@ pub struct Sums {
     pub opa_active: u64,
     /// ACTIVE OPA humans of the last run that G1 and G2 did not hold; `None`: there was none.
     pub opa_active_before: Option<u64>,
+    /// Accounts in Opsera's listing of this pull.
+    pub opsera_listed: u64,
+    /// The same in the last run that G1 and G2 did not hold; `None`: there was none.
+    pub opsera_listed_before: Option<u64>,
+    /// Accounts that this program has deactivated since then: their fall is its own work.
+    pub deactivated_since: u64,
     /// Managed accounts.
     pub managed: u64,
     /// Deactivations that succeeded in the last seven days.
@@ -35,6 +41,7 @@ pub fn evaluate(limits: &GuardLimits, sums: &Sums, plan: &Plan) -> Vec<GuardRepo
     vec![
         min_opa_users(limits, sums),
         max_opa_drop(limits, sums),
+        max_opsera_drop(limits, sums),
         most(
             "max_deactivations",
             limits.max_deactivations,
@@ -65,7 +72,11 @@ pub fn evaluate(limits: &GuardLimits, sums: &Sums, plan: &Plan) -> Vec<GuardRepo
 }
 
 /// The setting names of the guards that judge the source and not the plan (G1, G2).
-pub const SOURCE_GUARDS: [&str; 2] = ["min_opa_users", "max_opa_drop_percent"];
+pub const SOURCE_GUARDS: [&str; 3] = [
+    "min_opa_users",
+    "max_opa_drop_percent",
+    "max_opsera_drop_percent",
+];
 
 fn emails(plan: &Plan, wanted: impl Fn(&PlannedAction) -> bool) -> Vec<String> {
     plan.actions()
@@ -83,6 +94,12 @@ fn as_count(length: usize) -> u64 {
 fn percent_rounded_up(whole: u64, percent: u64) -> u64 {
     let share = (u128::from(whole) * u128::from(percent)).div_ceil(100);
     u64::try_from(share).unwrap_or(u64::MAX)
+}
+
+/// `percent` of `whole`, rounded down: people are whole, so more than the exact share is more than
+/// the share rounded down (G2).
+fn percent_rounded_down(whole: u64, percent: u64) -> u64 {
+    u64::try_from(u128::from(whole) * u128::from(percent) / 100).unwrap_or(u64::MAX)
 }
 
 fn guard(
@@ -151,15 +168,35 @@ fn min_opa_users(limits: &GuardLimits, sums: &Sums) -> GuardReport {
 fn max_opa_drop(limits: &GuardLimits, sums: &Sums) -> GuardReport {
     let before = sums.opa_active_before.unwrap_or(sums.opa_active);
     let drop = before.saturating_sub(sums.opa_active);
-    // People are whole: more than the exact share is more than the share rounded down.
-    let limit = u64::try_from(u128::from(before) * u128::from(limits.max_opa_drop_percent) / 100)
-        .unwrap_or(u64::MAX);
+    let limit = percent_rounded_down(before, limits.max_opa_drop_percent);
     let basis = format!(
         "{} % of the {before} ACTIVE people of the last accepted pull; now {}",
         limits.max_opa_drop_percent, sums.opa_active
     );
     guard(
         "max_opa_drop_percent",
+        limit,
+        drop,
+        drop > limit,
+        Some(basis),
+        &[],
+    )
+}
+
+fn max_opsera_drop(limits: &GuardLimits, sums: &Sums) -> GuardReport {
+    let before = sums.opsera_listed_before.unwrap_or(sums.opsera_listed);
+    let own = sums.deactivated_since;
+    let drop = before
+        .saturating_sub(own)
+        .saturating_sub(sums.opsera_listed);
+    let limit = percent_rounded_down(before, limits.max_opsera_drop_percent);
+    let basis = format!(
+        "{} % of the {before} Opsera accounts of the last accepted pull; now {}, and {own} \
+         deactivated by rolecall since then",
+        limits.max_opsera_drop_percent, sums.opsera_listed
+    );
+    guard(
+        "max_opsera_drop_percent",
         limit,
         drop,
         drop > limit,
@@ -350,6 +387,38 @@ mod tests {
         assert!(held(&limits, &sums(1, None), vec![]).is_empty());
         assert!(held(&limits, &sums(5, None), vec![]).is_empty());
         assert!(held(&limits, &sums(500, Some(100)), vec![]).is_empty());
+    }
+
+    #[test]
+    fn a_listing_of_accounts_that_shrank_is_held_but_not_by_what_rolecall_did_itself() {
+        let sums = |listed, before, own| Sums {
+            opsera_listed: listed,
+            opsera_listed_before: before,
+            deactivated_since: own,
+            ..calm(10)
+        };
+        let limits = limits();
+        let name = "max_opsera_drop_percent";
+        for (listed, before, own, expected) in [
+            (81, Some(100), 0, false),
+            (80, Some(100), 0, false),
+            (79, Some(100), 0, true),
+            (0, Some(100), 0, true),
+            (60, Some(100), 20, false),
+            (59, Some(100), 20, true),
+            (10, Some(100), 90, false),
+            (120, Some(100), 0, false),
+            (0, None, 0, false),
+            (9, Some(11), 0, false),
+            (8, Some(11), 0, true),
+        ] {
+            let held = held(&limits, &sums(listed, before, own), vec![]);
+            assert_eq!(
+                held == [name],
+                expected,
+                "{listed} of {before:?}, {own} own"
+            );
+        }
     }
 
     #[test]

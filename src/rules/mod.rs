@@ -8,15 +8,17 @@
 //! To add a rule: a fact in `facts`, its query in `store::diff`, its place in the order of
 //! `decision`.
 
+pub mod clock_trust;
 pub mod decision;
 pub mod facts;
 pub mod guards;
 pub mod policy;
+pub mod renames;
 pub mod roles;
 pub mod shields;
 
-pub use decision::{Decision, decide_account, decide_joiner};
-pub use facts::{AccountFacts, Carrier, JoinerFacts, PersonFacts};
+pub use decision::{Decision, DecisionWithFindings, decide_account, decide_joiner};
+pub use facts::{AccountFacts, JoinerFacts, KeyHolder, People, PersonFacts};
 pub use policy::{
     AddressPattern, GroupPattern, GuardLimits, Lookup, Policy, ProtectedAccount, Protection,
     RolePolicy, RoleRule, UnknownRole, Validity,

@@ -9,7 +9,7 @@ pub struct Desired {
     /// The role.
     pub role: SiteRole,
     /// In words: which group and rule, or that it is the default.
-    pub because: String,
+    pub reason: String,
 }
 
 /// A rule that is about one of a person's groups.
@@ -58,12 +58,12 @@ pub fn desired_role(policy: &RolePolicy, groups: &[GroupName]) -> Option<Desired
         let (number, pattern) = (first.number, &first.rule.group);
         return Some(Desired {
             role: first.rule.role,
-            because: format!("in group {} (rule {number}: {pattern})", first.group),
+            reason: format!("in group {} (rule {number}: {pattern})", first.group),
         });
     }
     policy.default.map(|role| Desired {
         role,
-        because: "no rule matches: the default role".to_owned(),
+        reason: "no rule matches: the default role".to_owned(),
     })
 }
 

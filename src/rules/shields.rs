@@ -1,9 +1,14 @@
-//! The doubt shields: whom an account may still belong to (I7, I8, I9).
+//! The doubt shields: whom an account may still belong to (I7 to I10).
+
+use std::fmt::Write as _;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::facts::{AccountFacts, Carrier};
-use crate::domain::{Finding, FindingKind};
+use super::facts::{AccountFacts, KeyHolder, MOST_LISTED, RenameStep, RenamedPath, WalkEnd};
+use crate::domain::{Address, Evidence, Finding, FindingKind};
+
+/// Characters that are named where two addresses look the same.
+const MOST_CHARACTERS: usize = 3;
 
 /// A name as I7 compares it: without letter case and without `.`, `-` and `_`.
 pub fn fold_name(name: &str) -> String {
@@ -23,74 +28,244 @@ pub fn fold_full_name(first: Option<&str>, last: Option<&str>) -> Option<String>
     Some(format!("{}\u{1f}{}", fold(first)?, fold(last)?))
 }
 
-/// The findings that keep the account, if a shield does (§4 step 4): each doubt is told, because
-/// each has a cure of its own.
-pub fn shields(facts: &AccountFacts, email: &str) -> Vec<Finding> {
-    renamed(facts, email)
-        .into_iter()
-        .chain(possible_match(facts, email))
-        .collect()
+/// One rule that keeps an account, and whom it may belong to instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shield {
+    /// `I7`, `I8`, `I9` or `I10`.
+    pub rule: &'static str,
+    /// Why it may be theirs, in words.
+    pub why: &'static str,
+    /// Whom it may belong to.
+    pub people: Vec<KeyHolder>,
 }
 
-fn renamed(facts: &AccountFacts, email: &str) -> Option<Finding> {
-    (!facts.renamed.is_empty()).then(|| Finding {
+/// Every shield that keeps an account whose person is gone on this evidence (§4 step 4). I10 speaks
+/// only where the evidence is `absent`: a record with the account's own key says whose it was.
+pub fn shields(facts: &AccountFacts, evidence: Evidence) -> Vec<Shield> {
+    let mut found = Vec::new();
+    if facts.is_renamed() {
+        found.push(Shield {
+            rule: "I8",
+            why: "whoever carried this address last is ACTIVE under another one, or under none",
+            people: facts
+                .renamed
+                .iter()
+                .map(|path| path.holder.clone())
+                .collect(),
+        });
+    }
+    let mut add = |rule, why, people: &Vec<KeyHolder>| {
+        if !people.is_empty() {
+            found.push(Shield {
+                rule,
+                why,
+                people: people.clone(),
+            });
+        }
+    };
+    add(
+        "I7",
+        "is ACTIVE in OPA without a usable address and has the same name",
+        &facts.unidentified,
+    );
+    add(
+        "I9",
+        "is ACTIVE in OPA, has no Opsera account, and the two addresses look the same",
+        &facts.look_alikes,
+    );
+    if evidence == Evidence::Absent {
+        add(
+            "I10",
+            "is ACTIVE in OPA, has no Opsera account, and has the same name",
+            &facts.unclaimed,
+        );
+    }
+    found
+}
+
+/// The findings that tell of `shields`: each doubt is told, because each has a cure of its own.
+pub fn findings(facts: &AccountFacts, email: &str, shields: &[Shield]) -> Vec<Finding> {
+    let renamed = shields
+        .iter()
+        .any(|shield| shield.rule == "I8")
+        .then(|| renamed(facts, email));
+    let others: Vec<&Shield> = shields
+        .iter()
+        .filter(|shield| shield.rule != "I8")
+        .collect();
+    let possible = (!others.is_empty()).then(|| possible_match(facts, email, &others));
+    renamed.into_iter().chain(possible).collect()
+}
+
+/// The shields in one line, for the plan and the audit entry of an account in
+/// `deactivation.release`.
+pub fn in_words(shields: &[Shield]) -> String {
+    shields
+        .iter()
+        .map(|shield| match list(&shield.people) {
+            people if people.is_empty() => shield.rule.to_owned(),
+            people => format!("{} ({people})", shield.rule),
+        })
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// The steps of a way of I8 in words.
+pub fn describe_path(path: &RenamedPath) -> String {
+    let mut text = String::new();
+    let mut last: Option<&RenameStep> = None;
+    for step in &path.steps {
+        let who = format!("{} (id {})", step.name, step.id);
+        match last {
+            None => {
+                let _ = write!(text, "{who} carried {} last", step.key);
+            }
+            Some(before) if before.id == step.id => {
+                let _ = write!(text, ", then {}", step.key);
+            }
+            Some(_) => {
+                let _ = write!(text, ", then {}, which went to {who}", step.key);
+            }
+        }
+        last = Some(step);
+    }
+    let holder = &path.holder;
+    let _ = match &holder.email {
+        Some(email) => write!(text, "; {} is ACTIVE today under {email}", holder.name),
+        None => write!(
+            text,
+            "; {} is ACTIVE today without a usable address",
+            holder.name
+        ),
+    };
+    text
+}
+
+fn renamed(facts: &AccountFacts, email: &str) -> Finding {
+    let ways = match facts.renamed_walk {
+        WalkEnd::TooLong if facts.renamed.is_empty() => {
+            "more records have carried this address, or an address that followed it, than can be \
+             looked at, so nobody knows whose it is"
+                .to_owned()
+        }
+        WalkEnd::TooLong | WalkEnd::Complete => format!(
+            "the person this address last belonged to is ACTIVE in OPA under another one: {}",
+            facts
+                .renamed
+                .iter()
+                .map(describe_path)
+                .collect::<Vec<_>>()
+                .join("; or ")
+        ),
+    };
+    Finding {
         kind: FindingKind::Renamed,
         email: email.to_owned(),
         detail: format!(
-            "the person this address last belonged to is ACTIVE in OPA under another one: {} — \
-             account {} is left alone; if it is theirs, add \"{email}\" = \"their OPA address\" to \
-             [matching.aliases]",
-            list(&facts.renamed),
+            "{ways} — account {} is left alone; if it is theirs, add \"{email}\" = \"their OPA \
+             address\" to [matching.aliases]; if it is somebody else's, add \"{email}\" to \
+             deactivation.release",
             facts.id,
         ),
-    })
+    }
 }
 
-fn possible_match(facts: &AccountFacts, email: &str) -> Option<Finding> {
-    let reasons: Vec<String> = [
-        (
-            &facts.unidentified,
-            "is ACTIVE in OPA without a usable address and has the same name",
-        ),
-        (
-            &facts.look_alikes,
-            "is ACTIVE in OPA, has no Opsera account, and the two addresses look the same",
-        ),
-    ]
-    .into_iter()
-    .filter(|(carriers, _)| !carriers.is_empty())
-    .map(|(carriers, why)| format!("{}, who {why}", list(carriers)))
-    .collect();
-    (!reasons.is_empty()).then(|| Finding {
+fn possible_match(facts: &AccountFacts, email: &str, shields: &[&Shield]) -> Finding {
+    let reasons: Vec<String> = shields
+        .iter()
+        .map(|shield| {
+            let mut text = format!("{}, who {}", list(&shield.people), shield.why);
+            let differences = match shield.rule {
+                "I9" => describe_look_alikes(facts, &shield.people),
+                _ => Vec::new(),
+            };
+            if !differences.is_empty() {
+                let _ = write!(text, " ({})", differences.join("; "));
+            }
+            text
+        })
+        .collect();
+    Finding {
         kind: FindingKind::PossibleMatch,
         email: email.to_owned(),
         detail: format!(
-            "may belong to {} — account {} is left alone; correct the address in OPA or Opsera, or \
-             name the pair in [matching.aliases]",
+            "may belong to {} — account {} is left alone; if it is theirs, correct the address in \
+             OPA or Opsera, or name the pair in [matching.aliases]; if it is somebody else's, add \
+             \"{email}\" to deactivation.release",
             reasons.join(", or to "),
             facts.id,
         ),
-    })
+    }
 }
 
-fn list(carriers: &[Carrier]) -> String {
-    carriers
+/// Which characters of the look-alikes' addresses are not the account's, one sentence each (I9).
+pub fn describe_look_alikes(facts: &AccountFacts, people: &[KeyHolder]) -> Vec<String> {
+    let Some((address, _)) = &facts.identity else {
+        return Vec::new();
+    };
+    people
         .iter()
-        .map(|carrier| {
+        .filter_map(|person| {
+            let theirs = Address::parse(person.email.as_deref()?).ok()?;
+            let words = describe_difference(theirs.as_str(), address.as_str());
+            (!words.is_empty()).then(|| format!("{} has {words}", person.name))
+        })
+        .collect()
+}
+
+/// The characters of `text` that are not in the same place in `other`, each with its name:
+/// `а U+0430 CYRILLIC SMALL LETTER A, position 2`. Empty where the two differ in length only.
+pub fn describe_difference(text: &str, other: &str) -> String {
+    let mut others = other.chars();
+    (1_usize..)
+        .zip(text.chars())
+        .filter(|(_, character)| others.next() != Some(*character))
+        .take(MOST_CHARACTERS)
+        .map(|(position, character)| {
+            let name = unicode_names2::name(character)
+                .map_or_else(|| "unnamed".to_owned(), |name| name.to_string());
             format!(
-                "{} ({}, id {})",
-                carrier.name,
-                carrier.email.as_deref().unwrap_or("no address"),
-                carrier.id
+                "{character} U+{:04X} {name}, position {position}",
+                u32::from(character)
             )
         })
         .collect::<Vec<_>>()
         .join(", ")
 }
 
+/// People as the findings name them, the first ten.
+pub fn list(people: &[KeyHolder]) -> String {
+    let mut text = people
+        .iter()
+        .take(MOST_LISTED)
+        .map(|person| {
+            format!(
+                "{} ({}, id {})",
+                person.name,
+                person.email.as_deref().unwrap_or("no address"),
+                person.id
+            )
+        })
+        .collect::<Vec<_>>()
+        .join(", ");
+    if people.len() > MOST_LISTED {
+        text.push_str(", and more");
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn i9_names_the_characters_that_differ() {
+        assert_eq!(
+            describe_difference("j\u{430}ne@example.com", "jane@example.com"),
+            "\u{430} U+0430 CYRILLIC SMALL LETTER A, position 2"
+        );
+        assert_eq!(describe_difference("jane", "jane"), "");
+    }
 
     #[test]
     fn i7_compares_names_without_letter_case_and_punctuation() {

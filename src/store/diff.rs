@@ -1,67 +1,119 @@
-//! The diff: one query streams the accounts of a pull with everything known about their keys,
-//! another the ACTIVE people whose key has no account.
+//! The diff: the accounts of a pull with everything known about their keys, and the ACTIVE people
+//! whose key has no account.
 //!
-//! Rows come one at a time, in the order of the keys, so memory does not grow with the directory.
-//! What the shields (I7, I8, I9) need is looked up only where nobody ACTIVE has the key.
+//! Accounts come in pages, in the order of their keys, so memory does not grow with the directory
+//! and no query stays open between two pages. What belongs to the keys of a page is looked up for
+//! all of them at once, in [`lookups`](super::lookups); what the shields (I7 to I10) need, only
+//! where nobody ACTIVE has the key.
 
-use futures::stream::{Stream, StreamExt as _};
-use serde::Deserialize;
-use sqlx::Row as _;
+use std::collections::VecDeque;
+
+use futures::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 use sqlx::sqlite::SqliteRow;
 
-use super::diff_sql::{ACCOUNTS, COUNT_TO_LOOK_UP, JOINERS, PEOPLE_TO_LOOK_UP};
+use super::diff_sql::{
+    ACCOUNT_PAGE, COUNT_TO_LOOK_UP, JOINER_PAGE, KEYLESS_PAGE, ONE_ACCOUNT, PEOPLE_TO_LOOK_UP,
+};
+use super::fields::Fields;
+use super::renames::KnownRenames;
 use super::snapshot::Pull;
 use super::{Store, StoreError};
 use crate::domain::{
-    Address, CurrentRole, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus, SiteRole,
-    time::Timestamp,
+    Address, CurrentRole, Key, OpaId, OpaName, OpseraId, SiteRole, time::Timestamp,
 };
-use crate::rules::facts::{AccountFacts, Carrier, JoinerFacts, PersonFacts};
+use crate::rules::facts::{Absence, AccountFacts, JoinerFacts, KeyHolder};
 
-#[derive(Deserialize)]
-struct PersonJson {
-    id: OpaId,
-    name: OpaName,
-    status: String,
-    email: Option<String>,
-    address: String,
-    first: Option<String>,
-    last: Option<String>,
+/// Where a stream of pages goes on.
+enum Next {
+    /// Accounts without a key, after this id (I6).
+    Keyless(String),
+    /// Accounts with one, after this key and id.
+    Keyed(String, String),
+    /// Nowhere.
+    End,
+}
+
+struct Pages<'s> {
+    store: &'s Store,
+    pull: Pull,
+    actives_can_leave: bool,
+    renames: KnownRenames,
+    next: Next,
+    ready: VecDeque<AccountFacts>,
+}
+
+impl Pages<'_> {
+    async fn next_account(&mut self) -> Result<Option<AccountFacts>, StoreError> {
+        loop {
+            if let Some(facts) = self.ready.pop_front() {
+                return Ok(Some(facts));
+            }
+            let rows = match &self.next {
+                Next::End => return Ok(None),
+                Next::Keyless(after) => {
+                    sqlx::query(KEYLESS_PAGE)
+                        .bind(self.pull.0)
+                        .bind(after)
+                        .fetch_all(self.store.reader())
+                        .await?
+                }
+                Next::Keyed(key, id) => {
+                    sqlx::query(ACCOUNT_PAGE)
+                        .bind(self.pull.0)
+                        .bind(key)
+                        .bind(id)
+                        .fetch_all(self.store.reader())
+                        .await?
+                }
+            };
+            let mut page = rows
+                .iter()
+                .map(account_facts)
+                .collect::<Result<Vec<_>, _>>()?;
+            self.next = match (&self.next, page.last()) {
+                (Next::Keyless(_), None) => Next::Keyed(String::new(), String::new()),
+                (_, None) => Next::End,
+                (_, Some(last)) => {
+                    let id = last.id.as_str().to_owned();
+                    match &last.identity {
+                        None => Next::Keyless(id),
+                        Some((_, key)) => Next::Keyed(key.as_str().to_owned(), id),
+                    }
+                }
+            };
+            self.store
+                .look_up(
+                    self.pull,
+                    &mut page,
+                    self.actives_can_leave,
+                    &mut self.renames,
+                )
+                .await?;
+            self.ready.extend(page);
+        }
+    }
 }
 
 impl Store {
-    /// Every account of `pull` with its facts, by key.
+    /// Every account of `pull` with its facts, by key. Whose shields are looked up depends on
+    /// `actives_can_leave` (`scope.required_groups`): only leavers need them.
     pub fn stream_accounts(
         &self,
         pull: Pull,
         actives_can_leave: bool,
     ) -> impl Stream<Item = Result<AccountFacts, StoreError>> + Send + '_ {
-        sqlx::query(ACCOUNTS)
-            .bind(pull.0)
-            .bind(None::<String>)
-            .bind(actives_can_leave)
-            .bind(None::<String>)
-            .fetch(self.reader())
-            .map(|row| account_facts(&row?))
-    }
-
-    /// The accounts of `pull` with one key.
-    pub async fn list_accounts_of(
-        &self,
-        pull: Pull,
-        key: &Key,
-        actives_can_leave: bool,
-    ) -> Result<Vec<AccountFacts>, StoreError> {
-        sqlx::query(ACCOUNTS)
-            .bind(pull.0)
-            .bind(key.as_str())
-            .bind(actives_can_leave)
-            .bind(None::<String>)
-            .fetch_all(self.reader())
-            .await?
-            .iter()
-            .map(account_facts)
-            .collect()
+        let pages = Pages {
+            store: self,
+            pull,
+            actives_can_leave,
+            renames: KnownRenames::default(),
+            next: Next::Keyless(String::new()),
+            ready: VecDeque::new(),
+        };
+        stream::try_unfold(pages, |mut pages| async move {
+            let next = pages.next_account().await?;
+            Ok(next.map(|facts| (facts, pages)))
+        })
     }
 
     /// One account of `pull` with its facts.
@@ -71,27 +123,42 @@ impl Store {
         id: &OpseraId,
         actives_can_leave: bool,
     ) -> Result<Option<AccountFacts>, StoreError> {
-        sqlx::query(ACCOUNTS)
+        let row = sqlx::query(ONE_ACCOUNT)
             .bind(pull.0)
-            .bind(None::<String>)
-            .bind(actives_can_leave)
             .bind(id.as_str())
             .fetch_optional(self.reader())
-            .await?
-            .map(|row| account_facts(&row))
-            .transpose()
+            .await?;
+        let Some(row) = row else {
+            return Ok(None);
+        };
+        let mut page = vec![account_facts(&row)?];
+        let mut renames = KnownRenames::default();
+        self.look_up(pull, &mut page, actives_can_leave, &mut renames)
+            .await?;
+        Ok(page.pop())
     }
 
-    /// Every key of an ACTIVE person that no account of `pull` has, by key.
+    /// Every key of an ACTIVE person that no account of `pull` has, by key. Pages: no query stays
+    /// open while the caller asks Opsera about one of them.
     pub fn stream_joiners(
         &self,
         pull: Pull,
     ) -> impl Stream<Item = Result<JoinerFacts, StoreError>> + Send + '_ {
-        sqlx::query(JOINERS)
-            .bind(pull.0)
-            .bind(None::<String>)
-            .fetch(self.reader())
-            .map(|row| joiner_facts(&row?))
+        stream::try_unfold(Some(String::new()), move |after| async move {
+            let Some(after) = after else {
+                return Ok(None);
+            };
+            let keys: Vec<String> = sqlx::query_scalar(JOINER_PAGE)
+                .bind(pull.0)
+                .bind(&after)
+                .fetch_all(self.reader())
+                .await
+                .map_err(StoreError::from)?;
+            let next = keys.last().cloned();
+            let page = self.list_joiners(pull, keys).await?;
+            Ok::<_, StoreError>(Some((stream::iter(page.into_iter().map(Ok)), next)))
+        })
+        .try_flatten()
     }
 
     /// The ACTIVE people with one key that no account of `pull` has.
@@ -100,33 +167,41 @@ impl Store {
         pull: Pull,
         key: &Key,
     ) -> Result<Option<JoinerFacts>, StoreError> {
-        sqlx::query(JOINERS)
-            .bind(pull.0)
-            .bind(key.as_str())
-            .fetch_optional(self.reader())
-            .await?
-            .map(|row| joiner_facts(&row))
-            .transpose()
+        let known: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM unclaimed_people WHERE pull = ?1 AND key = ?2)",
+        )
+        .bind(pull.0)
+        .bind(key.as_str())
+        .fetch_one(self.reader())
+        .await?;
+        if !known {
+            return Ok(None);
+        }
+        let found = self
+            .list_joiners(pull, vec![key.as_str().to_owned()])
+            .await?;
+        Ok(found.into_iter().next())
     }
 
     /// ACTIVE humans whose address is missing or invalid, by name (I7).
     pub fn stream_unidentified(
         &self,
         pull: Pull,
-    ) -> impl Stream<Item = Result<Carrier, StoreError>> + Send + '_ {
-        self.stream_carriers(
+    ) -> impl Stream<Item = Result<KeyHolder, StoreError>> + Send + '_ {
+        sqlx::query(
             "SELECT id, name, email FROM opa_users
              WHERE pull = ?1 AND key IS NULL AND service = 0 AND status_rank = 0 ORDER BY name",
-            pull,
         )
+        .bind(pull.0)
+        .fetch(self.reader())
+        .map(|row| key_holder(&row?))
     }
 
-    /// Humans with a status this program does not know, by name, the status in place of the
-    /// address (I3).
+    /// Humans with a status this program does not know, by name, with the status (I3).
     pub fn stream_unknown_status(
         &self,
         pull: Pull,
-    ) -> impl Stream<Item = Result<(Carrier, String), StoreError>> + Send + '_ {
+    ) -> impl Stream<Item = Result<(KeyHolder, String), StoreError>> + Send + '_ {
         sqlx::query(
             "SELECT id, name, email, status FROM opa_users
              WHERE pull = ?1 AND service = 0 AND status_rank = 1 ORDER BY name",
@@ -135,7 +210,8 @@ impl Store {
         .fetch(self.reader())
         .map(|row| {
             let row = row?;
-            Ok((carrier(&row), row.get(3)))
+            let status = Fields::of(&row, "opa_users", "id").get("status")?;
+            Ok((key_holder(&row)?, status))
         })
     }
 
@@ -147,20 +223,15 @@ impl Store {
         joiners: bool,
         after: Option<&OpaId>,
     ) -> Result<Vec<(OpaId, OpaName)>, StoreError> {
-        let rows = sqlx::query(PEOPLE_TO_LOOK_UP)
+        let rows: Vec<(String, String)> = sqlx::query_as(PEOPLE_TO_LOOK_UP)
             .bind(pull.0)
             .bind(joiners)
             .bind(after.map_or("", OpaId::as_str))
             .fetch_all(self.reader())
             .await?;
         Ok(rows
-            .iter()
-            .map(|row| {
-                (
-                    OpaId::new(row.get::<String, _>(0)),
-                    OpaName::new(row.get::<String, _>(1)),
-                )
-            })
+            .into_iter()
+            .map(|(id, name)| (OpaId::new(id), OpaName::new(name)))
             .collect())
     }
 
@@ -170,12 +241,12 @@ impl Store {
         pull: Pull,
         joiners: bool,
     ) -> Result<u64, StoreError> {
-        let row = sqlx::query(COUNT_TO_LOOK_UP)
+        let count: i64 = sqlx::query_scalar(COUNT_TO_LOOK_UP)
             .bind(pull.0)
             .bind(joiners)
             .fetch_one(self.reader())
             .await?;
-        Ok(super::snapshot::count(&row, 0))
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     /// Whether a record was in any OPA listing of `pull` (A2).
@@ -189,126 +260,77 @@ impl Store {
         .await?;
         Ok(found)
     }
-
-    fn stream_carriers(
-        &self,
-        statement: &'static str,
-        pull: Pull,
-    ) -> impl Stream<Item = Result<Carrier, StoreError>> + Send + '_ {
-        sqlx::query(statement)
-            .bind(pull.0)
-            .fetch(self.reader())
-            .map(|row| Ok(carrier(&row?)))
-    }
 }
 
+/// What one row says; what belongs to its key is looked up afterwards.
 fn account_facts(row: &SqliteRow) -> Result<AccountFacts, StoreError> {
-    let address: Option<String> = row.get("address");
-    let key: Option<String> = row.get("key");
+    let fields = Fields::of(row, "opsera_accounts", "id");
+    let address: Option<String> = fields.get("address")?;
+    let key: Option<String> = fields.get("key")?;
     let identity = match (address, key) {
-        (Some(address), Some(key)) => Some((
-            canonical(&address, "opsera_accounts")?,
-            Key::from_store(key),
-        )),
+        (Some(address), Some(key)) => {
+            let address = Address::parse(&address).map_err(|why| fields.corrupt("address", why))?;
+            Some((address, Key::from_store(key)))
+        }
         _ => None,
     };
-    let since: Option<Timestamp> = row
-        .get::<Option<String>, _>("since")
-        .map(|text| super::time("absences", "since", &text))
-        .transpose()?;
     Ok(AccountFacts {
-        id: OpseraId::new(row.get::<String, _>("id")),
-        email: row.get("email"),
+        id: OpseraId::new(fields.get::<String>("id")?),
+        email: fields.get("email")?,
         identity,
-        active: row.get("active"),
-        managed: row.get("managed"),
-        sharing: json(row, "sharing")?,
-        role: current_role(row),
-        people: people(row)?,
-        groups: groups(row)?,
-        unidentified: json(row, "unidentified")?,
-        renamed: json(row, "renamed")?,
-        look_alikes: json(row, "look_alikes")?,
-        absent_since: since,
-        known_names: json(row, "known_names")?,
-        earlier_names: json(row, "earlier_names")?,
+        active: fields.get("active")?,
+        managed: fields.get("managed")?,
+        same_key: Default::default(),
+        role: current_role(&fields)?,
+        people: Default::default(),
+        groups: Vec::new(),
+        memberships: Default::default(),
+        unidentified: Vec::new(),
+        renamed: Vec::new(),
+        renamed_walk: Default::default(),
+        look_alikes: Vec::new(),
+        unclaimed: Vec::new(),
+        absence: absence(row)?,
+        known_names: Vec::new(),
+        earlier_names: Vec::new(),
     })
 }
 
-fn joiner_facts(row: &SqliteRow) -> Result<JoinerFacts, StoreError> {
-    Ok(JoinerFacts {
-        key: Key::from_store(row.get("key")),
-        people: people(row)?,
-        groups: groups(row)?,
+fn absence(row: &SqliteRow) -> Result<Option<Absence>, StoreError> {
+    let fields = Fields::of(row, "absences", "key");
+    let Some(since) = fields.get::<Option<String>>("since")? else {
+        return Ok(None);
+    };
+    let since: Timestamp = super::time("absences", "since", &since)?;
+    let pulls: Option<i64> = fields.get("pulls")?;
+    Ok(Some(Absence {
+        since,
+        pulls: u32::try_from(pulls.unwrap_or(1)).unwrap_or(u32::MAX),
+    }))
+}
+
+fn key_holder(row: &SqliteRow) -> Result<KeyHolder, StoreError> {
+    let fields = Fields::of(row, "opa_users", "id");
+    Ok(KeyHolder {
+        id: OpaId::new(fields.get::<String>("id")?),
+        name: OpaName::new(fields.get::<String>("name")?),
+        email: fields.get("email")?,
     })
-}
-
-fn people(row: &SqliteRow) -> Result<Vec<PersonFacts>, StoreError> {
-    let people: Vec<PersonJson> = json(row, "people")?;
-    people
-        .into_iter()
-        .map(|person| {
-            Ok(PersonFacts {
-                id: person.id,
-                name: person.name,
-                status: PersonStatus::parse(&person.status),
-                email: person.email.unwrap_or_default(),
-                address: canonical(&person.address, "opa_users")?,
-                first_name: person.first,
-                last_name: person.last,
-            })
-        })
-        .collect()
-}
-
-fn groups(row: &SqliteRow) -> Result<Vec<GroupName>, StoreError> {
-    let mut groups: Vec<GroupName> = json(row, "groups")?;
-    groups.sort();
-    Ok(groups)
-}
-
-/// A JSON column; null is the empty list.
-fn json<T: for<'de> Deserialize<'de>>(
-    row: &SqliteRow,
-    column: &'static str,
-) -> Result<Vec<T>, StoreError> {
-    let text: Option<String> = row.get(column);
-    text.map_or_else(
-        || Ok(Vec::new()),
-        |text| {
-            serde_json::from_str(&text).map_err(|error| {
-                StoreError::corrupt("snapshot", column, row.get::<String, _>(0), error)
-            })
-        },
-    )
-}
-
-fn canonical(text: &str, table: &'static str) -> Result<Address, StoreError> {
-    Address::parse(text).map_err(|why| StoreError::corrupt(table, "address", text, why))
-}
-
-fn carrier(row: &SqliteRow) -> Carrier {
-    Carrier {
-        id: OpaId::new(row.get::<String, _>(0)),
-        name: OpaName::new(row.get::<String, _>(1)),
-        email: row.get(2),
-    }
 }
 
 /// The server is believed before the store's memory (§5).
-fn current_role(row: &SqliteRow) -> CurrentRole {
+fn current_role(fields: &Fields<'_>) -> Result<CurrentRole, StoreError> {
     let parse = |name: String| match name.parse::<SiteRole>() {
         Ok(role) => CurrentRole::Known(role),
         Err(_) => CurrentRole::Foreign(name),
     };
-    if let Some(name) = row.get::<Option<String>, _>("site_role") {
-        return parse(name);
+    if let Some(name) = fields.get::<Option<String>>("site_role")? {
+        return Ok(parse(name));
     }
-    if row.get::<bool, _>("remembered") {
-        return row
-            .get::<Option<String>, _>("known_role")
-            .map_or(CurrentRole::Uncertain, parse);
+    if fields.get("remembered")? {
+        let role: Option<String> = fields.get("known_role")?;
+        return Ok(role.map_or(CurrentRole::Uncertain, parse));
     }
-    row.get::<Option<String>, _>("created_role")
-        .map_or(CurrentRole::Unknown, parse)
+    let created: Option<String> = fields.get("created_role")?;
+    Ok(created.map_or(CurrentRole::Unknown, parse))
 }

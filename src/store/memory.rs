@@ -1,11 +1,13 @@
-//! What is remembered from run to run: who carried a key (I8, A2), since when a person has been
+//! What is remembered from run to run: who carried a key (I8, I11, A2), since when a person has been
 //! missing (§4), which role an account was given (§5).
 
 use sqlx::SqliteConnection;
 
 use super::snapshot::Pull;
 use super::{Store, StoreError};
-use crate::domain::{Key, OpseraId, SiteRole, time::Timestamp, time::format_time};
+use crate::domain::{
+    Finding, FindingKind, Key, OpseraId, SiteRole, time::Timestamp, time::format_time,
+};
 
 /// How a role came to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,37 +32,42 @@ impl RoleSource {
 
 impl Store {
     /// Moves the clocks of §4 step 6: starts them for accounts whose person a complete pull
-    /// missed, and clears those of people who are there and of accounts that are gone. No clock
-    /// starts before the end of the audit log: a machine that boots with its clock far behind
-    /// must not make the grace look long past once it has learnt the time.
+    /// missed, counts the pulls that did, and clears those of people who are there and of accounts
+    /// that are gone. Whoever only lost the address is there (I11). No clock starts before the end
+    /// of the audit log: a machine that boots with its clock far behind must not make the grace
+    /// look long past once it has learnt the time.
     pub async fn move_absence_clocks(&self, pull: Pull, now: Timestamp) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query(
-            "DELETE FROM absences AS n
-             WHERE EXISTS (SELECT 1 FROM opa_users u WHERE u.pull = ?1 AND u.key = n.key AND u.service = 0)
-                OR NOT EXISTS (SELECT 1 FROM opsera_accounts a WHERE a.pull = ?1 AND a.key = n.key)",
-        )
-        .bind(pull.0)
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
-            "INSERT INTO absences (key, since)
-             SELECT DISTINCT a.key, max(?2, coalesce((SELECT at FROM audit ORDER BY seq DESC LIMIT 1), ''))
-             FROM opsera_accounts a
-             WHERE a.pull = ?1 AND a.key IS NOT NULL
-               AND NOT EXISTS (SELECT 1 FROM opa_users u WHERE u.pull = ?1 AND u.key = a.key AND u.service = 0)
-             ON CONFLICT DO NOTHING",
-        )
-        .bind(pull.0)
-        .bind(format_time(now))
-        .execute(&mut *tx)
-        .await?;
+        sqlx::query(STOP_CLOCKS)
+            .bind(pull.0)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(MOVE_CLOCKS)
+            .bind(pull.0)
+            .bind(format_time(now))
+            .execute(&mut *tx)
+            .await?;
         self.commit(tx).await
     }
 
+    /// Learns the latest complete pull, if the run that made it was killed or failed before it
+    /// could. Call it before the next pull is complete: the rows of the earlier one go then.
+    pub async fn remember_latest_pull(&self) -> Result<(), StoreError> {
+        let missed: Option<i64> = sqlx::query_scalar(
+            "SELECT seq FROM runs WHERE seq = (SELECT max(seq) FROM runs WHERE pulled_at IS NOT NULL)
+               AND remembered = 0",
+        )
+        .fetch_optional(self.reader())
+        .await?;
+        match missed {
+            Some(pull) => self.remember_key_holders(Pull(pull)).await,
+            None => Ok(()),
+        }
+    }
+
     /// Remembers who carries which key in `pull`, once its plan is made: the plan itself looks at
-    /// what was true before (I8). Only what changed is written.
-    pub async fn remember_carriers(&self, pull: Pull) -> Result<(), StoreError> {
+    /// what was true before (I8). Only what changed is written; a second time changes nothing.
+    pub async fn remember_key_holders(&self, pull: Pull) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let before: i64 = sqlx::query_scalar(
             "SELECT coalesce(max(seq), 0) FROM runs WHERE pulled_at IS NOT NULL AND seq < ?1",
@@ -75,25 +82,47 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
-        sqlx::query(CARRIES).bind(pull.0).execute(&mut *tx).await?;
-        // An account this program created is known by its id once a listing shows it.
-        sqlx::query(
-            "INSERT INTO known_roles (opsera_id, role, source, at)
-             SELECT a.id, c.role, 'created', c.at
-             FROM created_roles c JOIN opsera_accounts a ON a.pull = ?1 AND a.key = c.key
-             WHERE true ON CONFLICT DO NOTHING",
-        )
-        .bind(pull.0)
-        .execute(&mut *tx)
-        .await?;
-        sqlx::query(
-            "DELETE FROM created_roles AS c
-             WHERE EXISTS (SELECT 1 FROM opsera_accounts a WHERE a.pull = ?1 AND a.key = c.key)",
-        )
-        .bind(pull.0)
-        .execute(&mut *tx)
-        .await?;
+        for statement in [CARRIES, CREATED_IS_LISTED, FORGET_CREATED, REMEMBERED] {
+            sqlx::query(statement)
+                .bind(pull.0)
+                .execute(&mut *tx)
+                .await?;
+        }
         self.commit(tx).await
+    }
+
+    /// Replaces what is known of accounts that Opsera's listing does not show (§5), by the findings
+    /// of a run that asked for them.
+    pub async fn remember_unlisted_accounts(&self, findings: &[Finding]) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("DELETE FROM unlisted_accounts")
+            .execute(&mut *tx)
+            .await?;
+        let unlisted = findings
+            .iter()
+            .filter(|finding| finding.kind == FindingKind::InactiveOpseraAccount);
+        for finding in unlisted {
+            sqlx::query("INSERT OR REPLACE INTO unlisted_accounts (key, detail) VALUES (?1, ?2)")
+                .bind(&finding.email)
+                .bind(&finding.detail)
+                .execute(&mut *tx)
+                .await?;
+        }
+        self.commit(tx).await
+    }
+
+    /// What the latest run that asked found out about the account of the person with `key`.
+    pub async fn find_unlisted_account(&self, key: &Key) -> Result<Option<Finding>, StoreError> {
+        let detail: Option<String> =
+            sqlx::query_scalar("SELECT detail FROM unlisted_accounts WHERE key = ?1")
+                .bind(key.as_str())
+                .fetch_optional(self.reader())
+                .await?;
+        Ok(detail.map(|detail| Finding {
+            kind: FindingKind::InactiveOpseraAccount,
+            email: key.as_str().to_owned(),
+            detail,
+        }))
     }
 
     /// Takes roles for the current ones (§5 `adopt`).
@@ -151,6 +180,47 @@ pub(super) async fn remember_created(
     Ok(())
 }
 
+/// Whether somebody has the key of `n`: in this pull, or by I11.
+macro_rules! is_there {
+    ($key:literal) => {
+        concat!(
+            "(EXISTS (SELECT 1 FROM opa_users u INDEXED BY opa_users_by_key
+                      WHERE u.pull = ?1 AND u.key = ",
+            $key,
+            " AND u.service = 0)
+              OR EXISTS (SELECT 1 FROM carriers c CROSS JOIN opa_users u
+                              ON u.pull = ?1 AND u.id = c.opa_id
+                         WHERE c.key = ",
+            $key,
+            " AND u.key IS NULL AND u.service = 0
+                           AND u.status_rank >= 2
+                           AND NOT EXISTS (
+                               SELECT 1 FROM carriers d INDEXED BY carriers_by_id
+                               WHERE d.opa_id = c.opa_id
+                                 AND coalesce(d.carried_until, 9223372036854775806)
+                                     > coalesce(c.carried_until, 9223372036854775806))))"
+        )
+    };
+}
+
+const STOP_CLOCKS: &str = concat!(
+    "DELETE FROM absences AS n WHERE ",
+    is_there!("n.key"),
+    " OR NOT EXISTS (SELECT 1 FROM opsera_accounts a INDEXED BY opsera_accounts_by_key
+                     WHERE a.pull = ?1 AND a.key = n.key)"
+);
+
+const MOVE_CLOCKS: &str = concat!(
+    "INSERT INTO absences (key, since, pulls, last_pull)
+     SELECT DISTINCT a.key,
+            max(?2, coalesce((SELECT at FROM audit ORDER BY seq DESC LIMIT 1), '')), 1, ?1
+     FROM opsera_accounts a INDEXED BY opsera_accounts_by_key
+     WHERE a.pull = ?1 AND a.key IS NOT NULL AND NOT ",
+    is_there!("a.key"),
+    " ON CONFLICT (key) DO UPDATE SET pulls = absences.pulls + 1, last_pull = excluded.last_pull
+      WHERE absences.last_pull < excluded.last_pull"
+);
+
 const STOPPED_BEING_ACTIVE: &str = "
 UPDATE carriers AS c SET active_until = ?2
 WHERE c.active_until IS NULL
@@ -164,8 +234,8 @@ WHERE c.carried_until IS NULL
                   AND u.service = 0)";
 
 const CARRIES: &str = "
-INSERT INTO carriers (key, opa_id, name, carried_until, active_until)
-SELECT u.key, u.id, u.name, NULL, iif(u.status_rank = 0, NULL, 0)
+INSERT INTO carriers (key, opa_id, name, carried_since, carried_until, active_until)
+SELECT u.key, u.id, u.name, ?1, NULL, iif(u.status_rank = 0, NULL, 0)
 FROM opa_users u
 LEFT JOIN carriers c ON c.key = u.key AND c.opa_id = u.id
 WHERE u.pull = ?1 AND u.key IS NOT NULL AND u.service = 0
@@ -173,5 +243,19 @@ WHERE u.pull = ?1 AND u.key IS NOT NULL AND u.service = 0
        OR (u.status_rank = 0 AND c.active_until IS NOT NULL))
 ON CONFLICT (key, opa_id) DO UPDATE SET
     name = excluded.name,
+    carried_since = iif(carriers.carried_until IS NULL, carriers.carried_since, excluded.carried_since),
     carried_until = NULL,
     active_until = iif(excluded.active_until IS NULL, NULL, active_until)";
+
+/// An account this program created is known by its id once a listing shows it.
+const CREATED_IS_LISTED: &str = "
+INSERT INTO known_roles (opsera_id, role, source, at)
+SELECT a.id, c.role, 'created', c.at
+FROM created_roles c JOIN opsera_accounts a ON a.pull = ?1 AND a.key = c.key
+WHERE true ON CONFLICT DO NOTHING";
+
+const FORGET_CREATED: &str = "
+DELETE FROM created_roles AS c
+WHERE EXISTS (SELECT 1 FROM opsera_accounts a WHERE a.pull = ?1 AND a.key = c.key)";
+
+const REMEMBERED: &str = "UPDATE runs SET remembered = 1 WHERE seq = ?1";

@@ -7,18 +7,23 @@
 //! To add a table: a new file in `migrations/`, its number one higher; migrations only go forward.
 
 pub mod audit;
+mod clock;
 mod diff;
 mod diff_sql;
 mod error;
+mod fields;
 mod installation;
 mod lock;
+mod lookups;
 mod memory;
 mod notices;
 mod open;
+mod pending_leavers;
 mod person;
 mod plans;
 mod queue;
 mod queue_desk;
+mod renames;
 mod runs;
 mod size;
 mod snapshot;
@@ -35,11 +40,12 @@ pub use error::{Place, StoreError};
 pub use installation::Installation;
 pub use lock::{Holder, LockError, RunLock};
 pub use notices::{Told, Trouble};
-pub use person::{AccountEntry, KeyMemory, Likeness, NearMiss, OpaEntry, RoleMemory};
+pub use person::{AccountEntry, KeyMemory, OpaEntry, RoleMemory, Similarity, Suggestion};
 
+pub use pending_leavers::HiddenLeaver;
 pub use queue::{QueuedAction, Refusal, retry_at};
 pub use queue_desk::{QueueRow, QueueView, Ruling};
-pub use runs::{FinishedRun, RunRow};
+pub use runs::{AcceptedSource, FinishedRun, RunLimits, RunRow};
 pub use snapshot::{Pull, Snapshot};
 pub use vitals::Vitals;
 

@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use serde_json::json;
-use sqlx::Row as _;
-
+use super::fields::Fields;
 use super::{Store, StoreError};
 use crate::domain::{Finding, time::Timestamp, time::format_time};
+use serde_json::json;
 
 /// A trouble that was told and is not over.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,10 +35,10 @@ impl Store {
             .await?
             .iter()
             .map(|row| {
-                let told: String = row.get(1);
+                let row = Fields::of(row, "told_troubles", "subject");
                 Ok(Trouble {
-                    subject: row.get(0),
-                    told_at: super::time("told_troubles", "told_at", &told)?,
+                    subject: row.get("subject")?,
+                    told_at: row.time("told_at")?,
                 })
             })
             .collect()
@@ -48,7 +47,7 @@ impl Store {
     /// Those of `findings` that nobody was told of, each once.
     pub async fn list_untold(&self, findings: &[Finding]) -> Result<Vec<Finding>, StoreError> {
         let rows = sqlx::query(
-            "SELECT json_extract(f.value, '$.kind'), json_extract(f.value, '$.email')
+            "SELECT json_extract(f.value, '$.kind') AS kind, json_extract(f.value, '$.email') AS email
              FROM json_each(?1) f
              WHERE NOT EXISTS (SELECT 1 FROM told_findings t
                                WHERE t.kind = json_extract(f.value, '$.kind')
@@ -57,8 +56,13 @@ impl Store {
         .bind(json!(findings).to_string())
         .fetch_all(self.reader())
         .await?;
-        let mut untold: BTreeSet<(String, String)> =
-            rows.iter().map(|row| (row.get(0), row.get(1))).collect();
+        let mut untold: BTreeSet<(String, String)> = rows
+            .iter()
+            .map(|row| {
+                let row = Fields::of(row, "told_findings", "email");
+                Ok((row.get("kind")?, row.get("email")?))
+            })
+            .collect::<Result<_, StoreError>>()?;
         Ok(findings
             .iter()
             .filter(|finding| {

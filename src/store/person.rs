@@ -79,9 +79,9 @@ pub struct KeyMemory {
     pub was_active: bool,
 }
 
-/// A record that a stranger's address may be meant for.
+/// A record that an address which nobody has may be meant for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct NearMiss {
+pub struct Suggestion {
     /// `opa` or `opsera`.
     pub directory: String,
     /// Its key.
@@ -89,12 +89,12 @@ pub struct NearMiss {
     /// The address as the directory has it.
     pub email: String,
     /// In what way it is near.
-    pub likeness: Likeness,
+    pub similarity: Similarity,
 }
 
 /// In what way two addresses are near each other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Likeness {
+pub enum Similarity {
     /// They look the same (UTS 39).
     Skeleton,
     /// The same local part in another domain, but for `.`, `-` and `_`.
@@ -104,13 +104,13 @@ pub enum Likeness {
 }
 
 impl Store {
-    /// Every OPA record of `pull` with `key`, service users included, by id.
+    /// Every OPA record of `pull` with `key`, service users and those of I11 included, by id.
     pub async fn list_opa_entries(
         &self,
         pull: Pull,
         key: &Key,
     ) -> Result<Vec<OpaEntry>, StoreError> {
-        self.opa_entries("u.key = ?2", pull, key.as_str()).await
+        self.opa_entries(WITH_KEY, pull, key.as_str()).await
     }
 
     /// The OPA records of `pull` whose id, name or address is exactly `text`.
@@ -227,7 +227,7 @@ impl Store {
     }
 
     /// The OPA records that carry or ever carried `key`, by id.
-    pub async fn list_carriers(&self, key: &Key) -> Result<Vec<KeyMemory>, StoreError> {
+    pub async fn list_key_holders(&self, key: &Key) -> Result<Vec<KeyMemory>, StoreError> {
         let rows = sqlx::query(
             "SELECT opa_id, name, carried_until IS NULL, active_until IS NOT 0 FROM carriers
              WHERE key = ?1 ORDER BY opa_id LIMIT ?2",
@@ -274,14 +274,14 @@ impl Store {
     /// Keys of `pull` that may be meant by `asked`: those that look the same, those with the same
     /// local part in another domain, and those of `asked`'s own domain whose spelling `is_near`
     /// accepts. At most `limit` of each kind; the snapshot is streamed.
-    pub async fn list_near_misses(
+    pub async fn list_suggestions(
         &self,
         pull: Pull,
         asked: &Address,
         key: &Key,
         limit: usize,
         is_near: impl Fn(&str) -> bool + Send,
-    ) -> Result<Vec<NearMiss>, StoreError> {
+    ) -> Result<Vec<Suggestion>, StoreError> {
         use futures::TryStreamExt as _;
 
         let skeleton = key.skeleton();
@@ -291,32 +291,32 @@ impl Store {
             .bind(pull.0)
             .bind(key.as_str())
             .fetch(self.reader());
-        let mut found: Vec<NearMiss> = Vec::new();
+        let mut found: Vec<Suggestion> = Vec::new();
         while let Some(row) = rows.try_next().await? {
             let other: String = row.get(1);
             let local = other
                 .split_once('@')
                 .map_or(other.as_str(), |(local, _)| local);
-            let likeness = if row.get::<Option<String>, _>(2).as_deref() == Some(skeleton.as_str())
-            {
-                Likeness::Skeleton
-            } else if crate::rules::shields::fold_name(local) == folded {
-                Likeness::LocalPart
-            } else if other.ends_with(&domain) && is_near(&other) {
-                Likeness::Spelling
-            } else {
-                continue;
-            };
+            let similarity =
+                if row.get::<Option<String>, _>(2).as_deref() == Some(skeleton.as_str()) {
+                    Similarity::Skeleton
+                } else if crate::rules::shields::fold_name(local) == folded {
+                    Similarity::LocalPart
+                } else if other.ends_with(&domain) && is_near(&other) {
+                    Similarity::Spelling
+                } else {
+                    continue;
+                };
             let alike = found
                 .iter()
-                .filter(|miss| miss.likeness == likeness)
+                .filter(|other| other.similarity == similarity)
                 .count();
             if alike < limit {
-                found.push(NearMiss {
+                found.push(Suggestion {
                     directory: row.get(0),
                     email: row.get::<Option<String>, _>(3).unwrap_or_default(),
                     key: Key::from_store(other),
-                    likeness,
+                    similarity,
                 });
             }
         }
@@ -344,6 +344,13 @@ fn opa_entry(row: &SqliteRow) -> Result<OpaEntry, StoreError> {
         id: OpaId::new(id),
     })
 }
+
+/// With the key, or DISABLED or DELETED without a usable address where the id carried it last.
+const WITH_KEY: &str = "(u.key = ?2 OR (u.key IS NULL AND u.service = 0 AND u.status_rank >= 2
+    AND u.id IN (SELECT c.opa_id FROM carriers c WHERE c.key = ?2
+        AND NOT EXISTS (SELECT 1 FROM carriers d WHERE d.opa_id = c.opa_id
+            AND coalesce(d.carried_until, 9223372036854775806)
+                > coalesce(c.carried_until, 9223372036854775806)))))";
 
 const NEAR: &str = "
 SELECT 'opsera', key, skeleton, email FROM opsera_accounts

@@ -6,13 +6,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use chrono::TimeDelta;
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::audit::append;
-use super::{Store, StoreError};
+use super::fields::Fields;
+use super::{RunLimits, Store, StoreError};
 use crate::audit::{Event, NewEntry, Scribe};
-use crate::domain::time::format_time;
+use crate::domain::time::{after, format_time};
 use crate::domain::{
     Decider, GuardReport, HeldPlan, Plan, PlanId, PlanState, PlannedAction, RunId, time::Timestamp,
 };
@@ -25,7 +25,7 @@ impl Store {
         &self,
         scribe: &Scribe,
         run: &RunId,
-        kinds: &str,
+        limits: RunLimits<'_>,
         plan: &Plan,
         guards: &[GuardReport],
         ttl: Duration,
@@ -59,7 +59,7 @@ impl Store {
             let held_at = former
                 .filter(|former| former.state == PlanState::Held)
                 .map_or(now, |former| former.held_at);
-            write_held(&mut tx, run, kinds, plan, &guards_json, held_at, now).await?;
+            write_held(&mut tx, run, limits, plan, &guards_json, held_at, now).await?;
         }
         let concerned: Vec<&str> = guards
             .iter()
@@ -84,15 +84,19 @@ impl Store {
     /// Held plans that a later run of the same kinds does not want any more.
     pub async fn supersede_plans(
         &self,
-        kinds: &str,
+        limits: RunLimits<'_>,
         wanted: Option<&PlanId>,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE plans SET state = 'superseded' WHERE state = 'held' AND kinds = ?1 AND id <> ?2")
-            .bind(kinds)
-            .bind(wanted.map_or("", PlanId::as_str))
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "UPDATE plans SET state = 'superseded'
+             WHERE state = 'held' AND kinds = ?1 AND people IS ?2 AND id <> ?3",
+        )
+        .bind(limits.kinds.to_string())
+        .bind(limits.people_json())
+        .bind(wanted.map_or("", PlanId::as_str))
+        .execute(&mut *tx)
+        .await?;
         self.commit(tx).await
     }
 
@@ -219,17 +223,16 @@ impl Store {
         id: &PlanId,
     ) -> Result<Vec<(PlannedAction, bool)>, StoreError> {
         sqlx::query(
-            "SELECT action, done_at IS NOT NULL FROM plan_actions WHERE plan_id = ?1 ORDER BY position",
+            "SELECT plan_id, action, done_at IS NOT NULL AS is_done FROM plan_actions
+             WHERE plan_id = ?1 ORDER BY position",
         )
         .bind(id.as_str())
         .fetch_all(self.reader())
         .await?
         .iter()
         .map(|row| {
-            let text: String = row.get(0);
-            let action = serde_json::from_str(&text)
-                .map_err(|error| StoreError::corrupt("plan_actions", "action", id, error))?;
-            Ok((action, row.get(1)))
+            let row = Fields::of(row, "plan_actions", "plan_id");
+            Ok((row.json("action")?, row.get("is_done")?))
         })
         .collect()
     }
@@ -261,20 +264,19 @@ pub(super) async fn use_up(
     Ok(())
 }
 
-/// Whether something that happened at `at` is still good at `now`.
+/// Whether something that happened at `at` is still good at `now`. What seems to have happened in
+/// the future was written by a clock that was ahead, so nobody knows when it ends.
 pub(super) fn is_fresh(at: Option<Timestamp>, ttl: Duration, now: Timestamp) -> bool {
     at.is_some_and(|at| {
-        TimeDelta::from_std(ttl)
-            .ok()
-            .and_then(|ttl| at.checked_add_signed(ttl))
-            .is_none_or(|end| now < end)
+        let ahead = at.signed_duration_since(now) > crate::rules::clock_trust::TOLERANCE;
+        !ahead && now < after(at, ttl)
     })
 }
 
 async fn write_held(
     conn: &mut SqliteConnection,
     run: &RunId,
-    kinds: &str,
+    limits: RunLimits<'_>,
     plan: &Plan,
     guards: &str,
     held_at: Timestamp,
@@ -287,12 +289,13 @@ async fn write_held(
         .execute(&mut *conn)
         .await?;
     sqlx::query(
-        "INSERT INTO plans (id, state, run_id, kinds, guards, held_at, last_held_at)
-         VALUES (?1, 'held', ?2, ?3, ?4, ?5, ?6)",
+        "INSERT INTO plans (id, state, run_id, kinds, people, guards, held_at, last_held_at)
+         VALUES (?1, 'held', ?2, ?3, ?4, ?5, ?6, ?7)",
     )
     .bind(plan.id().as_str())
     .bind(run.as_str())
-    .bind(kinds)
+    .bind(limits.kinds.to_string())
+    .bind(limits.people_json())
     .bind(guards)
     .bind(format_time(held_at))
     .bind(format_time(now))
@@ -316,40 +319,34 @@ async fn write_held(
 
 async fn find(conn: &mut SqliteConnection, id: &PlanId) -> Result<Option<HeldPlan>, StoreError> {
     let row = sqlx::query(
-        "SELECT state, run_id, kinds, guards, held_at, last_held_at, decided_at, decided_by, reason,
-                (SELECT count(*) FROM plan_actions a WHERE a.plan_id = p.id),
-                (SELECT count(*) FROM plan_actions a WHERE a.plan_id = p.id AND a.done_at IS NOT NULL)
+        "SELECT id, state, run_id, kinds, people, guards, held_at, last_held_at, decided_at, decided_by, reason,
+                (SELECT count(*) FROM plan_actions a WHERE a.plan_id = p.id) AS actions,
+                (SELECT count(*) FROM plan_actions a
+                 WHERE a.plan_id = p.id AND a.done_at IS NOT NULL) AS done
          FROM plans p WHERE id = ?1",
     )
     .bind(id.as_str())
     .fetch_optional(conn)
     .await?;
     row.map(|row| {
-        let corrupt = |column, detail: String| StoreError::corrupt("plans", column, id, detail);
-        let time = |column: &'static str| -> Result<Option<Timestamp>, StoreError> {
-            row.get::<Option<String>, _>(column)
-                .map(|text| super::time("plans", column, &text))
-                .transpose()
-        };
+        let row = Fields::of(&row, "plans", "id");
         Ok(HeldPlan {
             id: id.clone(),
-            state: row
-                .get::<String, _>("state")
-                .parse()
-                .map_err(|detail| corrupt("state", detail))?,
-            run_id: RunId::new(row.get::<String, _>("run_id")),
-            kinds: row.get("kinds"),
-            guards: serde_json::from_str(&row.get::<String, _>("guards"))
-                .map_err(|error| corrupt("guards", error.to_string()))?,
-            held_at: time("held_at")?
-                .ok_or_else(|| corrupt("held_at", "it is missing".to_owned()))?,
-            last_held_at: time("last_held_at")?
-                .ok_or_else(|| corrupt("last_held_at", "it is missing".to_owned()))?,
-            decided_at: time("decided_at")?,
-            decided_by: row.get("decided_by"),
-            reason: row.get("reason"),
-            actions: super::snapshot::count(&row, 9),
-            done: super::snapshot::count(&row, 10),
+            state: row.text("state")?,
+            run_id: RunId::new(row.get::<String>("run_id")?),
+            kinds: row.text("kinds")?,
+            people: row
+                .get::<Option<String>>("people")?
+                .map(|_| row.json("people"))
+                .transpose()?,
+            guards: row.json("guards")?,
+            held_at: row.time("held_at")?,
+            last_held_at: row.time("last_held_at")?,
+            decided_at: row.maybe_time("decided_at")?,
+            decided_by: row.get("decided_by")?,
+            reason: row.get("reason")?,
+            actions: row.number("actions")?,
+            done: row.number("done")?,
         })
     })
     .transpose()

@@ -3,11 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use chrono::TimeDelta;
 use serde_json::{Value, json};
-use sqlx::{Row as _, SqliteConnection};
+use sqlx::SqliteConnection;
 
 use super::audit::append;
+use super::fields::Fields;
 use super::memory::{RoleSource, remember_created, remember_role};
 use super::plans::use_up;
 use super::{Store, StoreError};
@@ -121,7 +121,7 @@ impl Store {
         row.map(|row| queued(&row)).transpose()
     }
 
-    /// The planned `absent` and other deactivations of `run`, for the look before the first one.
+    /// Every planned deactivation of `run`, for the check of the listing before the first one.
     pub async fn list_planned_deactivations(
         &self,
         run: &RunId,
@@ -305,14 +305,14 @@ impl Store {
 
     /// Deactivations that succeeded since `since`, for the weekly budget of G3.
     pub async fn count_deactivated_since(&self, since: Timestamp) -> Result<u64, StoreError> {
-        let row = sqlx::query(
+        let count: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM actions
              WHERE kind = 'deactivate' AND state = 'succeeded' AND updated_at >= ?1",
         )
         .bind(format_time(since))
         .fetch_one(self.reader())
         .await?;
-        Ok(super::snapshot::count(&row, 0))
+        Ok(u64::try_from(count).unwrap_or(0))
     }
 
     fn exactly_one(&self, rows: u64, id: i64, state: &str) -> Result<(), StoreError> {
@@ -330,7 +330,7 @@ async fn refusals(
     now: Timestamp,
 ) -> Result<BTreeMap<usize, Refusal>, StoreError> {
     let rows = sqlx::query(
-        "SELECT identity, state, coalesce(message, ''), next_attempt_at FROM actions
+        "SELECT id, identity, state, message, next_attempt_at FROM actions
          WHERE state = 'in_flight' OR (state IN ('rejected', 'cancelled') AND next_attempt_at > ?1)
          ORDER BY id",
     )
@@ -339,13 +339,11 @@ async fn refusals(
     .await?;
     let mut by_identity = BTreeMap::new();
     for row in rows {
-        let identity: String = row.get(0);
-        let words: String = row.get(2);
-        let until = row
-            .get::<Option<String>, _>(3)
-            .map(|text| super::time("actions", "next_attempt_at", &text))
-            .transpose()?;
-        let refusal = match (row.get::<String, _>(1).as_str(), until) {
+        let row = Fields::of(&row, "actions", "id");
+        let identity: String = row.get("identity")?;
+        let words = row.get::<Option<String>>("message")?.unwrap_or_default();
+        let until = row.maybe_time("next_attempt_at")?;
+        let refusal = match (row.get::<String>("state")?.as_str(), until) {
             ("rejected", Some(until)) => Refusal::Rejected { words, until },
             ("cancelled", Some(until)) => Refusal::Cancelled { words, until },
             _ => Refusal::Unsettled,
@@ -440,22 +438,16 @@ fn before(action: &PlannedAction) -> Option<Value> {
 }
 
 pub(super) fn queued(row: &sqlx::sqlite::SqliteRow) -> Result<QueuedAction, StoreError> {
-    let id: i64 = row.get(0);
-    let text: String = row.get(2);
+    let row = Fields::of(row, "actions", "id");
     Ok(QueuedAction {
-        id,
-        position: usize::try_from(row.get::<i64, _>(1))
-            .map_err(|error| StoreError::corrupt("actions", "position", id, error))?,
-        action: serde_json::from_str(&text)
-            .map_err(|error| StoreError::corrupt("actions", "action", id, error))?,
-        attempts: row.get(3),
+        id: row.get("id")?,
+        position: row.number("position")?,
+        action: row.json("action")?,
+        attempts: row.number("attempts")?,
     })
 }
 
 /// When something refused at `now` may be tried again.
 pub fn retry_at(now: Timestamp, after: std::time::Duration) -> Timestamp {
-    TimeDelta::from_std(after)
-        .ok()
-        .and_then(|after| now.checked_add_signed(after))
-        .unwrap_or(Timestamp::MAX_UTC)
+    crate::domain::time::after(now, after)
 }

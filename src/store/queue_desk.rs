@@ -1,14 +1,17 @@
 //! The queue as an operator sees it: what is in it, and the two decisions about single actions.
 
+use std::collections::BTreeMap;
+
 use serde_json::json;
+use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row as _, SqliteConnection};
 
 use super::audit::append;
+use super::fields::Fields;
 use super::{RunLock, Store, StoreError};
 use crate::audit::{Event, NewEntry, Scribe};
 use crate::domain::time::format_time;
-use crate::domain::{PlannedAction, RunId, time::Timestamp};
+use crate::domain::{ActionKind, KindSet, PlannedAction, RunId, time::Timestamp};
 
 /// A row as `queue list` shows it.
 #[derive(Clone, Debug)]
@@ -73,21 +76,19 @@ impl Store {
         view: QueueView,
         limit: u32,
     ) -> Result<Vec<QueueRow>, StoreError> {
+        let last_planned = self.last_planned().await?;
         // A refusal or failure is over once a later run had its say about the same kind: it
         // either has a newer row for the same work, or did not want it any more.
         sqlx::query(select!(
             "WHERE ?1 OR a.state IN ('planned', 'in_flight')
                 OR (a.state IN ('failed', 'rejected', 'cancelled')
                     AND NOT EXISTS (SELECT 1 FROM actions n WHERE n.identity = a.identity AND n.id > a.id)
-                    AND coalesce(a.next_attempt_at, a.updated_at) >= coalesce(
-                        (SELECT r.started_at FROM runs r
-                         WHERE r.mode = 'apply' AND r.plan_id IS NOT NULL AND r.outcome <> 'held'
-                           AND instr(r.kinds, a.kind) > 0
-                         ORDER BY r.seq DESC LIMIT 1), ''))
+                    AND coalesce(a.next_attempt_at, a.updated_at) >= coalesce(?3 ->> a.kind, ''))
              ORDER BY a.id DESC LIMIT ?2"
         ))
         .bind(view == QueueView::All)
         .bind(limit)
+        .bind(json!(last_planned).to_string())
         .fetch_all(self.reader())
         .await?
         .iter()
@@ -95,16 +96,39 @@ impl Store {
         .collect()
     }
 
+    /// When the latest run that planned a kind of action for everybody and applied its plan began,
+    /// by kind.
+    async fn last_planned(&self) -> Result<BTreeMap<&'static str, String>, StoreError> {
+        let mut last = BTreeMap::new();
+        for kind in ActionKind::ALL {
+            let kinds: Vec<String> = KindSet::with(kind).iter().map(KindSet::to_string).collect();
+            let started: Option<String> = sqlx::query_scalar(
+                "SELECT started_at FROM runs
+                 WHERE mode = 'apply' AND plan_id IS NOT NULL AND outcome <> 'held'
+                   AND people IS NULL AND kinds IN (SELECT value FROM json_each(?1))
+                 ORDER BY seq DESC LIMIT 1",
+            )
+            .bind(json!(kinds).to_string())
+            .fetch_optional(self.reader())
+            .await?;
+            if let Some(started) = started {
+                last.insert(kind.as_str(), started);
+            }
+        }
+        Ok(last)
+    }
+
     /// How many actions are in each state, finished ones that are not pruned included.
     pub async fn count_queue(&self) -> Result<Vec<(String, u64)>, StoreError> {
-        Ok(
-            sqlx::query("SELECT state, count(*) FROM actions GROUP BY state ORDER BY state")
-                .fetch_all(self.reader())
-                .await?
-                .iter()
-                .map(|row| (row.get(0), super::snapshot::count(row, 1)))
-                .collect(),
-        )
+        sqlx::query("SELECT state, count(*) AS depth FROM actions GROUP BY state ORDER BY state")
+            .fetch_all(self.reader())
+            .await?
+            .iter()
+            .map(|row| {
+                let row = Fields::of(row, "actions", "state");
+                Ok((row.get("state")?, row.number("depth")?))
+            })
+            .collect()
     }
 
     /// Lets the next run try one refused or cancelled action again, and says so in the audit log.
@@ -235,22 +259,16 @@ async fn find(conn: &mut SqliteConnection, id: i64) -> Result<Option<QueueRow>, 
 }
 
 fn queue_row(row: &SqliteRow) -> Result<QueueRow, StoreError> {
-    let id: i64 = row.get("id");
-    let action: String = row.get("action");
-    let updated: String = row.get("updated_at");
+    let row = Fields::of(row, "actions", "id");
     Ok(QueueRow {
-        id,
-        run_id: RunId::new(row.get::<String, _>("run_id")),
-        action: serde_json::from_str(&action)
-            .map_err(|error| StoreError::corrupt("actions", "action", id, error))?,
-        state: row.get("state"),
-        attempts: row.get("attempts"),
-        next_attempt_at: row
-            .get::<Option<String>, _>("next_attempt_at")
-            .map(|text| super::time("actions", "next_attempt_at", &text))
-            .transpose()?,
-        http_status: row.get("http_status"),
-        message: row.get("message"),
-        updated_at: super::time("actions", "updated_at", &updated)?,
+        id: row.get("id")?,
+        run_id: RunId::new(row.get::<String>("run_id")?),
+        action: row.json("action")?,
+        state: row.get("state")?,
+        attempts: row.number("attempts")?,
+        next_attempt_at: row.maybe_time("next_attempt_at")?,
+        http_status: row.maybe_number("http_status")?,
+        message: row.get("message")?,
+        updated_at: row.time("updated_at")?,
     })
 }

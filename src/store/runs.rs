@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use sqlx::Row as _;
+use sqlx::SqliteConnection;
 
 use super::audit::append;
+use super::fields::Fields;
 use super::snapshot::{Pull, latest_complete};
 use super::{Place, Store, StoreError};
 use crate::audit::{Event, Head, NewEntry, Scribe};
 use crate::domain::time::format_time;
-use crate::domain::{Mode, Outcome, PlanId, Report, RunId, time::Timestamp};
+use crate::domain::{
+    Key, KindSet, Mode, Outcome, PeopleFilter, PlanId, Report, RunId, time::Timestamp,
+};
 
 /// The window of `guards.max_deactivations_7d`, with a day to spare.
 const COUNTED_BY_G3: TimeDelta = TimeDelta::days(8);
@@ -36,6 +39,34 @@ pub struct RunRow {
     pub report: Option<Report>,
 }
 
+/// What a run was limited to.
+#[derive(Clone, Copy, Debug)]
+pub struct RunLimits<'r> {
+    /// `--only`
+    pub kinds: &'r KindSet,
+    /// `--person`; `None`: everybody.
+    pub people: Option<&'r PeopleFilter>,
+}
+
+impl RunLimits<'_> {
+    /// The form in the store.
+    pub(super) fn people_json(&self) -> Option<String> {
+        self.people
+            .map(|people| serde_json::json!(people).to_string())
+    }
+}
+
+/// What the last accepted run read of the two directories (G2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AcceptedSource {
+    /// ACTIVE humans.
+    pub opa_active: u64,
+    /// Listed accounts; `None`: that run was one of a version that did not count them.
+    pub opsera_listed: Option<u64>,
+    /// Deactivations of this program that succeeded in that run or later.
+    pub deactivated_since: u64,
+}
+
 /// What is written down when a run ends.
 #[derive(Clone, Copy, Debug)]
 pub struct FinishedRun<'r> {
@@ -51,7 +82,7 @@ impl Store {
         scribe: &Scribe,
         run: &RunId,
         mode: Mode,
-        kinds: &str,
+        limits: RunLimits<'_>,
         at: Timestamp,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
@@ -63,16 +94,19 @@ impl Store {
         .bind(format_time(at))
         .execute(&mut *tx)
         .await?;
-        sqlx::query("INSERT INTO runs (id, mode, kinds, started_at) VALUES (?1, ?2, ?3, ?4)")
-            .bind(run.as_str())
-            .bind(mode_name(mode))
-            .bind(kinds)
-            .bind(format_time(at))
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "INSERT INTO runs (id, mode, kinds, people, started_at) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )
+        .bind(run.as_str())
+        .bind(mode_name(mode))
+        .bind(limits.kinds.to_string())
+        .bind(limits.people_json())
+        .bind(format_time(at))
+        .execute(&mut *tx)
+        .await?;
         let entry = NewEntry::new(Event::RunStarted)
             .in_run(run)
-            .evidence(serde_json::json!({ "mode": mode_name(mode), "only": kinds }));
+            .evidence(serde_json::json!({ "mode": mode_name(mode), "only": limits.kinds.to_string(), "people": limits.people }));
         append(&mut tx, scribe, entry).await?;
         self.commit(tx).await
     }
@@ -84,8 +118,36 @@ impl Store {
         scribe: &Scribe,
         finished: FinishedRun<'_>,
     ) -> Result<Head, StoreError> {
-        let report = finished.report;
         let mut tx = self.begin().await?;
+        let head = self
+            .write_end(&mut tx, scribe, finished.report, false)
+            .await?;
+        self.commit(tx).await?;
+        Ok(head)
+    }
+
+    /// Corrects how a run that is closed already ended, in its row and in the audit log: one more
+    /// `run_finished`, which is the one that counts. Gives the log's new end.
+    pub async fn correct_run(
+        &self,
+        scribe: &Scribe,
+        finished: FinishedRun<'_>,
+    ) -> Result<Head, StoreError> {
+        let mut tx = self.begin().await?;
+        let head = self
+            .write_end(&mut tx, scribe, finished.report, true)
+            .await?;
+        self.commit(tx).await?;
+        Ok(head)
+    }
+
+    async fn write_end(
+        &self,
+        conn: &mut SqliteConnection,
+        scribe: &Scribe,
+        report: &Report,
+        is_closed: bool,
+    ) -> Result<Head, StoreError> {
         let entry = NewEntry::new(Event::RunFinished)
             .in_run(&report.run_id)
             .because(report.outcome.as_str())
@@ -94,27 +156,13 @@ impl Store {
                 "summary": report.summary,
                 "error": report.error,
             }));
-        let head = append(&mut tx, scribe, entry).await?;
-        let kept = Report {
-            audit_head: Some(head.hash.clone()),
-            guards: report
-                .guards
-                .iter()
-                .map(|guard| crate::domain::GuardReport {
-                    concerned: Vec::new(),
-                    ..guard.clone()
-                })
-                .collect(),
-            actions: Vec::new(),
-            waiting: Vec::new(),
-            findings: Vec::new(),
-            ..report.clone()
-        };
+        let head = append(conn, scribe, entry).await?;
+        let kept = without_people(report, &head);
         let json = serde_json::to_string(&kept)
             .map_err(|error| StoreError::corrupt("runs", "report", &report.run_id, error))?;
         let closed = sqlx::query(
             "UPDATE runs SET finished_at = ?2, outcome = ?3, plan_id = ?4, report = ?5, error = ?6
-             WHERE id = ?1 AND finished_at IS NULL",
+             WHERE id = ?1 AND (finished_at IS NOT NULL) = ?7",
         )
         .bind(report.run_id.as_str())
         .bind(format_time(report.finished_at))
@@ -122,13 +170,14 @@ impl Store {
         .bind(report.plan_id.as_ref().map(PlanId::as_str))
         .bind(json)
         .bind(report.error.as_deref())
-        .execute(&mut *tx)
+        .bind(is_closed)
+        .execute(conn)
         .await?;
-        if closed.rows_affected() != 1 {
-            return Err(self.conflict(format!("run {} should still be open", report.run_id)));
+        if closed.rows_affected() == 1 {
+            return Ok(head);
         }
-        self.commit(tx).await?;
-        Ok(head)
+        let state = if is_closed { "closed" } else { "still be open" };
+        Err(self.conflict(format!("run {} should {state}", report.run_id)))
     }
 
     /// Writes one entry of a run into the audit log.
@@ -139,24 +188,77 @@ impl Store {
         Ok(head)
     }
 
-    /// ACTIVE humans in the last run that G1 and G2 did not hold: what G2 compares with.
-    pub async fn accepted_active(&self) -> Result<Option<u64>, StoreError> {
-        let active: Option<i64> = sqlx::query_scalar(
-            "SELECT opa_active FROM runs WHERE opa_accepted = 1 ORDER BY seq DESC LIMIT 1",
+    /// What the last run read whose source G1 and G2 accepted: what G2 compares with.
+    pub async fn accepted_source(&self) -> Result<Option<AcceptedSource>, StoreError> {
+        let row = sqlx::query(
+            "SELECT seq, opa_active, opsera_listed,
+                    (SELECT count(*) FROM runs later CROSS JOIN actions a INDEXED BY actions_by_run
+                          ON a.run_id = later.id
+                     WHERE later.seq >= r.seq AND a.kind = 'deactivate' AND a.state = 'succeeded')
+                        AS deactivated
+             FROM runs r WHERE r.seq = (SELECT max(seq) FROM runs WHERE opa_accepted = 1)",
         )
         .fetch_optional(self.reader())
         .await?;
-        Ok(active.and_then(|active| u64::try_from(active).ok()))
+        row.map(|row| {
+            let row = Fields::of(&row, "runs", "seq");
+            Ok(AcceptedSource {
+                opa_active: row.number("opa_active")?,
+                opsera_listed: row.maybe_number("opsera_listed")?,
+                deactivated_since: row.number("deactivated")?,
+            })
+        })
+        .transpose()
     }
 
     /// Notes that G1 and G2 accepted the source of this run: the new baseline of G2.
     pub async fn accept_source(&self, run: &RunId) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        sqlx::query("UPDATE runs SET opa_accepted = 1 WHERE id = ?1")
-            .bind(run.as_str())
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "UPDATE runs SET opa_accepted = 1, opsera_listed =
+                 (SELECT count(*) FROM opsera_accounts a WHERE a.pull = runs.seq)
+             WHERE id = ?1",
+        )
+        .bind(run.as_str())
+        .execute(&mut *tx)
+        .await?;
         self.commit(tx).await
+    }
+
+    /// Whether a listed account of `pull` has `key`.
+    pub async fn has_account(&self, pull: Pull, key: &Key) -> Result<bool, StoreError> {
+        let found: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM opsera_accounts WHERE pull = ?1 AND key = ?2)",
+        )
+        .bind(pull.0)
+        .bind(key.as_str())
+        .fetch_one(self.reader())
+        .await?;
+        Ok(found)
+    }
+
+    /// Whether a person or an account of `pull` has `key`, or anybody ever did.
+    pub async fn knows_key(&self, pull: Pull, key: &Key) -> Result<bool, StoreError> {
+        let found: bool = sqlx::query_scalar(
+            "SELECT EXISTS (SELECT 1 FROM opsera_accounts WHERE pull = ?1 AND key = ?2)
+                 OR EXISTS (SELECT 1 FROM opa_users WHERE pull = ?1 AND key = ?2)
+                 OR EXISTS (SELECT 1 FROM carriers WHERE key = ?2)",
+        )
+        .bind(pull.0)
+        .bind(key.as_str())
+        .fetch_one(self.reader())
+        .await?;
+        Ok(found)
+    }
+
+    /// Accounts in the Opsera listing of `pull`.
+    pub async fn count_listed_accounts(&self, pull: Pull) -> Result<u64, StoreError> {
+        let listed: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM opsera_accounts WHERE pull = ?1")
+                .bind(pull.0)
+                .fetch_one(self.reader())
+                .await?;
+        Ok(u64::try_from(listed).unwrap_or(0))
     }
 
     /// The pull that is the snapshot today, with the time it was completed.
@@ -167,8 +269,8 @@ impl Store {
         .fetch_optional(self.reader())
         .await?;
         row.map(|row| {
-            let at: String = row.get(1);
-            Ok((Pull(row.get(0)), super::time("runs", "pulled_at", &at)?))
+            let row = Fields::of(&row, "runs", "seq");
+            Ok((Pull(row.get("seq")?), row.time("pulled_at")?))
         })
         .transpose()
     }
@@ -184,58 +286,47 @@ impl Store {
         .await?
         .iter()
         .map(|row| {
-            let started: String = row.get(2);
-            let finished: Option<String> = row.get(3);
-            let report: Option<String> = row.get(7);
-            let id: String = row.get(0);
+            let row = Fields::of(row, "runs", "id");
+            let report: Option<String> = row.get("report")?;
             Ok(RunRow {
-                mode: row.get(1),
-                started_at: super::time("runs", "started_at", &started)?,
-                finished_at: finished
-                    .map(|text| super::time("runs", "finished_at", &text))
-                    .transpose()?,
-                outcome: row.get(4),
-                plan_id: row.get(5),
-                error: row.get(6),
-                report: report
-                    .map(|text| {
-                        serde_json::from_str(&text)
-                            .map_err(|error| StoreError::corrupt("runs", "report", &id, error))
-                    })
-                    .transpose()?,
-                id: RunId::new(id),
+                id: RunId::new(row.get::<String>("id")?),
+                mode: row.get("mode")?,
+                started_at: row.time("started_at")?,
+                finished_at: row.maybe_time("finished_at")?,
+                outcome: row.get("outcome")?,
+                plan_id: row.get("plan_id")?,
+                error: row.get("error")?,
+                report: report.map(|_| row.json("report")).transpose()?,
             })
         })
         .collect()
     }
 
     /// The plan of the latest run of these kinds that came as far as a plan.
-    pub async fn latest_plan(&self, kinds: &str) -> Result<Option<PlanId>, StoreError> {
+    pub async fn latest_plan(&self, limits: RunLimits<'_>) -> Result<Option<PlanId>, StoreError> {
         let id: Option<String> = sqlx::query_scalar(
-            "SELECT plan_id FROM runs WHERE kinds = ?1 AND plan_id IS NOT NULL
+            "SELECT plan_id FROM runs WHERE kinds = ?1 AND people IS ?2 AND plan_id IS NOT NULL
              ORDER BY seq DESC LIMIT 1",
         )
-        .bind(kinds)
+        .bind(limits.kinds.to_string())
+        .bind(limits.people_json())
         .fetch_optional(self.reader())
         .await?;
         Ok(id.map(PlanId::new))
     }
 
-    /// When a run last ended with one of `outcomes`.
-    pub async fn last_finished(
-        &self,
-        outcomes: &[Outcome],
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let names: Vec<&str> = outcomes.iter().map(|outcome| outcome.as_str()).collect();
-        let text: Option<String> = sqlx::query_scalar(
-            "SELECT finished_at FROM runs
-             WHERE outcome IN (SELECT value FROM json_each(?1)) ORDER BY seq DESC LIMIT 1",
+    /// When a run last did everything there was to do ([`Outcome::is_success`]).
+    pub async fn last_success(&self) -> Result<Option<Timestamp>, StoreError> {
+        sqlx::query(
+            "SELECT id, finished_at FROM runs
+             WHERE mode = 'apply' AND outcome IN (SELECT value FROM json_each(?1))
+             ORDER BY seq DESC LIMIT 1",
         )
-        .bind(serde_json::json!(names).to_string())
+        .bind(serde_json::json!(Outcome::successes()).to_string())
         .fetch_optional(self.reader())
-        .await?;
-        text.map(|text| super::time("runs", "finished_at", &text))
-            .transpose()
+        .await?
+        .map(|row| Fields::of(&row, "runs", "id").time("finished_at"))
+        .transpose()
     }
 
     /// Removes runs, finished actions and decided plans older than `store.retain`. The audit log
@@ -287,6 +378,25 @@ impl Store {
             place: Place::from(self.path()),
             what,
         }
+    }
+}
+
+/// The report as the store keeps it: without the lists of people.
+fn without_people(report: &Report, head: &Head) -> Report {
+    Report {
+        audit_head: Some(head.hash.clone()),
+        guards: report
+            .guards
+            .iter()
+            .map(|guard| crate::domain::GuardReport {
+                concerned: Vec::new(),
+                ..guard.clone()
+            })
+            .collect(),
+        actions: Vec::new(),
+        waiting: Vec::new(),
+        findings: Vec::new(),
+        ..report.clone()
     }
 }
 

@@ -151,6 +151,11 @@ impl<'s> Snapshot<'s> {
         self.insert(INSERT_MEMBERSHIPS, &rows).await
     }
 
+    /// Notes that OPA cannot be asked for this person's groups, so that they are doubt.
+    pub async fn add_unreadable_memberships(&self, person: &OpaId) -> Result<(), StoreError> {
+        self.insert(INSERT_UNREADABLE, &[person.as_str()]).await
+    }
+
     /// Up to 500 ACTIVE humans without a usable address, by name, after `after` (I7).
     pub async fn list_unidentified(
         &self,
@@ -203,6 +208,10 @@ impl<'s> Snapshot<'s> {
                 .execute(&mut *tx)
                 .await?;
         }
+        sqlx::query(super::diff_sql::FILL_UNCLAIMED)
+            .bind(self.pull.0)
+            .execute(&mut *tx)
+            .await?;
         self.store.commit(tx).await
     }
 
@@ -344,7 +353,9 @@ pub(super) fn count(row: &sqlx::sqlite::SqliteRow, column: usize) -> u64 {
     u64::try_from(row.get::<i64, _>(column)).unwrap_or(0)
 }
 
-const DELETE_OTHER_PULLS: [&str; 4] = [
+const DELETE_OTHER_PULLS: [&str; 6] = [
+    "DELETE FROM unclaimed_people WHERE pull <> ?1",
+    "DELETE FROM unreadable_memberships WHERE pull <> ?1",
     "DELETE FROM opa_users WHERE pull <> ?1",
     "DELETE FROM opa_groups WHERE pull <> ?1",
     "DELETE FROM memberships WHERE pull <> ?1",
@@ -392,4 +403,8 @@ ON CONFLICT DO NOTHING";
 const INSERT_MEMBERSHIPS: &str = "
 INSERT INTO memberships (pull, opa_id, group_name)
 SELECT ?1, value ->> 0, value ->> 1 FROM json_each(?2) WHERE true
+ON CONFLICT DO NOTHING";
+
+const INSERT_UNREADABLE: &str = "
+INSERT INTO unreadable_memberships (pull, opa_id) SELECT ?1, value FROM json_each(?2) WHERE true
 ON CONFLICT DO NOTHING";

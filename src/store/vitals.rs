@@ -2,20 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::Row as _;
+use sqlx::sqlite::SqliteRow;
 
+use super::fields::Fields;
 use super::{Store, StoreError};
-use crate::domain::{Outcome, Report, time::Timestamp, time::format_time};
-
-/// The outcomes after which everything that could be done was done.
-const SUCCESSES: [Outcome; 2] = [Outcome::InSync, Outcome::Applied];
-/// The outcomes of a run that came to its end, whatever the guards or Opsera said to it.
-const COMPLETE: [Outcome; 4] = [
-    Outcome::InSync,
-    Outcome::Applied,
-    Outcome::Held,
-    Outcome::Partial,
-];
+use crate::domain::{Mode, Outcome, Report, time::Timestamp, time::format_time};
 
 /// What of the runs and the queue outlives a process. Times are those of runs that apply.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -62,40 +53,46 @@ impl Store {
     /// The store cannot be read, or a row is not one that this program writes.
     pub async fn read_vitals(&self) -> Result<Vitals, StoreError> {
         let mut conn = self.reader().acquire().await?;
-        let attempt: Option<String> = sqlx::query_scalar(
-            "SELECT started_at FROM runs WHERE mode = 'apply' ORDER BY seq DESC LIMIT 1",
+        let newest = |row: Option<SqliteRow>, column: &'static str| {
+            row.map(|row| Fields::of(&row, "runs", "id").time(column))
+                .transpose()
+        };
+        let attempt = sqlx::query(
+            "SELECT id, started_at FROM runs WHERE mode = 'apply' ORDER BY seq DESC LIMIT 1",
         )
         .fetch_optional(&mut *conn)
         .await?;
-        let finished = "SELECT finished_at FROM runs
+        let finished = "SELECT id, finished_at FROM runs
              WHERE mode = 'apply' AND outcome IN (SELECT value FROM json_each(?1))
              ORDER BY seq DESC LIMIT 1";
-        let success: Option<String> = sqlx::query_scalar(finished)
-            .bind(names(&SUCCESSES))
+        let success = sqlx::query(finished)
+            .bind(names(|outcome| outcome.is_success(Mode::Apply)))
             .fetch_optional(&mut *conn)
             .await?;
-        let complete: Option<String> = sqlx::query_scalar(finished)
-            .bind(names(&COMPLETE))
+        let complete = sqlx::query(finished)
+            .bind(names(Outcome::is_complete))
             .fetch_optional(&mut *conn)
             .await?;
-        let read = "SELECT finished_at FROM runs
-             WHERE json_extract(report, ?1) = 1 ORDER BY seq DESC LIMIT 1";
-        let opa: Option<String> = sqlx::query_scalar(read)
+        // A report that is no JSON has told nothing, and reading it must not fail here.
+        let read = "SELECT id, finished_at FROM runs
+             WHERE iif(json_valid(report), json_extract(report, ?1), 0) = 1
+             ORDER BY seq DESC LIMIT 1";
+        let opa = sqlx::query(read)
             .bind("$.opa.complete")
             .fetch_optional(&mut *conn)
             .await?;
-        let opsera: Option<String> = sqlx::query_scalar(read)
+        let opsera = sqlx::query(read)
             .bind("$.opsera.complete")
             .fetch_optional(&mut *conn)
             .await?;
-        let last: Option<(String, String)> = sqlx::query_as(
+        let last = sqlx::query(
             "SELECT id, report FROM runs
              WHERE report IS NOT NULL AND mode = 'apply' ORDER BY seq DESC LIMIT 1",
         )
         .fetch_optional(&mut *conn)
         .await?;
         let queue = sqlx::query(
-            "SELECT state, count(*) FROM actions
+            "SELECT state, count(*) AS depth FROM actions
              WHERE state IN ('planned', 'in_flight', 'rejected', 'cancelled') GROUP BY state",
         )
         .fetch_all(&mut *conn)
@@ -103,32 +100,32 @@ impl Store {
         let held: i64 = sqlx::query_scalar("SELECT count(*) FROM plans WHERE state = 'held'")
             .fetch_one(&mut *conn)
             .await?;
-        let finished_at =
-            |text: Option<String>| text.map(|text| super::time("runs", "finished_at", &text));
         Ok(Vitals {
-            last_attempt: attempt
-                .map(|text| super::time("runs", "started_at", &text))
-                .transpose()?,
-            last_success: finished_at(success).transpose()?,
-            last_complete: finished_at(complete).transpose()?,
-            last_opa_read: finished_at(opa).transpose()?,
-            last_opsera_read: finished_at(opsera).transpose()?,
+            last_attempt: newest(attempt, "started_at")?,
+            last_success: newest(success, "finished_at")?,
+            last_complete: newest(complete, "finished_at")?,
+            last_opa_read: newest(opa, "finished_at")?,
+            last_opsera_read: newest(opsera, "finished_at")?,
             last_report: last
-                .map(|(id, text)| {
-                    serde_json::from_str(&text)
-                        .map_err(|error| StoreError::corrupt("runs", "report", id, error))
-                })
+                .map(|row| Fields::of(&row, "runs", "id").json("report"))
                 .transpose()?,
             queue: queue
                 .iter()
-                .map(|row| (row.get(0), u64::try_from(row.get::<i64, _>(1)).unwrap_or(0)))
-                .collect(),
+                .map(|row| {
+                    let row = Fields::of(row, "actions", "state");
+                    Ok((row.get("state")?, row.number("depth")?))
+                })
+                .collect::<Result<_, StoreError>>()?,
             held_plans: u64::try_from(held).unwrap_or(0),
         })
     }
 }
 
-fn names(outcomes: &[Outcome]) -> String {
-    let names: Vec<&str> = outcomes.iter().map(|outcome| outcome.as_str()).collect();
+fn names(wanted: impl Fn(Outcome) -> bool) -> String {
+    let names: Vec<&str> = Outcome::ALL
+        .into_iter()
+        .filter(|outcome| wanted(*outcome))
+        .map(Outcome::as_str)
+        .collect();
     serde_json::json!(names).to_string()
 }

@@ -9,10 +9,10 @@ use rolecall::audit::Actor;
 use rolecall::clients::{Opa, OpseraReader, Transport};
 use rolecall::domain::Progress;
 use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
-use rolecall::domain::{Mode, Report, RunId};
+use rolecall::domain::{KindSet, Mode, Report, RunId};
 use rolecall::explain::{Explanation, Found, Question, explain, live, render};
 use rolecall::output::TableStyle;
-use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult, run};
+use rolecall::reconcile::{Context, RunRequest, RunResult, run};
 use rolecall::sandbox::{
     AccountSeed, Answer, Fault, FaultKind, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
     UserKind,
@@ -122,7 +122,8 @@ impl World {
         let request = RunRequest {
             id: RunId::new(format!("run-{}", self.runs)),
             mode,
-            kinds: Kinds::all(),
+            kinds: KindSet::all(),
+            people: None,
             stop: CancellationToken::new(),
             progress: Progress::silent(),
         };
@@ -265,7 +266,7 @@ async fn a_stranger_gets_a_plain_answer_with_near_misses() {
     insta::assert_snapshot!("stranger", world.told("frnak@example.com").await);
     let misses = |explanation: Explanation| -> Vec<(String, &str)> {
         assert_eq!(explanation.found, Found::Nobody);
-        let misses = explanation.near_misses.into_iter();
+        let misses = explanation.suggestions.into_iter();
         misses.map(|miss| (miss.email, miss.why)).collect()
     };
     let looks_the_same = "looks the same, and is written with other letters";

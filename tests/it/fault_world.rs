@@ -9,9 +9,10 @@ use std::time::Duration;
 use rolecall::audit::{Actor, Event, HashedEntry, Proof, Verdict};
 use rolecall::domain::Progress;
 use rolecall::domain::{
-    ActionKind, ActionReport, ActionStatus, Mode, Outcome, Report, RunId, time::ManualClock,
+    ActionKind, ActionReport, ActionStatus, KindSet, Mode, Outcome, Report, RunId,
+    time::ManualClock,
 };
-use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult, run};
+use rolecall::reconcile::{Context, RunRequest, RunResult, run};
 use rolecall::sandbox::{
     AccountSeed, AccountStatus, Api, Effect, Entry, PersonSeed, Sandbox, SandboxOptions,
 };
@@ -188,7 +189,8 @@ impl World {
         let request = RunRequest {
             id: RunId::random(),
             mode,
-            kinds: Kinds::all(),
+            kinds: KindSet::all(),
+            people: None,
             stop: self.stop.clone(),
             progress: Progress::silent(),
         };

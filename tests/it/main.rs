@@ -17,11 +17,17 @@ mod child;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+mod clock_trust;
+#[cfg(test)]
+mod completeness;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod daemon;
 #[cfg(test)]
 mod daemon_world;
+#[cfg(test)]
+mod damaged_values;
 #[cfg(test)]
 mod dashboard;
 #[cfg(test)]
@@ -69,6 +75,8 @@ mod operator;
 #[cfg(test)]
 mod oracle;
 #[cfg(test)]
+mod people_filter;
+#[cfg(test)]
 mod plan_comment;
 #[cfg(test)]
 mod plans;
@@ -84,6 +92,8 @@ mod reports;
 mod requirements;
 #[cfg(test)]
 mod retention;
+#[cfg(test)]
+mod run_end;
 #[cfg(test)]
 mod sandbox;
 #[cfg(test)]

@@ -91,6 +91,8 @@ pub(crate) struct Rules {
     pub(crate) patterns: Vec<(String, String)>,
     pub(crate) provision: bool,
     pub(crate) limits: Limits,
+    /// `deactivation.release`
+    pub(crate) release: Vec<String>,
     /// `--only`; empty: all.
     pub(crate) only: Vec<String>,
 }
@@ -100,6 +102,7 @@ pub(crate) struct Rules {
 pub(crate) struct Limits {
     pub(crate) min_opa_users: u64,
     pub(crate) max_opa_drop_percent: u64,
+    pub(crate) max_opsera_drop_percent: u64,
     pub(crate) max_deactivations: u64,
     pub(crate) max_deactivations_percent: u64,
     pub(crate) max_deactivations_7d: u64,
@@ -116,6 +119,7 @@ impl Limits {
         Self {
             min_opa_users: 0,
             max_opa_drop_percent: 100,
+            max_opsera_drop_percent: 100,
             max_deactivations: 10_000,
             max_deactivations_percent: 100,
             max_deactivations_7d: 10_000,
@@ -134,6 +138,7 @@ impl Default for Limits {
         Self {
             min_opa_users: 1,
             max_opa_drop_percent: 20,
+            max_opsera_drop_percent: 20,
             max_deactivations: 25,
             max_deactivations_percent: 10,
             max_deactivations_7d: 75,
@@ -168,6 +173,7 @@ impl Default for Rules {
             patterns: Vec::new(),
             provision: false,
             limits: Limits::wide(),
+            release: Vec::new(),
             only: Vec::new(),
         }
     }
@@ -222,12 +228,13 @@ impl Rules {
         let limits = &self.limits;
         write!(
             text,
-            "[guards]\nmin_opa_users = {}\nmax_opa_drop_percent = {}\nmax_deactivations = {}\n\
+            "[guards]\nmin_opa_users = {}\nmax_opa_drop_percent = {}\nmax_opsera_drop_percent = {}\nmax_deactivations = {}\n\
              max_deactivations_percent = {}\nmax_deactivations_7d = {}\nmax_role_changes = {}\n\
              max_role_changes_percent = {}\nmax_creations = {}\nmax_administrator_grants = {}\n\
              min_administrators = {}\n",
             limits.min_opa_users,
             limits.max_opa_drop_percent,
+            limits.max_opsera_drop_percent,
             limits.max_deactivations,
             limits.max_deactivations_percent,
             limits.max_deactivations_7d,

@@ -9,9 +9,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use rolecall::audit::Actor;
 use rolecall::domain::Progress;
-use rolecall::domain::{Mode, Outcome, Report, RunId, time::ManualClock};
+use rolecall::domain::{KindSet, Mode, Outcome, Report, RunId, time::ManualClock};
 use rolecall::notifications;
-use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult};
+use rolecall::reconcile::{Context, RunRequest, RunResult};
 use rolecall::sandbox::SandboxOptions;
 use rolecall::sandbox::{AccountSeed, Answer, Fault, FaultKind, PersonSeed, Sandbox};
 use rolecall::settings::{ConfigSources, Settings};
@@ -141,7 +141,8 @@ impl World {
         let request = RunRequest {
             id: RunId::random(),
             mode,
-            kinds: Kinds::all(),
+            kinds: KindSet::all(),
+            people: None,
             stop: CancellationToken::new(),
             progress: Progress::silent(),
         };

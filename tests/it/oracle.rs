@@ -102,6 +102,7 @@ async fn shrink(mut org: Org, mut rules: Rules, mut words: String) -> (Org, Rule
             |r: &mut Rules| r.aliases.clear(),
             |r: &mut Rules| r.domain_aliases.clear(),
             |r: &mut Rules| r.protect.clear(),
+            |r: &mut Rules| r.release.clear(),
             |r: &mut Rules| r.only.clear(),
             |r: &mut Rules| r.domains.clear(),
             |r: &mut Rules| r.required.clear(),
@@ -235,10 +236,11 @@ fn compare(expected: &Plan, report: &Report, rules: &Rules) -> Result<(), String
     });
     let program = report.actions.iter().map(|a| {
         let kind = a.kind.as_str();
-        let reason = if kind == "deactivate" {
-            a.reason.as_str()
-        } else {
-            ""
+        // What a release overrides comes after the evidence.
+        let reason = match a.reason.split_once("; released by deactivation.release") {
+            _ if kind != "deactivate" => "",
+            Some((evidence, _)) => evidence,
+            None => a.reason.as_str(),
         };
         format!(
             "{kind} {:?} {} {:?}→{:?} {reason} {:?}",

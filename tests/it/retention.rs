@@ -8,13 +8,13 @@ use std::time::Duration;
 use rolecall::audit::{Actor, Scribe};
 use rolecall::domain::Progress;
 use rolecall::domain::time::{Clock as _, ManualClock};
-use rolecall::domain::{Decider, Mode, Outcome, Plan, PlanState, RunId};
-use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult, run};
+use rolecall::domain::{ActionKind, Decider, KindSet, Mode, Outcome, Plan, PlanState, RunId};
+use rolecall::reconcile::{Context, RunRequest, RunResult, run};
 use rolecall::sandbox::{
     AccountSeed, Answer, Fault, FaultKind, PersonSeed, Sandbox, SandboxOptions,
 };
 use rolecall::settings::{ConfigSources, Settings};
-use rolecall::store::Store;
+use rolecall::store::{RunLimits, Store};
 use sqlx::{Connection as _, SqliteConnection};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -75,7 +75,8 @@ impl World {
         let request = RunRequest {
             id: RunId::random(),
             mode,
-            kinds: Kinds::all(),
+            kinds: KindSet::all(),
+            people: None,
             stop: tokio_util::sync::CancellationToken::new(),
             progress: Progress::silent(),
         };
@@ -195,8 +196,9 @@ async fn decide_on_a_plan(world: &World, run: &RunId) {
         key: None,
     };
     let plan = Plan::new(Vec::new());
+    let kinds = KindSet::only([ActionKind::Deactivate]);
     store
-        .hold_plan(&scribe, run, "deactivate", &plan, &[], DAY)
+        .hold_plan(&scribe, run, deactivations(&kinds), &plan, &[], DAY)
         .await
         .unwrap();
     let decider = Decider {
@@ -226,7 +228,8 @@ async fn an_approval_given_while_a_run_looks_at_its_guards_is_not_lost_when_it_h
         key: None,
     };
     let plan = Plan::new(Vec::new());
-    let hold = || store.hold_plan(&scribe, &id, "deactivate", &plan, &[], DAY);
+    let kinds = KindSet::only([ActionKind::Deactivate]);
+    let hold = || store.hold_plan(&scribe, &id, deactivations(&kinds), &plan, &[], DAY);
     assert_eq!(hold().await.unwrap(), PlanState::Held);
     let decider = Decider {
         by: actor().to_string(),
@@ -306,4 +309,11 @@ async fn measure(world: &World) -> (u64, u64) {
     store.close().await.unwrap();
     let size = |path: &Path| std::fs::metadata(path).unwrap().len();
     (size(&copy), size(world.store()))
+}
+
+fn deactivations(kinds: &KindSet) -> RunLimits<'_> {
+    RunLimits {
+        kinds,
+        people: None,
+    }
 }

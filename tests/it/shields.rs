@@ -186,6 +186,243 @@ async fn i8_an_address_that_went_to_somebody_else_gets_no_new_role() {
     );
 }
 
+/// bob is renamed, then his record is deleted and he gets another one with the new address.
+async fn renamed_and_recreated(between: usize) -> (World, Report) {
+    let world = World::start(&Org::in_step(["ada", "bob"]), &at_once()).await;
+    world.sync().await;
+    let team = world.sandbox.opa();
+    team.rename_address("bob", Some("robert@example.com"))
+        .unwrap();
+    for _ in 0..between {
+        world.sync().await;
+    }
+    team.delete("bob").unwrap();
+    world.hire(&Human {
+        email: Some("robert@example.com".to_owned()),
+        ..person("u17")
+    });
+    let report = world.sync().await;
+    (world, report)
+}
+
+#[tokio::test]
+async fn i8_a_renamed_person_with_a_new_record_keeps_the_account_and_the_finding_names_the_steps() {
+    for between in [0, 1, 3] {
+        let (world, report) = renamed_and_recreated(between).await;
+        assert_eq!(world.deactivated(), [""; 0], "{between} runs between");
+        assert_eq!(findings(&report, "renamed"), ["bob@example.com"]);
+        let detail = &report.findings[0].detail;
+        for part in [
+            "bob (id id-bob) carried bob@example.com last",
+            "then robert@example.com, which went to u17 (id id-u17)",
+            "u17 is ACTIVE today under robert@example.com",
+        ] {
+            assert!(detail.contains(part), "{detail}");
+        }
+        world.sandbox.opa().disable("u17").unwrap();
+        world.sync().await;
+        assert_eq!(world.deactivated(), ["bob"], "nobody on the way is ACTIVE");
+    }
+}
+
+#[tokio::test]
+async fn i8_the_entry_in_aliases_that_the_finding_asks_for_gives_the_account_back() {
+    let (mut world, _) = renamed_and_recreated(1).await;
+    let rules = Rules {
+        aliases: vec![(
+            "bob@example.com".to_owned(),
+            "robert@example.com".to_owned(),
+        )],
+        ..at_once()
+    };
+    world.set_rules(&rules, "");
+    let report = world.sync().await;
+    assert_eq!(report.findings, []);
+    assert_eq!(report.outcome, Outcome::InSync);
+}
+
+#[tokio::test]
+async fn i8_what_a_run_saw_is_remembered_also_if_it_failed_after_its_pull() {
+    use rolecall::sandbox::{Answer, Fault, FaultKind};
+    let mut org = Org::in_step(["ada", "bob"]);
+    org.people.push(person("joiner"));
+    let rules = Rules {
+        provision: true,
+        ..at_once()
+    };
+    let world = World::start(&org, &rules).await;
+    world.sync().await;
+    let team = world.sandbox.opa();
+    team.rename_address("bob", Some("robert@example.com"))
+        .unwrap();
+    // Whoever has no account is asked for after the pull is complete.
+    let no = FaultKind::Answer(Answer::status(403).body("no"));
+    world
+        .sandbox
+        .inject(Fault::opsera(no).on("GET", "/user/robert").times(100));
+    let report = world.sync().await;
+    assert_eq!(report.outcome, Outcome::Failed);
+    assert!(report.opa.complete, "the pull was complete");
+    world.sandbox.clear_faults();
+    // No record says any more that bob was robert: only the memory can.
+    team.purge("bob").unwrap();
+    world.hire(&Human {
+        email: Some("robert@example.com".to_owned()),
+        ..person("u17")
+    });
+    let report = world.sync().await;
+    assert_eq!(findings(&report, "renamed"), ["bob@example.com"]);
+    assert_eq!(world.deactivated(), [""; 0]);
+}
+
+#[tokio::test]
+async fn i8_a_dry_run_and_a_held_run_remember_too() {
+    for held in [false, true] {
+        let mut rules = at_once();
+        if held {
+            rules.limits.min_opa_users = 100;
+        }
+        let mut world = World::start(&Org::in_step(["ada", "bob"]), &at_once()).await;
+        world.sync().await;
+        let robert = Some("robert@example.com");
+        world.sandbox.opa().rename_address("bob", robert).unwrap();
+        world.set_rules(&rules, "");
+        if held {
+            assert_eq!(world.sync().await.outcome, Outcome::Held);
+        } else {
+            world.dry_run().await;
+        }
+        world.set_rules(&at_once(), "");
+        world.sandbox.opa().purge("bob").unwrap();
+        world.hire(&Human {
+            email: Some("robert@example.com".to_owned()),
+            ..person("u17")
+        });
+        let report = world.sync().await;
+        assert_eq!(findings(&report, "renamed"), ["bob@example.com"], "{held}");
+    }
+}
+
+/// Nothing is remembered yet; the name still shows the address bob started with.
+fn renamed_before_the_first_run() -> Org {
+    let mut org = Org::in_step(["ada", "bob"]);
+    org.person("bob").email = Some("robert@example.com".to_owned());
+    org
+}
+
+#[tokio::test]
+async fn i10_whoever_was_renamed_before_the_first_run_keeps_the_account() {
+    let world = World::start(&renamed_before_the_first_run(), &at_once()).await;
+    let report = world.sync().await;
+    assert_eq!(world.deactivated(), [""; 0]);
+    assert_eq!(findings(&report, "possible_match"), ["bob@example.com"]);
+    assert!(report.findings[0].detail.contains("robert@example.com"));
+}
+
+#[tokio::test]
+async fn i10_first_and_last_name_shield_where_both_are_the_same() {
+    for (last, kept) in [("Ng", true), ("No", false)] {
+        let mut org = renamed_before_the_first_run();
+        let bob = org.person("bob");
+        bob.name = "u17".to_owned();
+        (bob.first, bob.last) = (Some("Robert".to_owned()), Some("ng".to_owned()));
+        let account = org.account("bob");
+        (account.first, account.last) = ("ROBERT".to_owned(), last.to_owned());
+        let world = World::start(&org, &at_once()).await;
+        world.sync().await;
+        assert_eq!(world.deactivated().is_empty(), kept, "{last}");
+    }
+}
+
+#[tokio::test]
+async fn i10_a_record_with_the_accounts_own_key_says_whose_it_was() {
+    let mut org = renamed_before_the_first_run();
+    org.people.push(Human {
+        email: Some("bob@example.com".to_owned()),
+        status: "DISABLED".to_owned(),
+        ..person("other")
+    });
+    let world = World::start(&org, &at_once()).await;
+    world.sync().await;
+    assert_eq!(world.deactivated(), ["bob"]);
+}
+
+#[tokio::test]
+async fn i10_whoever_has_an_account_of_their_own_shields_nobody() {
+    let mut org = renamed_before_the_first_run();
+    org.accounts.push(account("robert"));
+    let world = World::start(&org, &at_once()).await;
+    world.sync().await;
+    assert_eq!(world.deactivated(), ["bob"]);
+}
+
+#[tokio::test]
+async fn a_released_account_goes_in_spite_of_every_shield_and_plan_and_audit_log_say_so() {
+    use rolecall::audit::Event;
+    use rolecall::store::audit::AuditFilter;
+    let rules = Rules {
+        release: vec!["Bob@example.com".to_owned()],
+        ..at_once()
+    };
+    let world = World::start(&renamed_before_the_first_run(), &rules).await;
+    let plan = world.dry_run().await;
+    assert!(
+        plan.actions[0].reason.contains("deactivation.release")
+            && plan.actions[0].reason.contains("I10"),
+        "{}",
+        plan.actions[0].reason
+    );
+    world.sync().await;
+    assert_eq!(world.deactivated(), ["bob"]);
+    let store = world.store().await;
+    let filter = AuditFilter {
+        event: Some(Event::ActionStarted),
+        ..AuditFilter::default()
+    };
+    let entries = store.list_audit(&filter).await.unwrap();
+    let evidence = entries[0].evidence.clone().unwrap();
+    assert!(
+        evidence.contains("overridden_shields") && evidence.contains("id-bob"),
+        "{evidence}"
+    );
+    store.close().await;
+}
+
+#[tokio::test]
+async fn i11_a_leaver_whose_details_were_cleared_still_counts_and_does_not_wait_as_absent() {
+    for status in ["DISABLED", "DELETED"] {
+        let world = World::start(&Org::in_step(["ada", "bob"]), &Rules::default()).await;
+        world.sync().await;
+        let clear = |p: &mut rolecall::sandbox::Person| {
+            p.email = None;
+            p.status = status.to_owned();
+        };
+        world.sandbox.opa().edit("bob", clear).unwrap();
+        let report = world.sync().await;
+        assert_eq!(world.deactivated(), ["bob"]);
+        assert_eq!(report.actions[0].reason, status.to_lowercase());
+    }
+}
+
+#[tokio::test]
+async fn i5_any_number_of_accounts_with_one_address_is_one_short_finding() {
+    let mut org = Org::in_step(["ada"]);
+    for number in 0..3000 {
+        let mut twin = account(&format!("t{number:04}"));
+        twin.email = Some("desk@example.com".to_owned());
+        org.accounts.push(twin);
+    }
+    let world = World::start(&org, &at_once()).await;
+    let report = world.dry_run().await;
+    assert_eq!(
+        findings(&report, "duplicate_opsera_email"),
+        ["desk@example.com"]
+    );
+    let detail = &report.findings[0].detail;
+    assert!(detail.contains("acct-t0009") && !detail.contains("acct-t0010"));
+    assert!(detail.contains("3000 in all"), "{detail}");
+}
+
 #[tokio::test]
 async fn i9_a_look_alike_shields_until_it_has_an_account_of_its_own() {
     let twin = "b\u{43e}b";

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall::audit::{Actor, Proof, Scribe, Verdict};
-use rolecall::domain::Progress;
 use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
-use rolecall::domain::{ActionKind, ActionStatus, Decider, Mode, PlanState, Report, RunId};
-use rolecall::reconcile::{Context, Kinds, RunRequest, RunResult};
+use rolecall::domain::{
+    ActionKind, ActionStatus, Address, Decider, KindSet, Mode, PlanState, Progress, Report, RunId,
+};
+use rolecall::reconcile::{Context, Finished, RunRequest, RunResult};
 use rolecall::sandbox::{
     AccountSeed, AccountStatus, Effect, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
     UserKind, Visibility,
@@ -30,7 +31,7 @@ pub(crate) struct World {
     pub(crate) sandbox: Arc<Sandbox>,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) context: Context,
-    pub(crate) kinds: Kinds,
+    pub(crate) kinds: KindSet,
     /// Every group that was ever made: the sandbox tells only of each person's.
     groups: Vec<String>,
     roles_reported: bool,
@@ -131,7 +132,7 @@ impl World {
                 clock: clock.clone(),
                 actor: actor(),
             },
-            kinds: Kinds::only(rules.only.iter().map(|k| k.parse::<ActionKind>().unwrap())),
+            kinds: KindSet::only(rules.only.iter().map(|k| k.parse::<ActionKind>().unwrap())),
             clock,
             groups: Vec::new(),
             roles_reported: org.roles_reported,
@@ -273,15 +274,25 @@ impl World {
     }
 
     pub(crate) async fn run(&self, mode: Mode) -> Report {
+        self.run_for(mode, None).await.report
+    }
+
+    /// A run that is limited to some people.
+    pub(crate) async fn run_for(
+        &self,
+        mode: Mode,
+        people: Option<rolecall::domain::PeopleFilter>,
+    ) -> Box<Finished> {
         let request = RunRequest {
             id: RunId::random(),
             mode,
             kinds: self.kinds.clone(),
+            people,
             stop: CancellationToken::new(),
             progress: Progress::silent(),
         };
         match rolecall::reconcile::run(&self.context, &request).await {
-            RunResult::Finished(finished) => finished.report,
+            RunResult::Finished(finished) => finished,
             RunResult::AnotherRun(words) => panic!("nobody else runs here: {words}"),
         }
     }
@@ -390,7 +401,20 @@ fn settings(sandbox: &Sandbox, rules: &Rules, more: &str, directory: &Path) -> S
         candidates: Vec::new(),
     };
     match Settings::load(&sources) {
-        Ok(loaded) => loaded.settings,
+        Ok(loaded) => {
+            let mut settings = loaded.settings;
+            let policy = &mut settings.policy;
+            policy.release = rules
+                .release
+                .iter()
+                .map(|address| {
+                    policy
+                        .matching
+                        .opsera_key(&Address::parse(address).unwrap())
+                })
+                .collect();
+            settings
+        }
         Err(errors) => panic!("{errors}\n{text}"),
     }
 }

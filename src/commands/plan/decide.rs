@@ -12,7 +12,7 @@ use crate::domain::approval::{
 use crate::domain::time::time_for_people;
 use crate::domain::{Decider, ExitStatus, HeldPlan, PlanId, PlanState, text::for_terminal};
 use crate::output;
-use crate::store::StoreError;
+use crate::store::{RunLimits, StoreError};
 
 /// What an operator decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,14 @@ async fn decide(
 ) -> Result<Result<HeldPlan, Refusal>, StoreError> {
     let known = desk.store.find_plan(&asked.id).await?;
     let wanted = match &known {
-        Some(plan) => desk.store.latest_plan(&plan.kinds).await?,
+        Some(plan) => {
+            desk.store
+                .latest_plan(RunLimits {
+                    kinds: &plan.kinds,
+                    people: plan.people.as_ref(),
+                })
+                .await?
+        }
         None => None,
     };
     let now = desk.clock.now();

@@ -89,7 +89,7 @@ fn for_programs(plans: &[HeldPlan], settings: &OfflineSettings) -> Listing {
             json!(plan.state.as_str()),
             json!(plan.actions),
             json!(plan.done),
-            json!(plan.kinds.split(',').collect::<Vec<_>>()),
+            json!(plan.kinds),
             json!(plan.run_id),
             json!(plan.held_at),
             json!(plan.last_held_at),

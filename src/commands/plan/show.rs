@@ -63,7 +63,8 @@ fn document(plan: &HeldPlan, actions: &Actions, until: Option<Timestamp>) -> Val
         "schema": "rolecall.plan/1",
         "plan_id": plan.id,
         "state": plan.state.as_str(),
-        "kinds": plan.kinds.split(',').collect::<Vec<_>>(),
+        "kinds": plan.kinds,
+        "people": plan.people,
         "run_id": plan.run_id,
         "held_at": plan.held_at,
         "last_held_at": plan.last_held_at,
@@ -160,8 +161,13 @@ fn heading(text: &mut String, plan: &HeldPlan, until: Option<Timestamp>, now: Ti
             ),
         ),
     ];
-    if plan.kinds.split(',').count() < ActionKind::ALL.len() {
-        facts.push(("Limited to", plan.kinds.replace(',', ", ")));
+    if !plan.kinds.is_all() {
+        let kinds = plan.kinds.to_string().replace(',', ", ");
+        facts.push(("Limited to", kinds));
+    }
+    if let Some(people) = &plan.people {
+        let people: Vec<&str> = people.addresses().collect();
+        facts.push(("Only people", people.join(", ")));
     }
     if let Some(by) = &plan.decided_by {
         let at = plan.decided_at.map_or_else(String::new, time_for_people);

@@ -15,7 +15,8 @@ fn plan(state: PlanState) -> HeldPlan {
         id: PlanId::new("0123456789ab"),
         state,
         run_id: RunId::new("run"),
-        kinds: "set_role,create,deactivate".to_owned(),
+        kinds: KindSet::all(),
+        people: None,
         guards: Vec::new(),
         held_at: time("10:00:00"),
         last_held_at: time("11:00:00"),
@@ -140,7 +141,7 @@ fn an_unknown_plan_is_named() {
 fn looking_again_asks_for_the_kinds_that_were_held() {
     let mut plan = plan(PlanState::Held);
     assert_eq!(look_again(&plan), "rolecall sync --dry-run");
-    plan.kinds = "set_role,deactivate".to_owned();
+    plan.kinds = "set_role,deactivate".parse().unwrap();
     assert_eq!(
         look_again(&plan),
         "rolecall sync --dry-run --only role,deactivate"

@@ -22,7 +22,7 @@ pub(crate) struct Approvals {
     given: Vec<Approval>,
     /// The guards of the last plan that an approval let pass, and for which it was given.
     passed: Option<(Vec<&'static str>, Vec<String>)>,
-    before: Option<u64>,
+    before: (Option<u64>, Option<(u64, usize)>),
 }
 
 fn identities(plan: &Plan) -> BTreeSet<String> {
@@ -82,15 +82,19 @@ impl Approvals {
 
     /// A source guard that was lifted by an approval given for something else is no new baseline.
     pub(crate) fn correct_baseline(&mut self, memory: &mut Memory, _plan: &Plan) {
-        let sources = ["min_opa_users", "max_opa_drop_percent"];
+        let sources = [
+            "min_opa_users",
+            "max_opa_drop_percent",
+            "max_opsera_drop_percent",
+        ];
         if let Some((lifted, given_for)) = &self.passed
             && lifted
                 .iter()
                 .any(|guard| sources.contains(guard) && !given_for.iter().any(|g| g == guard))
         {
-            memory.accepted = self.before;
+            (memory.accepted, memory.accepted_accounts) = self.before;
         }
-        self.before = memory.accepted;
+        self.before = (memory.accepted, memory.accepted_accounts);
     }
 
     /// An action was done, under whichever approval.

@@ -9,6 +9,7 @@ use rolecall::store::audit::AuditFilter;
 use super::History;
 use crate::model::Org;
 use crate::model::decide::{Plan, Pulled};
+use crate::model::memory::Memory;
 
 impl History {
     pub(super) fn compare(&self, expected: &Plan, report: &Report) -> Result<(), String> {
@@ -74,29 +75,32 @@ impl History {
     pub(super) fn after_apply(
         &mut self,
         org: &Org,
+        memory: &Memory,
         expected: &Plan,
         report: &Report,
         calm: bool,
         tally: &mut BTreeMap<&'static str, u64>,
     ) -> Result<(), String> {
         let truth = self.world.truth();
-        let pulled = Pulled::of(org, &self.rules);
-        let memory = self.memory.clone();
+        // As it was before the run.
+        let pulled = Pulled::of(org, &self.rules, memory);
         let rules = self.rules.clone();
         let spoken_for = |key: &str, evidence: &str| {
-            let last = memory.last_carriers(key);
+            let way = memory.way(key, &pulled).ids;
+            let has_now = |id: &str| {
+                let mut people = pulled.people.iter();
+                people.any(|p| p.human.id == id && p.counts_under().is_some_and(|k| k == key))
+            };
             let concerns = |human: &&crate::model::Human| {
                 let own = human
                     .email
                     .as_deref()
                     .and_then(crate::model::address::canonical);
                 let own_key = own.map(|a| crate::model::address::opa_key(&rules, &a));
-                let ever = memory
-                    .carriers
-                    .get(key)
-                    .is_some_and(|c| c.contains_key(&human.id));
-                let concerned =
-                    last.contains(&human.id) || ever && own_key.as_deref().is_none_or(|k| k == key);
+                let ever = memory.ever_had(key, &human.id);
+                let concerned = way.contains(&human.id)
+                    || has_now(&human.id)
+                    || ever && own_key.as_deref().is_none_or(|k| k == key);
                 let strange = !["ACTIVE", "DISABLED", "DELETED"].contains(&human.status.as_str());
                 let back = human.status == "ACTIVE"
                     && (evidence != "not_in_required_group"

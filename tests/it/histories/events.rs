@@ -1,7 +1,11 @@
 //! What happens in the two directories between two runs.
 
-use rolecall::sandbox::{AccountStatus, Answer, Fault, FaultKind, Visibility};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
 
+use rolecall::sandbox::{AccountStatus, Answer, Fault, FaultKind, Person, Visibility};
+
+use super::people::People;
 use crate::model::address::canonical;
 use crate::model::memory::Memory;
 use crate::model::wild::Dice;
@@ -16,9 +20,22 @@ pub(crate) struct Happening(pub(crate) String);
 pub(crate) struct Life {
     born: usize,
     masked: Vec<String>,
+    /// What records had in their details before those were cleared.
+    cleared: HashMap<String, Details>,
+    pub(crate) people: Arc<Mutex<People>>,
 }
 
+type Details = (Option<String>, Option<String>, Option<String>);
+
 impl Life {
+    /// A life of these people.
+    pub(crate) fn of(people: Arc<Mutex<People>>) -> Self {
+        Self {
+            people,
+            ..Self::default()
+        }
+    }
+
     /// One thing happens, if it can.
     #[expect(clippy::too_many_lines, reason = "a list of what can happen")]
     pub(crate) fn something(
@@ -35,10 +52,9 @@ impl Life {
         let known = |name: &str| {
             let record = team.person(name).unwrap();
             let key = record.email.as_deref().and_then(canonical);
-            key.and_then(|key| memory.carriers.get(&key))
-                .is_some_and(|carriers| carriers.contains_key(&record.id))
+            key.is_some_and(|key| memory.ever_had(&key, &record.id))
         };
-        let what = match dice.below(19) {
+        let what = match dice.below(27) {
             0 | 1 => {
                 team.disable(name).unwrap();
                 "disabled"
@@ -55,8 +71,10 @@ impl Life {
                 team.set_visibility(name, Visibility::Hidden).unwrap();
                 "hidden"
             }
-            5 | 6 if someone.status != "DELETED" => {
+            // The same record, mostly, also after it was deleted.
+            5 | 6 | 19 | 20 => {
                 team.enable(name).unwrap();
+                self.restore_details(world, name);
                 team.set_visibility(name, Visibility::Listed).unwrap();
                 "back"
             }
@@ -66,14 +84,7 @@ impl Life {
             }
             8 | 9 => {
                 self.born += 1;
-                let again = Human {
-                    id: format!("again-{}", self.born),
-                    name: format!("again{}", self.born),
-                    email: someone.email.clone(),
-                    groups: vec!["members".to_owned()],
-                    ..person(name)
-                };
-                world.hire(&again);
+                self.hire_again(world, someone.clone());
                 "hired again"
             }
             10 if someone.visibility != Visibility::Hidden => {
@@ -85,6 +96,54 @@ impl Life {
             11 if someone.visibility != Visibility::Hidden => {
                 team.rename_address(name, None).unwrap();
                 "without address"
+            }
+            // Renamed or not, the record is deleted and another one takes its place.
+            21 | 22 => {
+                if dice.one_in(3) {
+                    team.purge(name).unwrap();
+                } else {
+                    team.delete(name).unwrap();
+                }
+                self.hire_again(world, someone.clone());
+                "has a new record"
+            }
+            23 if someone.status != "ACTIVE" && someone.email.is_some() => {
+                let details = (
+                    someone.email.clone(),
+                    someone.first_name.clone(),
+                    someone.last_name.clone(),
+                );
+                self.cleared.insert(name.to_owned(), details);
+                let clear = |p: &mut Person| {
+                    (p.email, p.first_name, p.last_name) = (None, None, None);
+                };
+                team.edit(name, clear).unwrap();
+                "lost the details"
+            }
+            24 if someone.email.is_some() => {
+                self.born += 1;
+                let other = dice.pick(&people);
+                let mailbox = someone.email.clone();
+                let email = format!("other{}@example.com", self.born);
+                let mut truth = self.people.lock().unwrap();
+                truth.pass_on(&someone.id);
+                truth.pass_on(&other.id);
+                team.rename_address(name, Some(&email)).unwrap();
+                team.rename_address(&other.name, mailbox.as_deref())
+                    .unwrap();
+                "passed the address on"
+            }
+            25 => {
+                let (b, c) = (dice.pick(&people), dice.pick(&people));
+                let mut truth = self.people.lock().unwrap();
+                for one in [&someone, &b, &c] {
+                    truth.pass_on(&one.id);
+                }
+                team.rename_address(name, b.email.as_deref()).unwrap();
+                team.rename_address(&b.name, c.email.as_deref()).unwrap();
+                team.rename_address(&c.name, someone.email.as_deref())
+                    .unwrap();
+                "passed the address around with two others"
             }
             12 => {
                 team.leave(name, "members").unwrap();
@@ -151,6 +210,43 @@ impl Life {
             _ => return None,
         };
         Some(Happening(format!("{name} {what}")))
+    }
+
+    /// Another record for the same person, under another name.
+    fn hire_again(&mut self, world: &World, someone: Person) {
+        self.born += 1;
+        let again = Human {
+            id: format!("again-{}", self.born),
+            name: format!("again{}", self.born),
+            email: someone.email,
+            first: someone.first_name,
+            last: someone.last_name,
+            groups: vec!["members".to_owned()],
+            ..person(&someone.name)
+        };
+        self.people.lock().unwrap().same_as(&someone.id, &again.id);
+        world.hire(&again);
+    }
+
+    fn restore_details(&mut self, world: &World, name: &str) {
+        if let Some((email, first, last)) = self.cleared.remove(name) {
+            let fill_in = |p: &mut Person| {
+                if p.email.is_none() {
+                    (p.email, p.first_name, p.last_name) = (email, first, last);
+                }
+            };
+            world.sandbox.opa().edit(name, fill_in).unwrap();
+        }
+    }
+
+    /// Everybody is listed again.
+    pub(crate) fn end_masks(&mut self, world: &World) {
+        let team = world.sandbox.opa();
+        for name in self.masked.drain(..) {
+            if team.person(&name).is_some() {
+                team.set_visibility(&name, Visibility::Listed).unwrap();
+            }
+        }
     }
 
     /// A listing that shrank is whole again, mostly.

@@ -1,12 +1,13 @@
 //! Sees every request at the moment it arrives, before it has any effect.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, Mutex, Weak};
 
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use rolecall::sandbox::{Effect, Received, Sandbox};
 
+use super::people::People;
 use crate::model::Rules;
 use crate::model::address::{canonical, opa_key, opsera_key};
 use crate::model::decide::Plan;
@@ -20,32 +21,52 @@ struct Seen {
     /// The writes that may be sent in this run.
     due: BTreeSet<String>,
     twist: Option<u64>,
+    /// Who was at work when the run began, as the listing shows it.
+    at_work: HashSet<String>,
+    /// People at work who lost their account.
+    harmed: BTreeSet<String>,
 }
 
 /// What was seen, and what should not have been.
 pub(crate) struct Witness {
     seen: Arc<Mutex<Seen>>,
     effective: Mutex<BTreeSet<String>>,
+    people: Arc<Mutex<People>>,
 }
 
 impl Witness {
-    pub(crate) fn watching(world: &World, rules: &Rules) -> Self {
+    pub(crate) fn watching(world: &World, rules: &Rules, people: Arc<Mutex<People>>) -> Self {
         let seen: Arc<Mutex<Seen>> = Arc::default();
         let (notes, rules) = (Arc::clone(&seen), rules.clone());
+        let truth = Arc::clone(&people);
         let sandbox = Arc::downgrade(&world.sandbox);
         world.sandbox.journal().on_receive(move |received| {
             if let Some(sandbox) = Weak::upgrade(&sandbox) {
-                look(&sandbox, &rules, received, &mut notes.lock().unwrap());
+                look(
+                    &sandbox,
+                    &rules,
+                    &truth.lock().unwrap(),
+                    received,
+                    &mut notes.lock().unwrap(),
+                );
             }
         });
         Self {
             seen,
             effective: Mutex::default(),
+            people,
         }
     }
 
-    pub(crate) fn expect_nothing(&self) {
-        *self.seen.lock().unwrap() = Seen::default();
+    pub(crate) fn expect_nothing(&self, world: &World, rules: &Rules) {
+        let at_work = self.people.lock().unwrap().at_work(&world.sandbox, rules);
+        let mut seen = self.seen.lock().unwrap();
+        *seen = Seen {
+            at_work,
+            harmed: std::mem::take(&mut seen.harmed),
+            ..Seen::default()
+        };
+        drop(seen);
         self.effective.lock().unwrap().clear();
     }
 
@@ -71,6 +92,11 @@ impl Witness {
         } else {
             Err(seen.wrong.join("\n"))
         }
+    }
+
+    /// How many people at work have lost their account so far.
+    pub(crate) fn harmed(&self) -> usize {
+        self.seen.lock().unwrap().harmed.len()
     }
 
     /// Whether an account was deactivated by a request of this run.
@@ -110,7 +136,7 @@ impl Witness {
     }
 }
 
-fn look(sandbox: &Sandbox, rules: &Rules, received: &Received, seen: &mut Seen) {
+fn look(sandbox: &Sandbox, rules: &Rules, people: &People, received: &Received, seen: &mut Seen) {
     if received.path.starts_with("/user/acct-")
         && received.method == "GET"
         && let Some(seed) = seen.twist.take()
@@ -136,6 +162,14 @@ fn look(sandbox: &Sandbox, rules: &Rules, received: &Received, seen: &mut Seen) 
     }
     if received.method != "DELETE" {
         return;
+    }
+    if let Some(owner) = people.owner(id)
+        && seen.at_work.contains(owner)
+        && people.at_work(sandbox, rules).contains(owner)
+    {
+        seen.harmed.insert(owner.clone());
+        seen.wrong
+            .push(format!("{id} is deactivated while {owner} is at work"));
     }
     let account = sandbox.opsera().get(id).unwrap();
     let Some(address) = account.email.as_deref().and_then(canonical) else {

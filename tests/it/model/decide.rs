@@ -44,6 +44,8 @@ pub(crate) struct Plan {
     pub(crate) adopted: Vec<(String, String)>,
     /// ACTIVE humans.
     pub(crate) active: u64,
+    /// Accounts in the listing.
+    pub(crate) listed: u64,
     pub(crate) managed: u64,
     pub(crate) known_administrators: u64,
     pub(crate) administrators_lost: u64,
@@ -68,6 +70,15 @@ pub(crate) struct Listed {
     pub(crate) human: Human,
     pub(crate) address: Option<String>,
     pub(crate) key: Option<String>,
+    /// I11: the key its id carried last, where it is gone and has lost its own.
+    pub(crate) lost: Option<String>,
+}
+
+impl Listed {
+    /// The key under which the record counts (I11).
+    pub(crate) fn counts_under(&self) -> Option<&String> {
+        self.key.as_ref().or(self.lost.as_ref())
+    }
 }
 
 /// An account that the listing showed.
@@ -85,7 +96,7 @@ pub(crate) struct Pulled {
 }
 
 impl Pulled {
-    pub(crate) fn of(org: &Org, rules: &Rules) -> Self {
+    pub(crate) fn of(org: &Org, rules: &Rules, memory: &Memory) -> Self {
         let better = ["ACTIVE", "", "DISABLED", "DELETED"];
         let rank = |status: &str| better.iter().position(|s| *s == status).unwrap_or(1);
         let mut by_id: HashMap<String, Human> = HashMap::new();
@@ -102,8 +113,14 @@ impl Pulled {
             .filter(|human| !human.service)
             .map(|human| {
                 let address = human.email.as_deref().and_then(canonical);
+                let key = address.as_deref().map(|a| opa_key(rules, a));
+                let gone = ["DISABLED", "DELETED"].contains(&human.status.as_str());
+                let lost = (key.is_none() && gone)
+                    .then(|| memory.last_key(&human.id))
+                    .flatten();
                 Listed {
-                    key: address.as_deref().map(|a| opa_key(rules, a)),
+                    key,
+                    lost,
                     address,
                     human,
                 }
@@ -128,19 +145,19 @@ impl Pulled {
     }
 
     pub(super) fn with_key(&self, key: &str) -> Vec<&Listed> {
-        let has = |p: &&Listed| p.key.as_deref() == Some(key);
+        let has = |p: &&Listed| p.counts_under().is_some_and(|k| k == key);
         self.people.iter().filter(has).collect()
     }
 }
 
 /// Where a person stands (I3, I4, §4).
-pub(super) enum Standing {
+pub(super) enum Entitlement {
     Entitled,
     Doubt,
     Gone(&'static str),
 }
 
-pub(super) fn standing(people: &[&Listed], org: &Org, rules: &Rules) -> Standing {
+pub(super) fn entitlement(people: &[&Listed], org: &Org, rules: &Rules) -> Entitlement {
     let has = |status: &str| people.iter().any(|p| p.human.status == status);
     let known = ["ACTIVE", "DISABLED", "DELETED"];
     let strange = people
@@ -150,17 +167,17 @@ pub(super) fn standing(people: &[&Listed], org: &Org, rules: &Rules) -> Standing
     if has("ACTIVE")
         && (rules.required.is_empty() || rules.required.iter().any(|r| groups.contains(r)))
     {
-        Standing::Entitled
+        Entitlement::Entitled
     } else if strange {
-        Standing::Doubt
+        Entitlement::Doubt
     } else if has("ACTIVE") {
-        Standing::Gone("not_in_required_group")
+        Entitlement::Gone("not_in_required_group")
     } else if has("DISABLED") {
-        Standing::Gone("disabled")
+        Entitlement::Gone("disabled")
     } else if has("DELETED") {
-        Standing::Gone("deleted")
+        Entitlement::Gone("deleted")
     } else {
-        Standing::Gone("absent")
+        Entitlement::Gone("absent")
     }
 }
 
@@ -204,7 +221,7 @@ fn is_protected(rules: &Rules, address: &str) -> bool {
     })
 }
 
-/// I7: whether an ACTIVE person without an address may own the account.
+/// I7 and I10: whether an ACTIVE person's name says that the account may be theirs.
 fn may_be(rules: &Rules, person: &Human, shown: &Shown) -> bool {
     let (address, key) = (
         shown.address.as_deref().unwrap(),
@@ -234,7 +251,7 @@ fn may_be(rules: &Rules, person: &Human, shown: &Shown) -> bool {
 
 /// Makes the plan of a complete pull. The clocks in `memory` have moved already.
 pub(crate) fn plan(org: &Org, rules: &Rules, memory: &Memory, now: Timestamp) -> Plan {
-    let pulled = Pulled::of(org, rules);
+    let pulled = Pulled::of(org, rules, memory);
     let mut plan = Plan {
         active: whole(
             pulled
@@ -243,6 +260,7 @@ pub(crate) fn plan(org: &Org, rules: &Rules, memory: &Memory, now: Timestamp) ->
                 .filter(|p| p.human.status == "ACTIVE")
                 .count(),
         ),
+        listed: whole(pulled.accounts.len()),
         managed: whole(pulled.accounts.iter().filter(|a| a.managed).count()),
         ..Plan::default()
     };
@@ -347,23 +365,24 @@ fn decide(
         plan.findings.push(("duplicate_opa_email", key.clone()));
     }
     // I8
-    let last = memory.last_carriers(key);
-    let renamed = pulled.people.iter().any(|p| {
-        last.contains(&p.human.id) && p.human.status == "ACTIVE" && p.key.as_ref() != Some(key)
-    });
-    let evidence = match standing(&people, org, rules) {
-        Standing::Doubt => {
+    let renamed = !memory.way(key, pulled).active.is_empty();
+    let released = rules
+        .release
+        .iter()
+        .any(|r| opsera_key(rules, &canonical(r).unwrap()) == *key);
+    let evidence = match entitlement(&people, org, rules) {
+        Entitlement::Doubt => {
             plan.unchanged += 1;
             return;
         }
         // 2
-        Standing::Entitled => {
+        Entitlement::Entitled => {
             let wanted = desired(&groups_of(&people, org), rules);
             let Some((role, pattern)) = wanted else {
                 plan.unchanged += 1;
                 return;
             };
-            if current == Current::Known(role.clone()) || renamed {
+            if current == Current::Known(role.clone()) || renamed && !released {
                 plan.unchanged += 1;
             } else if current == Current::Unknown && rules.adopt {
                 plan.unchanged += 1;
@@ -396,7 +415,7 @@ fn decide(
             }
             return;
         }
-        Standing::Gone(evidence) => evidence,
+        Entitlement::Gone(evidence) => evidence,
     };
     // 3
     if !rules.deactivation || !rules.on.iter().any(|on| on == evidence) {
@@ -404,9 +423,6 @@ fn decide(
         return;
     }
     // 4
-    if renamed {
-        plan.findings.push(("renamed", email.clone()));
-    }
     let nameless = |p: &&Listed| p.human.status == "ACTIVE" && p.key.is_none();
     let unidentified = pulled.people.iter().filter(nameless);
     let mut look_alikes = pulled.people.iter().filter(|p| {
@@ -416,15 +432,28 @@ fn decide(
                 .is_some_and(|k| k != key && skeleton(k) == skeleton(key))
             && !pulled.accounts.iter().any(|a| a.key == p.key)
     });
+    // I10
+    let mut unclaimed = pulled.people.iter().filter(|p| {
+        evidence == "absent"
+            && p.human.status == "ACTIVE"
+            && p.key.is_some()
+            && !pulled.accounts.iter().any(|a| a.key == p.key)
+    });
     let possible = unidentified
         .into_iter()
         .any(|p| may_be(rules, &p.human, shown))
-        || look_alikes.next().is_some();
-    if possible {
-        plan.findings.push(("possible_match", email.clone()));
-    }
-    if renamed || possible {
-        return;
+        || look_alikes.next().is_some()
+        || unclaimed.any(|p| may_be(rules, &p.human, shown));
+    if !released {
+        if renamed {
+            plan.findings.push(("renamed", email.clone()));
+        }
+        if possible {
+            plan.findings.push(("possible_match", email.clone()));
+        }
+        if renamed || possible {
+            return;
+        }
     }
     // 5
     if is_protected(rules, address) {

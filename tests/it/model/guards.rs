@@ -23,6 +23,13 @@ pub(crate) fn guards(plan: &Plan, rules: &Rules, memory: &Memory, now: Timestamp
     let recent = whole(memory.deactivated.iter().filter(in_the_week).count());
     let before = memory.accepted.unwrap_or(plan.active);
     let fallen = before.saturating_sub(plan.active);
+    let (listed_before, deactivated_before) = memory
+        .accepted_accounts
+        .unwrap_or((plan.listed, memory.deactivated.len()));
+    let own = whole(memory.deactivated.len() - deactivated_before);
+    let vanished = listed_before
+        .saturating_sub(own)
+        .saturating_sub(plan.listed);
     let known_after =
         plan.known_administrators - plan.administrators_lost + plan.administrators_won;
     vec![
@@ -35,6 +42,11 @@ pub(crate) fn guards(plan: &Plan, rules: &Rules, memory: &Memory, now: Timestamp
             "max_opa_drop_percent",
             fallen,
             fallen * 100 > before * limits.max_opa_drop_percent,
+        ),
+        (
+            "max_opsera_drop_percent",
+            vanished,
+            vanished * 100 > listed_before * limits.max_opsera_drop_percent,
         ),
         (
             "max_deactivations",

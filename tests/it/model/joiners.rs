@@ -1,7 +1,7 @@
 //! §5: creations.
 
 use super::address::{canonical, domain, host, local, opa_key};
-use super::decide::{Action, Listed, Plan, Pulled, Standing, desired, groups_of, standing};
+use super::decide::{Action, Entitlement, Listed, Plan, Pulled, desired, entitlement, groups_of};
 use super::{Org, Rules};
 
 /// Adds the creations to `plan`.
@@ -21,7 +21,7 @@ pub(super) fn join(pulled: &Pulled, org: &Org, rules: &Rules, plan: &mut Plan) {
                 .domains
                 .iter()
                 .any(|d| domain(d).unwrap() == host(key));
-        if !in_scope || !matches!(standing(&people, org, rules), Standing::Entitled) {
+        if !in_scope || !matches!(entitlement(&people, org, rules), Entitlement::Entitled) {
             continue;
         }
         let asked = addresses_of(&people, key, rules);

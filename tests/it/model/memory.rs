@@ -1,62 +1,158 @@
-//! What must be remembered from one complete pull to the next (I8, §4 step 6, §5, G2, G3).
+//! What must be remembered from one complete pull to the next (I8, I11, §4 step 6, §5, G2, G3).
+//!
+//! Every pull is kept as it was, and every question is answered by looking through all of them.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::decide::{Plan, Pulled};
 use super::{Org, Rules};
 use rolecall::domain::time::Timestamp;
 
-/// A record that once had a key.
+/// A human record as one pull showed it.
 #[derive(Clone, Debug)]
-pub(crate) struct Carrier {
-    pub(crate) name: String,
-    /// The number of the last complete pull in which the record had the key.
-    pub(crate) had: u64,
-    /// The same, while it was ACTIVE; 0: never.
-    pub(crate) had_active: u64,
+pub(crate) struct Seen {
+    id: String,
+    key: Option<String>,
+    active: bool,
 }
 
 /// Everything remembered.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Memory {
-    pub(crate) pulls: u64,
-    /// key → OPA id → what is known.
-    pub(crate) carriers: HashMap<String, HashMap<String, Carrier>>,
+    /// Every complete pull, the first one first.
+    pub(crate) pulls: Vec<Vec<Seen>>,
     /// key → the first complete pull that missed the person.
     pub(crate) missing_since: HashMap<String, Timestamp>,
     /// Opsera id → what this program last set or adopted; `None`: a request without an outcome.
     pub(crate) roles: HashMap<String, Option<String>>,
     /// ACTIVE humans of the last run that G1 and G2 did not hold.
     pub(crate) accepted: Option<u64>,
+    /// Listed accounts of the same run, and how many deactivations had succeeded by then.
+    pub(crate) accepted_accounts: Option<(u64, usize)>,
     /// When deactivations succeeded.
     pub(crate) deactivated: Vec<Timestamp>,
 }
 
+/// Where the way of I8 leads.
+#[derive(Debug, Default)]
+pub(crate) struct Way {
+    /// Ids that are ACTIVE today under another key, or under none.
+    pub(crate) active: BTreeSet<String>,
+    /// Every id on the way.
+    pub(crate) ids: BTreeSet<String>,
+}
+
 impl Memory {
+    /// Whether a record ever had a key.
+    pub(crate) fn ever_had(&self, key: &str, id: &str) -> bool {
+        self.last_with(&self.pulls, id, key).is_some()
+    }
+
     /// I8: the ids that last carried a key. With several at once, or where the last one was never
     /// ACTIVE with it, everyone it may mean.
     pub(crate) fn last_carriers(&self, key: &str) -> HashSet<String> {
-        let Some(known) = self.carriers.get(key) else {
-            return HashSet::new();
+        let mut all = HashSet::new();
+        for active_only in [false, true] {
+            let has =
+                |seen: &&Seen| seen.key.as_deref() == Some(key) && (seen.active || !active_only);
+            let newest = self
+                .pulls
+                .iter()
+                .rev()
+                .find(|pull| pull.iter().any(|s| has(&s)));
+            if let Some(pull) = newest {
+                all.extend(pull.iter().filter(has).map(|seen| seen.id.clone()));
+            }
+        }
+        all
+    }
+
+    /// I11: the key that an id carried last.
+    pub(crate) fn last_key(&self, id: &str) -> Option<String> {
+        let of = |pull: &Vec<Seen>| {
+            pull.iter()
+                .find(|seen| seen.id == id)
+                .and_then(|seen| seen.key.clone())
         };
-        let newest = known.values().map(|c| c.had).max().unwrap_or(0);
-        let newest_active = known.values().map(|c| c.had_active).max().unwrap_or(0);
-        known
-            .iter()
-            .filter(|(_, c)| c.had == newest || (c.had_active > 0 && c.had_active == newest_active))
-            .map(|(id, _)| id.clone())
-            .collect()
+        self.pulls.iter().rev().find_map(of)
+    }
+
+    fn last_with(&self, pulls: &[Vec<Seen>], id: &str, key: &str) -> Option<usize> {
+        pulls.iter().rposition(|pull| {
+            pull.iter()
+                .any(|seen| seen.id == id && seen.key.as_deref() == Some(key))
+        })
+    }
+
+    /// I8: from the ids that carried `key` last, forward in time, to whoever is ACTIVE today.
+    pub(crate) fn way(&self, key: &str, pulled: &Pulled) -> Way {
+        let mut pulls = self.pulls.clone();
+        pulls.push(seen(pulled));
+        let mut way = Way::default();
+        let mut todo: Vec<(String, usize)> = Vec::new();
+        for id in self.last_carriers(key) {
+            let until = self.last_with(&self.pulls, &id, key).unwrap();
+            todo.push((id, until));
+        }
+        let mut done: HashSet<(String, usize)> = HashSet::new();
+        while let Some((id, until)) = todo.pop() {
+            if !done.insert((id.clone(), until)) {
+                continue;
+            }
+            way.ids.insert(id.clone());
+            let today = pulls.last().unwrap().iter().find(|seen| seen.id == id);
+            if let Some(seen) = today.filter(|seen| seen.active) {
+                if seen.key.as_deref() != Some(key) {
+                    way.active.insert(id);
+                }
+                continue;
+            }
+            // The keys it carried later.
+            let later: BTreeSet<String> = pulls[until + 1..]
+                .iter()
+                .flatten()
+                .filter(|seen| seen.id == id)
+                .filter_map(|seen| seen.key.clone())
+                .filter(|later| later != key)
+                .collect();
+            for next in later {
+                let last = self.last_with(&pulls, &id, &next).unwrap();
+                // Where its latest stay with that key began.
+                let has = |pull: &&Vec<Seen>| {
+                    pull.iter()
+                        .any(|seen| seen.id == id && seen.key.as_ref() == Some(&next))
+                };
+                let stay = pulls[..=last].iter().rev().take_while(has).count();
+                let since = last + 1 - stay;
+                let everybody: BTreeSet<&String> = pulls[since..]
+                    .iter()
+                    .flatten()
+                    .filter(|seen| seen.key.as_ref() == Some(&next))
+                    .map(|seen| &seen.id)
+                    .collect();
+                for other in everybody {
+                    let until = self.last_with(&pulls, other, &next).unwrap();
+                    todo.push((other.clone(), until));
+                }
+            }
+        }
+        way
     }
 
     /// The clocks move when a pull is complete, before the plan is made.
     pub(crate) fn move_clocks(&mut self, org: &Org, rules: &Rules, now: Timestamp) {
-        let pulled = Pulled::of(org, rules);
+        let pulled = Pulled::of(org, rules, self);
         let keys: HashSet<String> = pulled
             .accounts
             .iter()
             .filter_map(|a| a.key.clone())
             .collect();
-        let present: HashSet<String> = pulled.people.iter().filter_map(|p| p.key.clone()).collect();
+        let present: HashSet<String> = pulled
+            .people
+            .iter()
+            .filter_map(|p| p.counts_under())
+            .cloned()
+            .collect();
         self.missing_since
             .retain(|key, _| keys.contains(key) && !present.contains(key));
         for key in keys {
@@ -68,24 +164,33 @@ impl Memory {
 
     /// After the plan is made: who carries what, and whether the source is the new baseline.
     pub(crate) fn learn(&mut self, org: &Org, rules: &Rules, plan: &Plan) {
-        self.pulls += 1;
-        let pull = self.pulls;
-        for person in Pulled::of(org, rules).people {
-            let Some(key) = person.key else { continue };
-            let known = self.carriers.entry(key).or_default();
-            let carrier = known.entry(person.human.id.clone()).or_insert(Carrier {
-                name: String::new(),
-                had: 0,
-                had_active: 0,
-            });
-            carrier.name.clone_from(&person.human.name);
-            carrier.had = pull;
-            if person.human.status == "ACTIVE" {
-                carrier.had_active = pull;
-            }
-        }
-        if !plan.is_held("min_opa_users") && !plan.is_held("max_opa_drop_percent") {
+        self.learn_pull(org, rules);
+        let sources = [
+            "min_opa_users",
+            "max_opa_drop_percent",
+            "max_opsera_drop_percent",
+        ];
+        if !sources.iter().any(|source| plan.is_held(source)) {
             self.accepted = Some(plan.active);
+            self.accepted_accounts = Some((plan.listed, self.deactivated.len()));
         }
     }
+
+    /// Who carries what, also where no plan came of a complete pull.
+    pub(crate) fn learn_pull(&mut self, org: &Org, rules: &Rules) {
+        let pulled = Pulled::of(org, rules, self);
+        self.pulls.push(seen(&pulled));
+    }
+}
+
+fn seen(pulled: &Pulled) -> Vec<Seen> {
+    pulled
+        .people
+        .iter()
+        .map(|person| Seen {
+            id: person.human.id.clone(),
+            key: person.key.clone(),
+            active: person.human.status == "ACTIVE",
+        })
+        .collect()
 }

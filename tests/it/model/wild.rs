@@ -126,6 +126,10 @@ impl Dice {
             let all = ["disabled", "deleted", "absent", "not_in_required_group"];
             rules.on = self.some(&all, 2);
         }
+        for _ in 0..self.below(3) {
+            let address = format!("{}@{}", self.pick(&NAMES), self.pick(&HOSTS));
+            rules.release.push(address);
+        }
         if !self.one_in(3) {
             rules.default = self.pick(&ROLES).to_owned();
         }

@@ -3,7 +3,7 @@
 use chrono::{TimeZone as _, Utc};
 use rolecall::domain::{
     ActionKind, ActionReport, ActionStatus, Evidence, Finding, FindingKind, GuardReport, Mode,
-    OpaCounts, OpseraCounts, OpseraId, Outcome, PlanId, Report, RunId, SCHEMA, Summary,
+    OpaCounts, OpseraCounts, OpseraId, Origin, Outcome, PlanId, Report, RunId, SCHEMA, Summary,
     WaitingReport, time::Timestamp,
 };
 
@@ -21,6 +21,15 @@ pub(super) fn in_sync() -> Report {
         started_at: at(0),
         finished_at: at(1),
         audit_head: Some("ab".repeat(32)),
+        origin: Origin {
+            team: Some("example".to_owned()),
+            opa_url: Some("https://example.pam.okta.com/".to_owned()),
+            opsera_url: Some("https://app.opsera.io/".to_owned()),
+            host: Some("jobs-1".to_owned()),
+            actor: Some("rolecall".to_owned()),
+            version: Some("0.1.0".to_owned()),
+            settings_digest: Some("cd".repeat(32)),
+        },
         opa: OpaCounts {
             users: 260,
             active: 240,
@@ -84,6 +93,7 @@ pub(super) fn dry_run() -> Report {
             waiting: 1,
             protected: 1,
             unmanaged: 0,
+            refused: 0,
             findings: 1,
         },
         guards: vec![guard("max_deactivations", 1, 25, false)],

@@ -1,0 +1,380 @@
+//! What is looked up for the accounts of one page: everything that belongs to their keys.
+//!
+//! Each look-up is one statement for all keys or accounts of the page, so the number of statements
+//! grows with the pages and not with the people. Lists are bounded, because one address can stand
+//! on any number of records.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use futures::TryStreamExt as _;
+use serde::Deserialize;
+
+use super::diff_sql::{
+    FIRST_ACCOUNTS, FIRST_MANAGED, FORMER_HOLDERS, GROUPS, LAST_CARRIED, LOOK_ALIKES, PEOPLE,
+    SHARED_KEYS, UNCLAIMED, UNIDENTIFIED,
+};
+use super::fields::Fields;
+use super::renames::{KnownRenames, moment};
+use super::snapshot::Pull;
+use super::{Store, StoreError};
+use crate::domain::{Address, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus};
+use crate::rules::facts::{
+    AccountFacts, AccountWithKey, JoinerFacts, KeyHolder, KeySource, MOST_LISTED, Memberships,
+    People, PersonFacts, SameKey,
+};
+use crate::rules::renames::{Moment, Tenure};
+
+/// The records with one key.
+#[derive(Default)]
+struct Found {
+    people: People,
+    memberships: Memberships,
+    names: BTreeSet<OpaName>,
+}
+
+/// Somebody who carried a key before this pull and does not carry it in it.
+struct FormerHolder {
+    tenure: Tenure,
+    /// When the record was last ACTIVE with the key; `None`: never.
+    active_until: Option<Moment>,
+}
+
+impl Store {
+    /// Fills in what belongs to the keys of `page`.
+    pub(super) async fn look_up(
+        &self,
+        pull: Pull,
+        page: &mut [AccountFacts],
+        actives_can_leave: bool,
+        renames: &mut KnownRenames,
+    ) -> Result<(), StoreError> {
+        let mut same_key = self.list_same_key(pull, &keys_of(page, |_| true)).await?;
+        for facts in page.iter_mut() {
+            if let Some((_, key)) = &facts.identity {
+                facts.same_key = same_key.get(key).cloned().unwrap_or(SameKey {
+                    total: 1,
+                    first: vec![AccountWithKey {
+                        id: facts.id.clone(),
+                        email: facts.email.clone().unwrap_or_default(),
+                    }],
+                    first_managed: facts.managed.then(|| facts.id.clone()),
+                });
+            }
+        }
+        same_key.clear();
+        // Nothing else matters for accounts that are left alone anyhow.
+        let keys = keys_of(page, |facts| facts.managed && !facts.same_key.is_conflict());
+        let mut found = self.list_people(pull, &keys).await?;
+        let mut groups = self.list_groups_of_keys(pull, &keys).await?;
+        let mut former = self.list_former_holders(pull, &keys, &mut found).await?;
+        let mut leavers = Vec::new();
+        let mut absent = Vec::new();
+        for facts in page.iter_mut() {
+            let Some((_, key)) = &facts.identity else {
+                continue;
+            };
+            let Found {
+                people,
+                memberships,
+                names,
+            } = found.remove(key).unwrap_or_default();
+            let stays = people
+                .listed
+                .iter()
+                .any(|person| is_present(&person.status));
+            let leaver =
+                facts.managed && !facts.same_key.is_conflict() && (actives_can_leave || !stays);
+            if leaver {
+                leavers.push(facts.id.clone());
+                if people.total == 0 {
+                    absent.push(facts.id.clone());
+                }
+            }
+            facts.people = people;
+            facts.memberships = memberships;
+            facts.groups = groups.remove(key).unwrap_or_default();
+            if let Some(former) = former.remove(key) {
+                self.follow(pull, facts, former, names, leaver, renames)
+                    .await?;
+            } else if leaver {
+                facts.known_names = names.into_iter().collect();
+            }
+        }
+        let mut unidentified = self.list_possible(UNIDENTIFIED, pull, &leavers).await?;
+        let mut look_alikes = self.list_possible(LOOK_ALIKES, pull, &leavers).await?;
+        let mut unclaimed = self.list_possible(UNCLAIMED, pull, &absent).await?;
+        for facts in page {
+            let of = |found: &mut HashMap<OpseraId, Vec<KeyHolder>>| {
+                found.remove(&facts.id).unwrap_or_default()
+            };
+            facts.unidentified = of(&mut unidentified);
+            facts.look_alikes = of(&mut look_alikes);
+            facts.unclaimed = of(&mut unclaimed);
+        }
+        Ok(())
+    }
+
+    /// I8 and A2: follows those who carried the account's key last, and notes every name.
+    async fn follow(
+        &self,
+        pull: Pull,
+        facts: &mut AccountFacts,
+        former: Vec<FormerHolder>,
+        mut known: BTreeSet<OpaName>,
+        leaver: bool,
+        renames: &mut KnownRenames,
+    ) -> Result<(), StoreError> {
+        let Some((_, key)) = &facts.identity else {
+            return Ok(());
+        };
+        let (carried, active) = self.find_last_carried(key).await?;
+        let (last, earlier): (Vec<_>, Vec<_>) = former.into_iter().partition(|holder| {
+            holder.tenure.until == carried
+                || holder.active_until.is_some() && holder.active_until == active
+        });
+        let last: Vec<Tenure> = last.into_iter().map(|holder| holder.tenure).collect();
+        let outcome = self.follow_renames(pull, key, &last, renames).await?;
+        facts.renamed = outcome.paths;
+        facts.renamed_walk = outcome.end;
+        if leaver {
+            known.extend(outcome.names);
+            let earlier: BTreeSet<OpaName> = earlier
+                .into_iter()
+                .map(|holder| holder.tenure.name)
+                .filter(|name| !known.contains(name))
+                .collect();
+            facts.earlier_names = earlier.into_iter().collect();
+            facts.known_names = known.into_iter().collect();
+        }
+        Ok(())
+    }
+
+    /// The ACTIVE people with each of `keys`, and those who share them.
+    pub(super) async fn list_joiners(
+        &self,
+        pull: Pull,
+        keys: Vec<String>,
+    ) -> Result<Vec<JoinerFacts>, StoreError> {
+        let keys: Vec<Key> = keys.into_iter().map(Key::from_store).collect();
+        let mut found = self.list_people(pull, &keys).await?;
+        let mut groups = self.list_groups_of_keys(pull, &keys).await?;
+        Ok(keys
+            .into_iter()
+            .map(|key| {
+                let found = found.remove(&key).unwrap_or_default();
+                JoinerFacts {
+                    people: found.people,
+                    memberships: found.memberships,
+                    groups: groups.remove(&key).unwrap_or_default(),
+                    key,
+                }
+            })
+            .collect())
+    }
+
+    /// I5: the accounts with each key that has several.
+    async fn list_same_key(
+        &self,
+        pull: Pull,
+        keys: &[Key],
+    ) -> Result<HashMap<Key, SameKey>, StoreError> {
+        let shared: Vec<(String, i64)> = sqlx::query_as(SHARED_KEYS)
+            .bind(pull.0)
+            .bind(json(keys)?)
+            .fetch_all(self.reader())
+            .await?;
+        let mut all = HashMap::new();
+        for (key, total) in shared {
+            let first: Vec<(String, String)> = sqlx::query_as(FIRST_ACCOUNTS)
+                .bind(pull.0)
+                .bind(&key)
+                .bind(i64::try_from(MOST_LISTED).unwrap_or(i64::MAX))
+                .fetch_all(self.reader())
+                .await?;
+            let first_managed: Option<String> = sqlx::query_scalar(FIRST_MANAGED)
+                .bind(pull.0)
+                .bind(&key)
+                .fetch_optional(self.reader())
+                .await?;
+            let same_key = SameKey {
+                total: u64::try_from(total).unwrap_or(0),
+                first: first
+                    .into_iter()
+                    .map(|(id, email)| AccountWithKey {
+                        id: OpseraId::new(id),
+                        email,
+                    })
+                    .collect(),
+                first_managed: first_managed.map(OpseraId::new),
+            };
+            all.insert(Key::from_store(key), same_key);
+        }
+        Ok(all)
+    }
+
+    async fn list_people(
+        &self,
+        pull: Pull,
+        keys: &[Key],
+    ) -> Result<HashMap<Key, Found>, StoreError> {
+        let mut all: HashMap<Key, Found> = HashMap::new();
+        let mut rows = sqlx::query(PEOPLE)
+            .bind(pull.0)
+            .bind(json(keys)?)
+            .fetch(self.reader());
+        while let Some(row) = rows.try_next().await? {
+            let fields = Fields::of(&row, "opa_users", "id");
+            let found = all.entry(Key::from_store(fields.get("key")?)).or_default();
+            let address: String = fields.get("address")?;
+            let person = PersonFacts {
+                id: OpaId::new(fields.get::<String>("id")?),
+                name: OpaName::new(fields.get::<String>("name")?),
+                status: PersonStatus::parse(&fields.get::<String>("status")?),
+                email: fields.get::<Option<String>>("email")?.unwrap_or_default(),
+                address: Address::parse(&address).map_err(|why| fields.corrupt("address", why))?,
+                key_source: KeySource::Address,
+                first_name: fields.get("first_name")?,
+                last_name: fields.get("last_name")?,
+            };
+            if fields.get("unreadable")? && person.status == PersonStatus::Active {
+                found.memberships = Memberships::Unreadable;
+            }
+            found.names.insert(person.name.clone());
+            found.people.add(person);
+        }
+        Ok(all)
+    }
+
+    async fn list_groups_of_keys(
+        &self,
+        pull: Pull,
+        keys: &[Key],
+    ) -> Result<HashMap<Key, Vec<GroupName>>, StoreError> {
+        let rows: Vec<(String, String)> = sqlx::query_as(GROUPS)
+            .bind(pull.0)
+            .bind(json(keys)?)
+            .fetch_all(self.reader())
+            .await?;
+        let mut all: HashMap<Key, Vec<GroupName>> = HashMap::new();
+        for (key, group) in rows {
+            all.entry(Key::from_store(key))
+                .or_default()
+                .push(GroupName::new(group));
+        }
+        Ok(all)
+    }
+
+    /// Who carried each key before and does not carry it now. Those who only lost their address
+    /// count under the key still (I11), and are put into `found`.
+    async fn list_former_holders(
+        &self,
+        pull: Pull,
+        keys: &[Key],
+        found: &mut HashMap<Key, Found>,
+    ) -> Result<HashMap<Key, Vec<FormerHolder>>, StoreError> {
+        let mut all: HashMap<Key, Vec<FormerHolder>> = HashMap::new();
+        let mut rows = sqlx::query(FORMER_HOLDERS)
+            .bind(pull.0)
+            .bind(json(keys)?)
+            .fetch(self.reader());
+        while let Some(row) = rows.try_next().await? {
+            let fields = Fields::of(&row, "carriers", "id");
+            let key = Key::from_store(fields.get("key")?);
+            let id = OpaId::new(fields.get::<String>("id")?);
+            let name = OpaName::new(fields.get::<String>("name")?);
+            if fields.get("lost")? {
+                let found = found.entry(key.clone()).or_default();
+                found.names.insert(name.clone());
+                found.people.add(PersonFacts {
+                    id: id.clone(),
+                    name: name.clone(),
+                    status: PersonStatus::parse(&fields.get::<String>("status")?),
+                    email: fields.get::<Option<String>>("email")?.unwrap_or_default(),
+                    address: Address::parse(key.as_str())
+                        .map_err(|why| fields.corrupt("key", why))?,
+                    key_source: KeySource::Memory,
+                    first_name: fields.get("first_name")?,
+                    last_name: fields.get("last_name")?,
+                });
+            }
+            let active_until = match fields.get::<Option<i64>>("active_until")? {
+                None => Some(Moment::LATEST),
+                Some(0) => None,
+                Some(pull) => Some(Moment(pull)),
+            };
+            all.entry(key.clone()).or_default().push(FormerHolder {
+                tenure: Tenure {
+                    key,
+                    id,
+                    name,
+                    since: Moment(fields.get("carried_since")?),
+                    until: moment(fields.get("carried_until")?),
+                },
+                active_until,
+            });
+        }
+        Ok(all)
+    }
+
+    /// When a key was last carried, and when last by somebody ACTIVE.
+    async fn find_last_carried(&self, key: &Key) -> Result<(Moment, Option<Moment>), StoreError> {
+        let row: (Option<i64>, Option<i64>) = sqlx::query_as(LAST_CARRIED)
+            .bind(key.as_str())
+            .fetch_one(self.reader())
+            .await?;
+        let active = row.1.filter(|pull| *pull != 0).map(Moment);
+        Ok((moment(row.0), active))
+    }
+
+    /// Whom accounts may belong to, by a name or by their look (I7, I9, I10).
+    async fn list_possible(
+        &self,
+        statement: &'static str,
+        pull: Pull,
+        accounts: &[OpseraId],
+    ) -> Result<HashMap<OpseraId, Vec<KeyHolder>>, StoreError> {
+        if accounts.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows: Vec<(String, String)> = sqlx::query_as(statement)
+            .bind(pull.0)
+            .bind(json(accounts)?)
+            .fetch_all(self.reader())
+            .await?;
+        let mut all = HashMap::new();
+        for (account, people) in rows {
+            let mut people: Vec<KeyHolder> = parse(&account, &people)?;
+            people.sort_by(|a, b| a.id.cmp(&b.id));
+            if !people.is_empty() {
+                all.insert(OpseraId::new(account), people);
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// ACTIVE, or with a status that is doubt (I3): nobody's leaver.
+fn is_present(status: &PersonStatus) -> bool {
+    matches!(status, PersonStatus::Active | PersonStatus::Unrecognised(_))
+}
+
+/// The keys of the accounts that `wanted` picks, each once.
+fn keys_of(page: &[AccountFacts], wanted: impl Fn(&AccountFacts) -> bool) -> Vec<Key> {
+    let mut seen = HashSet::new();
+    page.iter()
+        .filter(|facts| wanted(facts))
+        .filter_map(|facts| facts.identity.as_ref().map(|(_, key)| key))
+        .filter(|key| seen.insert(*key))
+        .cloned()
+        .collect()
+}
+
+fn json<T: serde::Serialize>(list: &[T]) -> Result<String, StoreError> {
+    serde_json::to_string(list)
+        .map_err(|error| StoreError::corrupt("snapshot", "keys", "of a page", error))
+}
+
+fn parse<T: for<'de> Deserialize<'de>>(account: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text)
+        .map_err(|error| StoreError::corrupt("opa_users", "name", account, error))
+}

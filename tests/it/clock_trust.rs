@@ -1,0 +1,101 @@
+//! A clock that jumps ends nobody's grace (§4 step 6), and no approval lasts longer for it.
+
+use std::time::Duration;
+
+use rolecall::domain::Outcome;
+
+use crate::model::{Limits, Org, Rules};
+use crate::world::{World, account, findings};
+
+const HOUR: Duration = Duration::from_hours(1);
+const YEAR: chrono::TimeDelta = chrono::TimeDelta::days(365);
+
+/// Two people in step, and an account whose person is not in the Team.
+async fn somebody_is_missing() -> World {
+    let mut org = Org::in_step(["ada", "bob"]);
+    org.accounts.push(account("gone"));
+    let rules = Rules {
+        limits: Limits::wide(),
+        grace: 3600,
+        ..Rules::default()
+    };
+    World::start(&org, &rules).await
+}
+
+#[tokio::test]
+async fn a_clock_that_was_a_year_back_and_is_right_a_second_later_ends_no_grace() {
+    let world = somebody_is_missing().await;
+    let right = world.now();
+    world.sync().await;
+    world.clock.jump_to(right - YEAR);
+    let behind = world.sync().await;
+    assert_eq!(findings(&behind, "clock_not_trusted"), ["clock"]);
+    world.pass(Duration::from_secs(1));
+    world.clock.jump_to(right);
+    let right_again = world.sync().await;
+    assert_eq!(findings(&right_again, "clock_not_trusted"), ["clock"]);
+    assert_eq!(right_again.outcome, Outcome::InSync);
+    assert_eq!(right_again.summary.waiting, 1);
+    // The next run trusts it, and the absence counts from the run before it.
+    world.pass(HOUR / 2);
+    let soon = world.sync().await;
+    assert_eq!(findings(&soon, "clock_not_trusted"), [""; 0]);
+    assert_eq!(world.deactivated(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_clock_that_jumps_each_minute_never_lets_anybody_go() {
+    let world = somebody_is_missing().await;
+    for _ in 0..6 {
+        world.sync().await;
+        world.pass(Duration::from_mins(1));
+        world
+            .clock
+            .jump_to(world.now() + chrono::TimeDelta::hours(5));
+    }
+    assert_eq!(world.deactivated(), [""; 0]);
+}
+
+#[tokio::test]
+async fn without_a_grace_the_clock_is_not_asked() {
+    let mut org = Org::in_step(["ada", "bob"]);
+    org.accounts.push(account("gone"));
+    let rules = Rules {
+        limits: Limits::wide(),
+        grace: 0,
+        ..Rules::default()
+    };
+    let world = World::start(&org, &rules).await;
+    world.dry_run().await;
+    world.clock.jump_to(world.now() + YEAR);
+    let report = world.sync().await;
+    assert_eq!(findings(&report, "clock_not_trusted"), [""; 0]);
+    assert_eq!(world.deactivated(), ["gone"]);
+}
+
+#[tokio::test]
+async fn an_approval_given_with_a_clock_ahead_ends_by_the_true_time() {
+    let mut limits = Limits::wide();
+    limits.max_deactivations = 0;
+    let rules = Rules {
+        limits,
+        grace: 0,
+        ..Rules::default()
+    };
+    let world = World::start(&Org::in_step(["ada", "bob"]), &rules).await;
+    world.sandbox.opa().disable("bob").unwrap();
+    let right = world.now();
+    world.clock.jump_to(right + YEAR);
+    let held = world.sync().await;
+    assert_eq!(held.outcome, Outcome::Held);
+    world.approve(&held).await;
+    world.clock.jump_to(right);
+    // The first run with the right clock may not believe a decision from the future; the next one
+    // measures it from here.
+    assert_eq!(world.sync().await.outcome, Outcome::Held);
+    world.pass(HOUR);
+    world.dry_run().await;
+    world.pass(HOUR * 25);
+    assert_eq!(world.sync().await.outcome, Outcome::Held);
+    assert_eq!(world.deactivated(), [""; 0]);
+}
