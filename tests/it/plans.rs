@@ -103,7 +103,7 @@ async fn a_reviewer_sees_guards_people_and_evidence() {
         json["actions"][1]["evidence"]["opa_records"][0]["status"],
         "DISABLED"
     );
-    let guard = &json["guards"][2];
+    let guard = &json["guards"][3];
     assert_eq!(guard["guard"], "max_deactivations");
     assert_eq!(
         (guard["limit"].as_u64(), guard["actual"].as_u64()),
