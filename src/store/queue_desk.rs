@@ -74,7 +74,8 @@ const LIST: &str = select!(
             "WHERE ?1 OR a.state IN ('planned', 'in_flight')
                 OR (a.state IN ('failed', 'rejected', 'cancelled')
                     AND NOT EXISTS (SELECT 1 FROM actions n WHERE n.identity = a.identity AND n.id > a.id)
-                    AND coalesce(a.next_attempt_at, a.updated_at) >= coalesce(?3 ->> a.kind, ''))
+                    AND coalesce(a.next_attempt_at, a.updated_at) >= coalesce(
+                        (SELECT l.value FROM json_each(?3) l WHERE l.key = a.kind), ''))
              ORDER BY a.id DESC LIMIT ?2"
         );
 
@@ -105,8 +106,8 @@ impl Store {
         let mut last = BTreeMap::new();
         for kind in ActionKind::ALL {
             let kinds: Vec<String> = KindSet::with(kind).iter().map(KindSet::to_string).collect();
-            let started: Option<String> = sqlx::query_scalar(
-                "SELECT started_at FROM runs
+            let started = sqlx::query(
+                "SELECT id, started_at FROM runs
                  WHERE mode = 'apply' AND plan_id IS NOT NULL AND outcome <> 'held'
                    AND people IS NULL AND kinds IN (SELECT value FROM json_each(?1))
                  ORDER BY seq DESC LIMIT 1",
@@ -115,7 +116,8 @@ impl Store {
             .fetch_optional(self.reader())
             .await?;
             if let Some(started) = started {
-                last.insert(kind.as_str(), started);
+                let row = Fields::of(&started, "runs", "id");
+                last.insert(kind.as_str(), format_time(row.time("started_at")?));
             }
         }
         Ok(last)
@@ -306,7 +308,9 @@ mod tests {
             (pending_leavers::LIST, "SCAN p"),
         ] {
             for step in steps(&store, statement).await {
-                let reads_all = step.starts_with("SCAN") && !step.starts_with(may_scan);
+                let reads_all = step.starts_with("SCAN")
+                    && !step.starts_with(may_scan)
+                    && !step.starts_with("SCAN l VIRTUAL TABLE");
                 assert!(!reads_all, "{step} in {statement}");
             }
         }
