@@ -21,6 +21,8 @@ mod clock_trust;
 #[cfg(test)]
 mod completeness;
 #[cfg(test)]
+mod core_dumps;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod daemon;
@@ -98,6 +100,7 @@ mod run_end;
 mod sandbox;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
 mod server_certificates;
 #[cfg(test)]
 mod shields;

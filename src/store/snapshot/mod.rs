@@ -347,6 +347,10 @@ impl<'s> Snapshot<'s> {
     /// The file cannot be written or read.
     pub async fn count_people(&self) -> Result<OpaCounts, StoreError> {
         let mut state = self.indexed_people().await?;
+        if matches!(*state, State::Closed) {
+            // The error that ended it was told, and is not to be hidden behind another one.
+            return Ok(OpaCounts::default());
+        }
         let kinds: Vec<(i64, i64)> = sqlx::query_as(COUNT_KINDS)
             .fetch_all(state.connection()?)
             .await?;
@@ -374,6 +378,9 @@ impl<'s> Snapshot<'s> {
     /// The file cannot be written or read.
     pub async fn count_accounts(&self) -> Result<OpseraCounts, StoreError> {
         let mut state = self.indexed_accounts().await?;
+        if matches!(*state, State::Closed) {
+            return Ok(OpseraCounts::default());
+        }
         let (users, managed): (i64, i64) = sqlx::query_as(
             "SELECT count(*), count(*) FILTER (WHERE kind & 2)
              FROM accounts INDEXED BY accounts_by_key",
