@@ -22,83 +22,6 @@ use crate::rules::facts::{
     Absence, AccountFacts, JoinerFacts, KeyHolder, Memberships, People, SameKey, WalkEnd,
 };
 
-<<<<<<< HEAD
-=======
-/// Where a stream of pages goes on.
-enum Next {
-    /// Accounts without a key, after this id (I6).
-    Keyless(String),
-    /// Accounts with one, after this key and id.
-    Keyed(String, String),
-    /// Nowhere.
-    End,
-}
-
-struct Pages<'s> {
-    store: &'s Store,
-    pull: Pull,
-    actives_can_leave: bool,
-    renames: KnownRenames,
-    next: Next,
-    ready: VecDeque<AccountFacts>,
-}
-
-impl Pages<'_> {
-    async fn next_account(&mut self) -> Result<Option<AccountFacts>, StoreError> {
-        loop {
-            if let Some(facts) = self.ready.pop_front() {
-                return Ok(Some(facts));
-            }
-            let rows = match &self.next {
-                Next::End => return Ok(None),
-                Next::Keyless(after) => {
-                    sqlx::query(KEYLESS_PAGE)
-                        .bind(self.pull.0)
-                        .bind(after)
-                        .fetch_all(self.store.reader())
-                        .await?
-                }
-                Next::Keyed(key, id) => {
-                    sqlx::query(ACCOUNT_PAGE)
-                        .bind(self.pull.0)
-                        .bind(key)
-                        .bind(id)
-                        .fetch_all(self.store.reader())
-                        .await?
-                }
-            };
-            let mut page = rows
-                .iter()
-                .map(account_facts)
-                .collect::<Result<Vec<_>, _>>()?;
-            self.next = match (&self.next, page.last()) {
-                (Next::Keyless(_), None) => Next::Keyed(String::new(), String::new()),
-                (_, None) => Next::End,
-                (_, Some(last)) => {
-                    let id = last.id.as_str().to_owned();
-                    match &last.identity {
-                        None => Next::Keyless(id),
-                        Some((_, key)) => Next::Keyed(key.as_str().to_owned(), id),
-                    }
-                }
-            };
-            self.store
-                .look_up(
-                    self.pull,
-                    &mut page,
-                    Wanted {
-                        actives_can_leave: self.actives_can_leave,
-                        conflicts: false,
-                    },
-                    &mut self.renames,
-                )
-                .await?;
-            self.ready.extend(page);
-        }
-    }
-}
-
->>>>>>> main
 impl Store {
     /// One account of `pull` with its facts.
     pub async fn find_account(
@@ -256,19 +179,11 @@ pub(super) fn account_facts(row: &SqliteRow) -> Result<AccountFacts, StoreError>
         id: OpseraId::new(fields.get::<String>("id")?),
         email: fields.get("email")?,
         identity,
-<<<<<<< HEAD
         active: kind.active,
         managed: kind.managed,
-        same_key: Default::default(),
-        role: current_role(&fields, kind)?,
-        people: Default::default(),
-=======
-        active: fields.get("active")?,
-        managed: fields.get("managed")?,
         same_key: SameKey::default(),
-        role: current_role(&fields)?,
+        role: current_role(&fields, kind)?,
         people: People::default(),
->>>>>>> main
         groups: Vec::new(),
         memberships: Memberships::default(),
         unidentified: Vec::new(),

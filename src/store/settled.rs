@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, FromRow, Sqlite};
 
 use super::diff::account_facts;
 use super::diff_sql::{ACCOUNTS_AT, KEYLESS_PAGE};
+use super::lookups::Wanted;
 use super::renames::KnownRenames;
 use super::settled_roles::{code_of, load_rules};
 use super::snapshot::{Pull, json, role_code, unsigned};
@@ -194,7 +195,10 @@ impl NeedThought<'_> {
             .look_up(
                 self.pull,
                 &mut accounts,
-                self.actives_can_leave,
+                Wanted {
+                    actives_can_leave: self.actives_can_leave,
+                    conflicts: false,
+                },
                 &mut self.renames,
             )
             .await?;
