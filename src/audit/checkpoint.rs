@@ -15,6 +15,9 @@ use crate::domain::time::{Timestamp, format_time};
 /// A whole line is 24 + 1 + at most 20 + 1 + 64 bytes.
 const MAX_LINE: u64 = 110;
 
+/// As much of the file's end as the last checkpoint is looked for in.
+const END: u64 = 64 * MAX_LINE;
+
 /// One line of the checkpoint file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checkpoint {
@@ -172,6 +175,57 @@ pub fn read_checkpoints(file: &Path) -> Result<Vec<Checkpoint>, AuditError> {
     Ok(checkpoints)
 }
 
+/// The last checkpoint of `file`: the one that names the most entries. Reads the end of the file
+/// alone, because the file grows for ever; where the end is not plain, all of it.
+///
+/// # Errors
+/// As [`read_checkpoints`].
+pub fn last_checkpoint(file: &Path) -> Result<Option<Checkpoint>, AuditError> {
+    match read_end(file) {
+        Ok(Some(end)) => match newest_of(&end) {
+            Some(newest) => Ok(Some(newest)),
+            None => Ok(read_checkpoints(file)?.pop()),
+        },
+        // A short file, or one that is not there or cannot be read: the other way says which.
+        Ok(None) | Err(_) => Ok(read_checkpoints(file)?.pop()),
+    }
+}
+
+/// The end of a file that is longer than that.
+fn read_end(file: &Path) -> io::Result<Option<Vec<u8>>> {
+    let mut opened = File::open(file)?;
+    let length = opened.metadata()?.len();
+    if length <= END {
+        return Ok(None);
+    }
+    opened.seek(SeekFrom::Start(length - END))?;
+    let mut bytes = Vec::new();
+    opened.take(END).read_to_end(&mut bytes)?;
+    Ok(Some(bytes))
+}
+
+/// `None`: a line in it is neither a checkpoint nor the beginning of one, or there is none.
+fn newest_of(end: &[u8]) -> Option<Checkpoint> {
+    let mut newest: Option<Checkpoint> = None;
+    // The first line may be cut.
+    for line in end.split(|byte| *byte == b'\n').skip(1) {
+        let text = std::str::from_utf8(line).ok()?;
+        match Checkpoint::parse(text) {
+            Some(checkpoint) => {
+                let is_newer = newest
+                    .as_ref()
+                    .is_none_or(|newest| checkpoint.head.entries >= newest.head.entries);
+                if is_newer {
+                    newest = Some(checkpoint);
+                }
+            }
+            None if begins_a_checkpoint(text) => {}
+            None => return None,
+        }
+    }
+    newest
+}
+
 pub(super) fn is_hash(text: &str) -> bool {
     text.len() == 64 && text.bytes().all(is_hex)
 }
@@ -261,6 +315,27 @@ mod tests {
                 matches!(error, AuditError::CheckpointLine { line: 2, .. }),
                 "{edited}: {error:?}"
             );
+        }
+    }
+
+    #[test]
+    fn the_last_checkpoint_is_found_in_a_file_of_any_length() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("checkpoints");
+        assert_eq!(last_checkpoint(&file).unwrap(), None);
+        for count in [1, 2, 60, 70, 500] {
+            let lines: Vec<String> = (1..=count).map(|n| checkpoint(n).line()).collect();
+            let whole = lines.join("\n");
+            for torn in ["\n", "", "\n2026-03-01T1", "\n2026-03-01T12:00:00.000Z 9"] {
+                std::fs::write(&file, format!("{whole}{torn}")).unwrap();
+                assert_eq!(
+                    last_checkpoint(&file).unwrap(),
+                    read_checkpoints(&file).unwrap().pop(),
+                    "{count} {torn:?}"
+                );
+            }
+            std::fs::write(&file, format!("{whole}\nan edited line\n")).unwrap();
+            assert!(last_checkpoint(&file).is_err(), "{count}");
         }
     }
 

@@ -17,7 +17,7 @@ mod verify;
 pub use actor::Actor;
 pub use canonical::canonical_json;
 pub use chain::{Algorithm, GENESIS, HashedEntry, Head, NotCanonical, Scribe};
-pub use checkpoint::{Checkpoint, must_take_checkpoints, read_checkpoints};
+pub use checkpoint::{Checkpoint, last_checkpoint, must_take_checkpoints, read_checkpoints};
 pub use entry::{EntryOutcome, Event, NewEntry, Subject, UnknownEvent};
 pub use error::AuditError;
 pub use export::{ExportFormat, Exporter};

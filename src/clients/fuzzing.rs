@@ -4,7 +4,7 @@
 use reqwest::header::HeaderMap;
 use url::Url;
 
-use super::array::Splitter;
+use super::json_array::JsonArrayReader;
 use super::link;
 
 /// The URL of the page after `page`.
@@ -20,14 +20,14 @@ pub fn next_page(headers: &HeaderMap, page: &Url) -> Result<Option<Url>, String>
 /// # Errors
 /// In words, what makes this no array.
 pub fn split_array<'b>(pieces: impl IntoIterator<Item = &'b [u8]>) -> Result<Vec<Vec<u8>>, String> {
-    let mut splitter = Splitter::default();
+    let mut reader = JsonArrayReader::default();
     let mut elements = Vec::new();
     for piece in pieces {
-        splitter.push(piece, |element| {
+        reader.push(piece, |element| {
             elements.push(element.to_vec());
             Ok(())
         })?;
     }
-    splitter.finish()?;
+    reader.finish()?;
     Ok(elements)
 }

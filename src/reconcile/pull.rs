@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tracing::Instrument as _;
+
 use super::error::RunError;
 use crate::clients::{Api, Opa, OpseraReader, SecondCount, StatusFilter};
 use crate::domain::{Finding, FindingKind, Progress};
@@ -57,13 +59,15 @@ pub(super) async fn pull(pulling: Pulling<'_>, sides: &Sides) -> Result<Vec<Find
             check_team_listing(snapshot, &before, &after).await?;
             sides.opa.store(true, Ordering::Relaxed);
             Ok::<_, RunError>(())
-        },
+        }
+        .instrument(tracing::info_span!("pull", directory = "opa")),
         async {
             pull_accounts(snapshot, opsera, progress).await?;
             let findings = check_account_listing(pulling).await?;
             sides.opsera.store(true, Ordering::Relaxed);
             Ok(findings)
-        },
+        }
+        .instrument(tracing::info_span!("pull", directory = "opsera")),
     )?;
     Ok(findings)
 }

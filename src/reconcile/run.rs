@@ -8,12 +8,13 @@ use super::planning::{PlanScope, Planned, plan_from_store};
 use super::pull::{Pulling, Sides, pull};
 use super::{Context, Finished, RunRequest, RunResult, failed_before_start, memberships};
 use sha2::{Digest as _, Sha256};
+use tracing::Instrument as _;
 
 use crate::audit::{AuditKey, Checkpoint, Event, Head, NewEntry, Scribe, must_take_checkpoints};
 use crate::clients::{Api, Backoff, Opa, OpseraReader, OpseraWriter, Transport};
 use crate::domain::text::error_chain;
 use crate::domain::{
-    ActionKind, Finding, FindingKind, GuardReport, HeldPlan, Mode, Origin, Outcome, Report,
+    ActionKind, Finding, FindingKind, GuardReport, HeldPlan, Mode, Origin, Outcome, PlanId, Report,
     time::Timestamp,
 };
 use crate::reconcile::{Applied, StopReason, Worker, refusal_progress, settle};
@@ -71,7 +72,10 @@ pub async fn run(context: &Context, request: &RunRequest) -> RunResult {
         Ok(opened) => opened,
         Err(error) => return fail(error),
     };
-    let finished = run_on(context, request, &store, &scribe, started_at).await;
+    let span = tracing::info_span!("run", run_id = request.id.as_str());
+    let finished = run_on(context, request, &store, &scribe, started_at)
+        .instrument(span)
+        .await;
     store.close().await;
     RunResult::Finished(Box::new(finished))
 }
@@ -185,6 +189,7 @@ async fn run_on(
     if let Err(error) = finish(context, store, scribe, &mut report).await {
         failed_on = Some(error.failed_on());
     }
+    log_end(&report);
     prune(context, store).await;
     Finished {
         report,
@@ -231,7 +236,7 @@ async fn finish(
         }
     };
     report.audit_head = Some(head.hash.clone());
-    let Err(error) = leave_checkpoint(context, head, report.outcome) else {
+    let Err(error) = leave_checkpoint(context, head) else {
         return Ok(());
     };
     fail_at_the_end(
@@ -249,17 +254,65 @@ async fn finish(
     Err(error)
 }
 
-fn leave_checkpoint(context: &Context, head: Head, outcome: Outcome) -> Result<(), RunError> {
+fn leave_checkpoint(context: &Context, head: Head) -> Result<(), RunError> {
     let checkpoint = Checkpoint::new(context.clock.now(), head);
-    tracing::info!(
-        checkpoint = checkpoint.line().trim_end(),
-        outcome = outcome.as_str(),
-        "run finished"
-    );
+    tracing::info!(checkpoint = checkpoint.line().trim_end(), "checkpoint");
     if let Some(file) = &context.settings.audit.checkpoint_file {
         checkpoint.append_to(file)?;
     }
     Ok(())
+}
+
+/// The one line of the log that says what a run came to. A run that is held or not all done asks
+/// for somebody, so it is a warning.
+fn log_end(report: &Report) {
+    let holding: Vec<String> = report
+        .guards
+        .iter()
+        .filter(|guard| guard.held)
+        .map(describe_guard)
+        .collect();
+    let guards = holding.join(", ");
+    let plan_id = report.plan_id.as_ref().map(PlanId::as_str);
+    let took = report.finished_at.signed_duration_since(report.started_at);
+    let summary = &report.summary;
+    macro_rules! line {
+        ($level:expr) => {
+            tracing::event!(
+                $level,
+                run_id = report.run_id.as_str(),
+                outcome = report.outcome.as_str(),
+                plan_id,
+                guards,
+                deactivate = summary.deactivate,
+                set_role = summary.set_role,
+                create = summary.create,
+                waiting = summary.waiting,
+                refused = summary.refused,
+                findings = summary.findings,
+                duration_ms = took.num_milliseconds(),
+                error = report.error,
+                "run finished"
+            )
+        };
+    }
+    match report.outcome {
+        Outcome::Failed => line!(tracing::Level::ERROR),
+        Outcome::Held | Outcome::Partial => line!(tracing::Level::WARN),
+        Outcome::InSync | Outcome::ChangesPending | Outcome::Applied => {
+            line!(tracing::Level::INFO);
+        }
+    }
+}
+
+/// `max_deactivations 8>4`; the guards whose name begins with `min_` hold from below.
+fn describe_guard(guard: &GuardReport) -> String {
+    let sign = if guard.guard.starts_with("min_") {
+        '<'
+    } else {
+        '>'
+    };
+    format!("{} {}{sign}{}", guard.guard, guard.actual, guard.limit)
 }
 
 fn fail_at_the_end(report: &mut Report, what: &str, error: &RunError) {
@@ -347,6 +400,7 @@ impl Run<'_> {
             planned.sums.clone(),
             self.context.clock.now(),
         )
+        .instrument(tracing::info_span!("guard"))
         .await?;
         progressed.guards.clone_from(&verdict.guards);
         progressed.held = verdict.is_held();
@@ -433,6 +487,7 @@ impl Run<'_> {
             Some((opsera, in_flight)),
             findings,
         )
+        .instrument(tracing::info_span!("plan"))
         .await?;
         let entry = self.entry(Event::PlanCreated).evidence(serde_json::json!({
             "plan_id": planned.plan.id(),
@@ -600,7 +655,10 @@ impl Run<'_> {
                     backoff: &Backoff::new(&settings.retry),
                     stop: &self.request.stop,
                 };
-                Ok(worker.apply(plan, &refused, applied).await?)
+                Ok(worker
+                    .apply(plan, &refused, applied)
+                    .instrument(tracing::info_span!("apply"))
+                    .await?)
             }
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use super::attempt::{Ready, Verdict, count_failure};
 use super::last_look::{PersonLook, look_at_person};
@@ -150,7 +151,12 @@ impl Worker<'_> {
                     break;
                 }
             }
-            if let Next::Stop(reason) = self.carry_out(queued, &mut memory, applied).await? {
+            let span = tracing::info_span!("action", action_id = queued.id);
+            let next = self
+                .carry_out(queued, &mut memory, applied)
+                .instrument(span)
+                .await?;
+            if let Next::Stop(reason) = next {
                 applied.stopped = Some(reason);
                 break;
             }
@@ -377,6 +383,7 @@ impl Worker<'_> {
             action = queued.id,
             kind = %queued.action.kind(),
             email = queued.action.email,
+            reason = queued.action.reason,
             state = closing.state.as_str(),
             message = closing.message,
             "action finished"

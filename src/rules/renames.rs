@@ -80,8 +80,8 @@ pub struct Outcome {
 enum Place {
     /// At this key, reached by an id that carried it from then on.
     Key(Key, Moment),
-    /// At this id, reached by a key that it carried until then.
-    Id(OpaId, Moment),
+    /// At this id, reached by this key, which it carried until then.
+    Id(OpaId, Key, Moment),
 }
 
 struct Node {
@@ -129,7 +129,7 @@ impl Walk {
         }
         self.queue.front().map(|node| match &node.place {
             Place::Key(key, _) => Question::Holders(key.clone()),
-            Place::Id(id, _) => Question::History(id.clone()),
+            Place::Id(id, ..) => Question::History(id.clone()),
         })
     }
 
@@ -150,7 +150,7 @@ impl Walk {
     /// Answers [`Question::History`].
     pub fn answer_history(&mut self, history: &IdHistory) {
         let Some(Node {
-            place: Place::Id(_, until),
+            place: Place::Id(_, by, until),
             from,
         }) = self.queue.pop_front()
         else {
@@ -170,7 +170,8 @@ impl Walk {
             return;
         }
         for tenure in &history.tenures {
-            if tenure.until <= until {
+            // The memory and the pull may both tell of the key it was reached by.
+            if tenure.until <= until || tenure.key == by || tenure.key == self.start {
                 continue;
             }
             let known = self.keys.get(&tenure.key);
@@ -202,7 +203,10 @@ impl Walk {
         };
         self.trail.push((step, from));
         let here = self.trail.len().checked_sub(1);
-        self.push(Place::Id(tenure.id.clone(), tenure.until), here);
+        self.push(
+            Place::Id(tenure.id.clone(), tenure.key.clone(), tenure.until),
+            here,
+        );
     }
 
     fn push(&mut self, place: Place, from: Option<usize>) {

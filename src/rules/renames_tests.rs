@@ -208,6 +208,23 @@ fn two_hundred_renames_with_a_new_record_each_are_one_way() {
 }
 
 #[test]
+fn a_key_that_memory_and_pull_both_tell_of_is_not_arrived_at_twice() {
+    // d carries k2 since long ago, and b carried it between: before a came to it, and so not as a.
+    let memory = Memory {
+        rows: &[
+            ("k1", "a", 1, 5),
+            ("k2", "a", 6, 7),
+            ("k2", "d", 2, 8),
+            ("k2", "d", 2, NOW),
+            ("k2", "b", 3, 4),
+            ("k3", "b", 5, NOW),
+        ],
+        active: &[("b", Some("k3"))],
+    };
+    assert_eq!(memory.leads_to("k1"), [""; 0]);
+}
+
+#[test]
 fn too_long_a_way_is_doubt() {
     let ids: Vec<String> = (0..MOST_NODES).map(|number| format!("i{number}")).collect();
     let mut rows = vec![("k1", "a", 1, 2), ("k2", "a", 3, 4)];

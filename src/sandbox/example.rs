@@ -59,7 +59,8 @@ impl Sandbox {
             quoted(&self.key_secret()),
             quoted(self.opsera_url()),
             quoted(&self.opsera_token()),
-            quoted(TOKEN_OWNER),
+            // An organisation without that account has no owner to protect.
+            quoted(&self.opsera().owner_of_token().unwrap_or_default()),
         );
         // On loopback there is no service to spare.
         text.push_str("requests_per_second = 200\nburst = 50\n");

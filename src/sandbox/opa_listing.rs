@@ -88,11 +88,7 @@ impl TeamState {
         } else {
             records * 2
         };
-        let again = parameter(query, "again").is_some();
-        let place = |id: &str| {
-            self.find_id(id)
-                .map(|i| if again { i + records } else { i })
-        };
+        let place = |id: &str| self.place_of(id, repeat(query));
         let read = Filter::read(query, self.default_listing).and_then(|filter| {
             let request = PageRequest::read(|name| parameter(query, name), self.page_limit, place);
             Ok((filter, request?))

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 
 use config::{FileFormat, Map, Source as _, Value, ValueKind};
 
-use super::keys::{self, Key};
+use super::keys::{self, KnownKey};
 use super::problem::{Problem, Warning, WarningKind};
 
 const PREFIX: &str = "ROLECALL__";
@@ -95,7 +95,7 @@ pub(super) fn read(environment: &[(OsString, OsString)]) -> FromEnvironment {
 }
 
 /// The key that `SECTION__KEY` names, with the table's own key for `SECTION__KEY__ENTRY`.
-fn resolve(rest: &str) -> Option<(&'static Key, Option<&str>)> {
+fn resolve(rest: &str) -> Option<(&'static KnownKey, Option<&str>)> {
     let (section, rest) = rest.split_once("__")?;
     let section = section.to_ascii_lowercase();
     if let Some(key) = keys::find(&section, &rest.to_ascii_lowercase()) {

@@ -12,7 +12,7 @@ pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
 /// One key.
 #[derive(Debug)]
-pub(super) struct Key {
+pub(super) struct KnownKey {
     /// `section.name`
     pub(super) key: String,
     pub(super) section: String,
@@ -21,7 +21,7 @@ pub(super) struct Key {
     pub(super) default: Value,
 }
 
-impl Key {
+impl KnownKey {
     /// The environment variable that sets this key.
     pub(super) fn variable(&self) -> String {
         let name = format!("{}__{}", self.section, self.name);
@@ -39,7 +39,7 @@ impl Key {
     }
 }
 
-static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
+static KEYS: LazyLock<Vec<KnownKey>> = LazyLock::new(|| {
     let parsed = config::File::from_str(DEFAULTS, FileFormat::Toml).collect();
     let sections = parsed.unwrap_or_default();
     let mut keys = Vec::new();
@@ -55,7 +55,7 @@ static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
         if let Some(ValueKind::Table(table)) = table
             && let Some(default) = table.get(name)
         {
-            keys.push(Key {
+            keys.push(KnownKey {
                 key: format!("{section}.{name}"),
                 section: section.to_owned(),
                 name: name.to_owned(),
@@ -67,12 +67,12 @@ static KEYS: LazyLock<Vec<Key>> = LazyLock::new(|| {
 });
 
 /// Every key, in the order of `config/default.toml`.
-pub(super) fn all() -> &'static [Key] {
+pub(super) fn all() -> &'static [KnownKey] {
     &KEYS
 }
 
 /// The key `section.name`.
-pub(super) fn find(section: &str, name: &str) -> Option<&'static Key> {
+pub(super) fn find(section: &str, name: &str) -> Option<&'static KnownKey> {
     all()
         .iter()
         .find(|key| key.section == section && key.name == name)
@@ -99,7 +99,7 @@ pub(super) fn nearest_section(wrong: &str) -> Option<&'static str> {
 
 /// The key that somebody who wrote `wrong` most likely meant: the nearest spelling, or the same
 /// name in another section.
-pub(super) fn nearest(wrong: &str) -> Option<&'static Key> {
+pub(super) fn nearest(wrong: &str) -> Option<&'static KnownKey> {
     let wrong = wrong.to_lowercase();
     let bare = wrong.rsplit('.').next().unwrap_or(&wrong);
     let full = all().iter().map(|key| key.key.as_str());

@@ -121,7 +121,7 @@ impl Layers {
         let mut layers = Vec::new();
         match parse(DEFAULTS, DEFAULT_ORIGIN, beside_the_first, &mut found) {
             Ok(layer) => layers.push(layer),
-            Err(problem) => broken.push(problem),
+            Err(problem) => broken.push(*problem),
         }
         for file in &files {
             let origin = file.display().to_string();
@@ -129,7 +129,7 @@ impl Layers {
                 .and_then(|text| parse(&text, &origin, file.parent(), &mut found))
             {
                 Ok(layer) => layers.push(layer),
-                Err(problem) => broken.push(problem),
+                Err(problem) => broken.push(*problem),
             }
         }
         let from_environment = environment::read(&sources.environment);
@@ -193,7 +193,7 @@ fn make_store_path_absolute(sections: &mut Map<String, Value>) {
         && let Ok(absolute) = std::path::absolute(path.as_str())
         && let Some(absolute) = absolute.to_str()
     {
-        *path = absolute.to_owned();
+        absolute.clone_into(path);
     }
 }
 
@@ -211,11 +211,12 @@ pub(super) fn origin(value: &Value) -> Option<String> {
         .or(inside)
 }
 
-fn read_file(path: &Path, origin: &str) -> Result<String, Problem> {
+fn read_file(path: &Path, origin: &str) -> Result<String, Box<Problem>> {
     let mut bytes = Vec::new();
     std::fs::File::open(path)
         .and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut bytes))
-        .map_err(|error| Problem {
+        .map_err(|error| {
+            Box::new(Problem {
             hint: Some(format!(
                 "correct the name in --config or $ROLECALL_CONFIG, or make {origin} readable for \
                  this user; config/rolecall.example.toml is a start for a new one"
@@ -224,13 +225,17 @@ fn read_file(path: &Path, origin: &str) -> Result<String, Problem> {
                 origin,
                 format!("the configuration file cannot be read: {error}"),
             )
-        })?;
+        })})?;
     if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_FILE) {
         let message = "the configuration file is larger than 4 MiB";
-        return Err(Problem::file(origin, message));
+        return Err(Box::new(Problem::file(origin, message)));
     }
-    let text = String::from_utf8(bytes)
-        .map_err(|_| Problem::file(origin, "the configuration file is not UTF-8 text"))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Box::new(Problem::file(
+            origin,
+            "the configuration file is not UTF-8 text",
+        ))
+    })?;
     Ok(text
         .strip_prefix('\u{feff}')
         .map(str::to_owned)
@@ -244,10 +249,10 @@ fn parse(
     origin: &str,
     directory: Option<&Path>,
     found: &mut Findings,
-) -> Result<Map<String, Value>, Problem> {
+) -> Result<Map<String, Value>, Box<Problem>> {
     let table = config::File::from_str(text, FileFormat::Toml)
         .collect()
-        .map_err(|error| Problem::file(origin, syntax_message(text, error)))?;
+        .map_err(|error| Box::new(Problem::file(origin, syntax_message(text, error))))?;
     let mut known = Map::new();
     for (section, value) in sorted(table) {
         match value.kind {

@@ -5,6 +5,7 @@
 //! into [`Settings`], and everything that is wrong is reported at once. Nothing else in the program
 //! reads a file or a variable for a setting.
 
+mod addresses;
 mod environment;
 mod keys;
 mod layers;

@@ -154,7 +154,9 @@ fn describe(fault: &Fault, tree: &Value, left_out: &BTreeMap<String, Vec<usize>>
                 if matches!(item.kind, ValueKind::Table(_)) {
                     let gone = left_out.get(&key).map(Vec::as_slice).unwrap_or_default();
                     let number = as_written(*index, gone).saturating_add(1);
-                    full_key.push_str(&format!("[{number}]"));
+                    full_key.push('[');
+                    full_key.push_str(&number.to_string());
+                    full_key.push(']');
                 }
             }
         }

@@ -10,9 +10,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::addresses::{EmailPattern, ListedAddress, ScopeDomain};
 use super::values::{
-    self, Count, DurationText, EmailPattern, EndText, EvidenceName, ListedAddress,
-    OptionalRoleName, Percent, Rate, RoleName, ScopeDomain, Whole, Words,
+    self, Count, DurationText, EndText, EvidenceName, OptionalRoleName, Percent, Rate, RoleName,
+    Whole, Words,
 };
 use super::{
     AuditSettings, HttpSettings, LogSettings, NotifyFormat, RetrySettings, ScheduleSettings,

@@ -12,15 +12,11 @@ use croner::parser::{CronParser, Seconds};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer as _, Unexpected, Visitor};
 use tracing_subscriber::filter::LevelFilter;
-use unicode_normalization::UnicodeNormalization as _;
-use wildmatch::WildMatch;
 
 use super::LogFormat;
 use crate::domain::time::Timestamp;
-use crate::domain::{Address, Domain, Evidence, SiteRole};
-use crate::rules::AddressPattern;
+use crate::domain::{Address, Evidence, SiteRole};
 
-pub(super) const WILDCARDS: [char; 2] = ['*', '?'];
 const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
 
 macro_rules! schema {
@@ -41,8 +37,10 @@ macro_rules! schema {
     };
 }
 
+pub(super) use schema;
+
 /// Reads a text with `read`, which says what is wrong with it.
-fn text<'de, D: Deserializer<'de>, T>(
+pub(super) fn text<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     read: impl FnOnce(&str) -> Result<T, String>,
 ) -> Result<T, D::Error> {
@@ -342,7 +340,7 @@ pub(super) fn optional_address<'de, D: Deserializer<'de>>(
     })
 }
 
-fn address(text: &str) -> Result<Address, String> {
+pub(super) fn address(text: &str) -> Result<Address, String> {
     Address::parse(text).map_err(|why| format!("is not an e-mail address: {why}"))
 }
 
@@ -396,104 +394,6 @@ pub(super) fn group<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String
         }
         Ok(text.to_owned())
     })
-}
-
-/// One domain of `scope.domains`.
-#[derive(Clone, Debug)]
-pub(super) struct ScopeDomain(pub(super) Domain);
-
-impl<'de> Deserialize<'de> for ScopeDomain {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text(deserializer, |text| {
-            plain_domain(text).map(Self).ok_or_else(|| {
-                "must be a domain such as \"example.com\", without @ and without wildcards; name \
-                 each subdomain"
-                    .to_owned()
-            })
-        })
-    }
-}
-
-schema!(ScopeDomain, "Domain", { "type": "string", "pattern": r"^[^@*?]+$" });
-
-/// A domain without wildcards.
-pub(super) fn plain_domain(text: &str) -> Option<Domain> {
-    let text = text.trim();
-    (!text.contains(WILDCARDS))
-        .then(|| Domain::parse(text).ok())
-        .flatten()
-}
-
-/// One address of a list, with how it was written.
-#[derive(Clone, Debug)]
-pub(super) struct ListedAddress {
-    pub(super) written: String,
-    pub(super) address: Address,
-}
-
-impl<'de> Deserialize<'de> for ListedAddress {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text(deserializer, |text| {
-            Ok(Self {
-                written: text.to_owned(),
-                address: address(text)?,
-            })
-        })
-    }
-}
-
-schema!(ListedAddress, "Address", { "type": "string", "pattern": "@" });
-
-/// An address, or a pattern with `*` and `?`.
-#[derive(Clone, Debug)]
-pub(super) struct EmailPattern(pub(super) AddressPattern);
-
-impl<'de> Deserialize<'de> for EmailPattern {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text(deserializer, |text| {
-            let glob = canonical_pattern(text)?;
-            Ok(Self(AddressPattern {
-                text: text.to_owned(),
-                glob: WildMatch::new(&glob),
-            }))
-        })
-    }
-}
-
-schema!(EmailPattern, "EmailPattern", { "type": "string", "minLength": 1 });
-
-/// A pattern as it is compared with canonical addresses (I1).
-fn canonical_pattern(text: &str) -> Result<String, String> {
-    let text: String = text.trim().nfc().collect();
-    if text.is_empty() {
-        return Err("must be a text that is not empty".to_owned());
-    }
-    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
-        return Err("must not have white space inside".to_owned());
-    }
-    let Some((local, domain)) = text.split_once('@') else {
-        return Ok(text.to_lowercase());
-    };
-    if domain.contains('@') {
-        return Err("no address has more than one @".to_owned());
-    }
-    if domain.is_empty() || local.is_empty() {
-        return Err("must have something on both sides of the @; * stands for anything".to_owned());
-    }
-    let domain = if domain.contains(WILDCARDS) {
-        if !domain.is_ascii() {
-            return Err(
-                "a domain pattern must be ASCII: write the domain as xn--…, as it is compared"
-                    .to_owned(),
-            );
-        }
-        domain.to_lowercase()
-    } else {
-        Domain::parse(domain)
-            .map_err(|why| format!("is not an address or a pattern: {why}"))?
-            .to_string()
-    };
-    Ok(format!("{}@{domain}", local.to_lowercase()))
 }
 
 /// The first moment after a last day (UTC), or a point in time as it is.

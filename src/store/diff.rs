@@ -15,13 +15,16 @@ use super::diff_sql::{
     ACCOUNT_PAGE, COUNT_TO_LOOK_UP, JOINER_PAGE, KEYLESS_PAGE, ONE_ACCOUNT, PEOPLE_TO_LOOK_UP,
 };
 use super::fields::Fields;
+use super::lookups::Wanted;
 use super::renames::KnownRenames;
 use super::snapshot::Pull;
 use super::{Store, StoreError};
 use crate::domain::{
     Address, CurrentRole, Key, OpaId, OpaName, OpseraId, SiteRole, time::Timestamp,
 };
-use crate::rules::facts::{Absence, AccountFacts, JoinerFacts, KeyHolder};
+use crate::rules::facts::{
+    Absence, AccountFacts, JoinerFacts, KeyHolder, Memberships, People, SameKey, WalkEnd,
+};
 
 /// Where a stream of pages goes on.
 enum Next {
@@ -85,7 +88,10 @@ impl Pages<'_> {
                 .look_up(
                     self.pull,
                     &mut page,
-                    self.actives_can_leave,
+                    Wanted {
+                        actives_can_leave: self.actives_can_leave,
+                        conflicts: false,
+                    },
                     &mut self.renames,
                 )
                 .await?;
@@ -133,8 +139,11 @@ impl Store {
         };
         let mut page = vec![account_facts(&row)?];
         let mut renames = KnownRenames::default();
-        self.look_up(pull, &mut page, actives_can_leave, &mut renames)
-            .await?;
+        let wanted = Wanted {
+            actives_can_leave,
+            conflicts: true,
+        };
+        self.look_up(pull, &mut page, wanted, &mut renames).await?;
         Ok(page.pop())
     }
 
@@ -280,14 +289,14 @@ fn account_facts(row: &SqliteRow) -> Result<AccountFacts, StoreError> {
         identity,
         active: fields.get("active")?,
         managed: fields.get("managed")?,
-        same_key: Default::default(),
+        same_key: SameKey::default(),
         role: current_role(&fields)?,
-        people: Default::default(),
+        people: People::default(),
         groups: Vec::new(),
-        memberships: Default::default(),
+        memberships: Memberships::default(),
         unidentified: Vec::new(),
         renamed: Vec::new(),
-        renamed_walk: Default::default(),
+        renamed_walk: WalkEnd::default(),
         look_alikes: Vec::new(),
         unclaimed: Vec::new(),
         absence: absence(row)?,

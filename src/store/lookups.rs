@@ -24,6 +24,16 @@ use crate::rules::facts::{
 };
 use crate::rules::renames::{Moment, Tenure};
 
+/// What is wanted of the accounts of a page.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted {
+    /// Whether an ACTIVE person can be a leaver too (`scope.required_groups`).
+    pub(super) actives_can_leave: bool,
+    /// Whether the people of accounts that share a key are wanted (I5). No decision needs them,
+    /// and for a whole directory with one address they would be read again and again.
+    pub(super) conflicts: bool,
+}
+
 /// The records with one key.
 #[derive(Default)]
 struct Found {
@@ -45,7 +55,7 @@ impl Store {
         &self,
         pull: Pull,
         page: &mut [AccountFacts],
-        actives_can_leave: bool,
+        wanted: Wanted,
         renames: &mut KnownRenames,
     ) -> Result<(), StoreError> {
         let mut same_key = self.list_same_key(pull, &keys_of(page, |_| true)).await?;
@@ -63,7 +73,10 @@ impl Store {
         }
         same_key.clear();
         // Nothing else matters for accounts that are left alone anyhow.
-        let keys = keys_of(page, |facts| facts.managed && !facts.same_key.is_conflict());
+        let counts = |facts: &AccountFacts| {
+            facts.managed && (wanted.conflicts || !facts.same_key.is_conflict())
+        };
+        let keys = keys_of(page, counts);
         let mut found = self.list_people(pull, &keys).await?;
         let mut groups = self.list_groups_of_keys(pull, &keys).await?;
         let mut former = self.list_former_holders(pull, &keys, &mut found).await?;
@@ -82,8 +95,7 @@ impl Store {
                 .listed
                 .iter()
                 .any(|person| is_present(&person.status));
-            let leaver =
-                facts.managed && !facts.same_key.is_conflict() && (actives_can_leave || !stays);
+            let leaver = counts(facts) && (wanted.actives_can_leave || !stays);
             if leaver {
                 leavers.push(facts.id.clone());
                 if people.total == 0 {
@@ -91,6 +103,7 @@ impl Store {
                 }
             }
             facts.people = people;
+            facts.people.listed.sort_by(|a, b| a.id.cmp(&b.id));
             facts.memberships = memberships;
             facts.groups = groups.remove(key).unwrap_or_default();
             if let Some(former) = former.remove(key) {

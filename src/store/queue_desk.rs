@@ -69,6 +69,15 @@ macro_rules! select {
     };
 }
 
+/// `?1` whether all are wanted, `?2` how many at most, `?3` by kind when it was last planned.
+const LIST: &str = select!(
+            "WHERE ?1 OR a.state IN ('planned', 'in_flight')
+                OR (a.state IN ('failed', 'rejected', 'cancelled')
+                    AND NOT EXISTS (SELECT 1 FROM actions n WHERE n.identity = a.identity AND n.id > a.id)
+                    AND coalesce(a.next_attempt_at, a.updated_at) >= coalesce(?3 ->> a.kind, ''))
+             ORDER BY a.id DESC LIMIT ?2"
+        );
+
 impl Store {
     /// The actions of the queue, the latest first, at most `limit`.
     pub async fn list_queue(
@@ -79,21 +88,15 @@ impl Store {
         let last_planned = self.last_planned().await?;
         // A refusal or failure is over once a later run had its say about the same kind: it
         // either has a newer row for the same work, or did not want it any more.
-        sqlx::query(select!(
-            "WHERE ?1 OR a.state IN ('planned', 'in_flight')
-                OR (a.state IN ('failed', 'rejected', 'cancelled')
-                    AND NOT EXISTS (SELECT 1 FROM actions n WHERE n.identity = a.identity AND n.id > a.id)
-                    AND coalesce(a.next_attempt_at, a.updated_at) >= coalesce(?3 ->> a.kind, ''))
-             ORDER BY a.id DESC LIMIT ?2"
-        ))
-        .bind(view == QueueView::All)
-        .bind(limit)
-        .bind(json!(last_planned).to_string())
-        .fetch_all(self.reader())
-        .await?
-        .iter()
-        .map(queue_row)
-        .collect()
+        sqlx::query(LIST)
+            .bind(view == QueueView::All)
+            .bind(limit)
+            .bind(json!(last_planned).to_string())
+            .fetch_all(self.reader())
+            .await?
+            .iter()
+            .map(queue_row)
+            .collect()
     }
 
     /// When the latest run that planned a kind of action for everybody and applied its plan began,
@@ -271,4 +274,50 @@ fn queue_row(row: &SqliteRow) -> Result<QueueRow, StoreError> {
         message: row.get("message")?,
         updated_at: row.time("updated_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::SystemClock;
+    use crate::store::pending_leavers;
+
+    /// What SQLite does for a statement, step by step.
+    async fn steps(store: &Store, statement: &'static str) -> Vec<String> {
+        let explain = format!("EXPLAIN QUERY PLAN {statement}");
+        let steps: Vec<(i64, i64, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(explain))
+            .fetch_all(store.reader())
+            .await
+            .unwrap();
+        steps.into_iter().map(|step| step.3).collect()
+    }
+
+    #[tokio::test]
+    async fn nothing_that_is_done_per_row_reads_a_whole_table() {
+        let directory = tempfile::tempdir().unwrap();
+        let clock = SystemClock::shared();
+        let store = Store::open(&directory.path().join("s.db"), &*clock)
+            .await
+            .unwrap();
+        for (statement, may_scan) in [
+            (LIST, "SCAN a"),
+            (pending_leavers::TAKE_IN, "SCAN c"),
+            (pending_leavers::LET_GO, "SCAN p"),
+            (pending_leavers::LIST, "SCAN p"),
+        ] {
+            for step in steps(&store, statement).await {
+                let reads_all = step.starts_with("SCAN") && !step.starts_with(may_scan);
+                assert!(!reads_all, "{step} in {statement}");
+            }
+        }
+        let later = steps(&store, LIST).await;
+        assert!(
+            later.iter().any(
+                |step| step.contains("actions_by_identity (identity=? AND id>?)")
+                    || step.contains("actions_by_identity (identity=? AND rowid>?)")
+            ),
+            "{later:?}"
+        );
+        store.close().await;
+    }
 }

@@ -254,13 +254,14 @@ async fn a_reader_that_has_seen_enough_is_no_failure() {
 async fn without_a_store_nothing_is_proven() {
     let desk = Desk::with(COUNTING).await;
     assert_eq!(desk.run(&["audit", "list"]).out, "[]\n");
+    let store = desk.path("rolecall.db").display().to_string();
     for args in [
         &["audit", "verify"][..],
         &["audit", "export", "--format", "csv"],
     ] {
         assert_eq!(
             desk.run(args).refused(),
-            "there is no store at rolecall.db yet: nothing has run with this store.path"
+            format!("there is no store at {store} yet: nothing has run with this store.path")
         );
     }
 }

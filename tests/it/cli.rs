@@ -75,7 +75,10 @@ fn config_show_tells_every_value_with_its_origin() {
     assert_eq!((status, errors.as_str()), (0, ""));
     let here = shell.path().display().to_string();
     let shown = shown.replace(&here, "[here]");
-    insta::with_settings!({filters => vec![("# digest [0-9a-f]{64}", "# digest [digest]")]}, {
+    insta::with_settings!({filters => vec![
+        ("# digest [0-9a-f]{64}", "# digest [digest]"),
+        (r#"rolecall\.db" +#"#, r#"rolecall.db" #"#),
+    ]}, {
         insta::assert_snapshot!("config_show", shown);
     });
 }

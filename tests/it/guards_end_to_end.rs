@@ -383,6 +383,7 @@ async fn a_dry_run_shows_the_guards_and_holds_as_the_run_would() {
         [
             "min_opa_users",
             "max_opa_drop_percent",
+            "max_opsera_drop_percent",
             "max_deactivations",
             "max_deactivations_percent",
             "max_deactivations_7d",

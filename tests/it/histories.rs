@@ -344,10 +344,11 @@ impl History {
         self.rules.only.clear();
         let rules = self.rules.clone();
         self.world.set_rules(&rules, "");
+        let mut last = None;
         for _ in 0..4 {
             self.world.pass(Duration::from_hours(30));
             self.witness.expect_nothing(&self.world, &rules);
-            self.world.sync().await;
+            last = Some(self.world.sync().await);
         }
         let truth = self.world.truth();
         let people = self.life.people.lock().unwrap();
@@ -370,7 +371,15 @@ impl History {
             let gone = records.all(|r| ["DISABLED", "DELETED"].contains(&r.status.as_str()));
             // p00 is protected.
             if gone && alone && person != "p00" {
-                missed.push(format!("{person} ({id})"));
+                let told = last.as_ref().map(|report| {
+                    let findings = report.findings.iter().map(|f| f.detail.clone());
+                    let actions = report.actions.iter().map(|a| format!("{a:?}"));
+                    findings
+                        .chain(actions)
+                        .filter(|text| text.contains(id.as_str()))
+                        .collect::<Vec<_>>()
+                });
+                missed.push(format!("{person} ({id}): {told:?}"));
             }
         }
         missed.sort();

@@ -17,9 +17,13 @@ mod child;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
+<<<<<<< HEAD
 mod clock_trust;
 #[cfg(test)]
 mod completeness;
+=======
+mod core_dumps;
+>>>>>>> clients
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
@@ -98,6 +102,7 @@ mod run_end;
 mod sandbox;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
 mod server_certificates;
 #[cfg(test)]
 mod shields;

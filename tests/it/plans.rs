@@ -341,13 +341,9 @@ async fn an_empty_plan_is_approved_by_its_own_id_alone() {
 async fn what_there_is_not_is_said_plainly() {
     let desk = Desk::with(COUNTING).await;
     let listed = desk.run(&["plan", "list", "--format", "table"]);
-    assert_eq!(
-        (listed.status, listed.out.as_str()),
-        (
-            0,
-            "There has been no run yet: there is no store at rolecall.db.\n"
-        )
-    );
+    let store = desk.path("rolecall.db").display().to_string();
+    let expected = format!("There has been no run yet: there is no store at {store}.\n");
+    assert_eq!((listed.status, listed.out), (0, expected));
     assert_eq!(desk.run(&["plan", "list"]).out, "[]\n");
     for args in [
         &["plan", "show", "0123456789ab"][..],
@@ -356,7 +352,7 @@ async fn what_there_is_not_is_said_plainly() {
     ] {
         assert_eq!(
             desk.run(args).refused(),
-            "there is no store at rolecall.db yet: nothing has run with this store.path"
+            format!("there is no store at {store} yet: nothing has run with this store.path")
         );
     }
     assert!(!desk.path("rolecall.db").exists());

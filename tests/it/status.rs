@@ -9,13 +9,9 @@ use crate::queue_commands::attach;
 async fn before_the_first_run_there_is_nothing_to_show_and_that_is_no_failure() {
     let desk = Desk::with(COUNTING).await;
     let told = desk.run(&["status", "--format", "table"]);
-    assert_eq!(
-        (told.status, told.out.as_str()),
-        (
-            0,
-            "There has been no run yet: there is no store at rolecall.db.\n"
-        )
-    );
+    let store = desk.path("rolecall.db").display().to_string();
+    let expected = format!("There has been no run yet: there is no store at {store}.\n");
+    assert_eq!((told.status, told.out), (0, expected));
     let json = desk.run(&["status"]).json();
     assert_eq!(json["schema"], "rolecall.status/1");
     assert_eq!(json["runs"], serde_json::json!([]));
@@ -28,9 +24,10 @@ async fn a_store_that_is_lost_is_a_failure() {
     desk.sync(0);
     std::fs::remove_file(desk.path("rolecall.db")).unwrap();
     let told = desk.run(&["status"]);
+    let store = desk.path("rolecall.db").display().to_string();
     assert!(
         told.refused()
-            .contains("but there is no store at rolecall.db"),
+            .contains(&format!("but there is no store at {store}")),
         "{told:?}"
     );
 }

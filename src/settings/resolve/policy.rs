@@ -8,9 +8,9 @@ use crate::domain::{Address, Domain, Evidence, GroupName, Key, Matching};
 use crate::rules::{
     GroupPattern, GuardLimits, Policy, ProtectedAccount, Protection, RolePolicy, RoleRule,
 };
+use crate::settings::addresses::{WILDCARDS, plain_domain};
 use crate::settings::sections::{self, Sections};
 use crate::settings::show;
-use crate::settings::values::{WILDCARDS, plain_domain};
 
 pub(super) fn policy(r: &mut Resolver<'_>, sections: &Sections) -> Policy {
     let domain_aliases = domain_aliases(r, &sections.matching);

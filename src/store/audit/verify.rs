@@ -7,7 +7,7 @@ use futures::TryStreamExt as _;
 use super::read::{Unreadable, stream};
 use crate::audit::{
     AuditError, Broken, Checkpoint, Fault, HashedEntry, Proof, Scribe, Verdict, Verifier,
-    is_genuine, read_checkpoints,
+    is_genuine, last_checkpoint,
 };
 use crate::store::{Store, StoreError};
 
@@ -22,11 +22,11 @@ pub fn refuse_lost_store(store: &Path, checkpoint_file: &Path) -> Result<(), Sto
     if is_there {
         return Ok(());
     }
-    match read_checkpoints(checkpoint_file)?.last() {
+    match last_checkpoint(checkpoint_file)? {
         None => Ok(()),
         Some(last) => Err(not_at(
             checkpoint_file,
-            last,
+            &last,
             format!("there is no store at {}", store.display()),
         )),
     }
@@ -68,7 +68,7 @@ impl Store {
         // Read before the rows: an entry that a checkpoint names was stored before it.
         let checkpoint = match checkpoint_file {
             None => None,
-            Some(file) => read_checkpoints(file)?.pop().map(|last| (file, last)),
+            Some(file) => last_checkpoint(file)?.map(|last| (file, last)),
         };
         if let Some((file, checkpoint)) = checkpoint {
             self.compare(file, &checkpoint).await?;

@@ -34,8 +34,8 @@ impl History {
             .collect();
         if model != program {
             return Err(format!(
-                "model {model:#?}\nprogram {program:#?}\n{:#?}",
-                self.memory
+                "model {model:#?} {:#?}\nprogram {program:#?} {:#?}",
+                expected.findings, report.findings
             ));
         }
         let guards: Vec<_> = report

@@ -241,11 +241,11 @@ impl Life {
 
     /// Everybody is listed again.
     pub(crate) fn end_masks(&mut self, world: &World) {
+        self.masked.clear();
         let team = world.sandbox.opa();
-        for name in self.masked.drain(..) {
-            if team.person(&name).is_some() {
-                team.set_visibility(&name, Visibility::Listed).unwrap();
-            }
+        for person in team.people() {
+            team.set_visibility(&person.name, Visibility::Listed)
+                .unwrap();
         }
     }
 

@@ -66,6 +66,23 @@ impl People {
         all.filter(move |record| self.records.get(&record.id).is_some_and(|p| p == person))
     }
 
+    /// Whether another account has the address of a person's record, so that they keep that one:
+    /// an account that was made for them, or a second one that somebody opened.
+    pub(crate) fn has_another_account(&self, sandbox: &Sandbox, person: &str, id: &str) -> bool {
+        let same = |a: &Option<String>, b: &Option<String>| match (a, b) {
+            (Some(a), Some(b)) => a.to_lowercase() == b.to_lowercase(),
+            _ => false,
+        };
+        let others: Vec<_> = sandbox
+            .opsera()
+            .accounts()
+            .into_iter()
+            .filter(|account| account.id != id)
+            .collect();
+        self.records_of(sandbox, person)
+            .any(|record| others.iter().any(|other| same(&other.email, &record.email)))
+    }
+
     /// The people who are at work and whom the listing shows to be.
     pub(crate) fn at_work(&self, sandbox: &Sandbox, rules: &Rules) -> HashSet<String> {
         let mut all = HashSet::new();

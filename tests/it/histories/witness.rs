@@ -166,6 +166,7 @@ fn look(sandbox: &Sandbox, rules: &Rules, people: &People, received: &Received, 
     if let Some(owner) = people.owner(id)
         && seen.at_work.contains(owner)
         && people.at_work(sandbox, rules).contains(owner)
+        && !people.has_another_account(sandbox, owner, id)
     {
         seen.harmed.insert(owner.clone());
         seen.wrong

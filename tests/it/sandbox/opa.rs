@@ -366,3 +366,25 @@ async fn a_change_shows_in_pages_that_were_served_before() {
         assert_ne!(bench.opa(path).await.text, before, "{path}");
     }
 }
+
+#[tokio::test]
+async fn pages_lead_past_records_that_share_an_id_or_are_listed_twice() {
+    let bench = Bench::empty().await;
+    let team = bench.sandbox.opa();
+    for (name, id) in [("ada", "same"), ("bob", "same"), ("cyd", "other")] {
+        let mut seed = PersonSeed::active(name, "x@example.com").in_groups(["all"]);
+        seed.id = Some(id.to_owned());
+        team.add_person(seed).unwrap();
+    }
+    for name in ["ada", "bob"] {
+        team.set_visibility(name, Visibility::Twice).unwrap();
+    }
+    assert_eq!(
+        names(&bench, "/users?count=1").await,
+        ["ada", "bob", "cyd", "ada", "bob"]
+    );
+    assert_eq!(
+        names(&bench, "/groups/all/users?count=1").await,
+        ["ada", "bob", "cyd"]
+    );
+}
