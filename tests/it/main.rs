@@ -17,13 +17,11 @@ mod child;
 #[cfg(test)]
 mod cli;
 #[cfg(test)]
-<<<<<<< HEAD
 mod clock_trust;
 #[cfg(test)]
 mod completeness;
-=======
+#[cfg(test)]
 mod core_dumps;
->>>>>>> clients
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
