@@ -105,8 +105,8 @@ impl Store {
         let mut last = BTreeMap::new();
         for kind in ActionKind::ALL {
             let kinds: Vec<String> = KindSet::with(kind).iter().map(KindSet::to_string).collect();
-            let started: Option<String> = sqlx::query_scalar(
-                "SELECT started_at FROM runs
+            let started = sqlx::query(
+                "SELECT id, started_at FROM runs
                  WHERE mode = 'apply' AND plan_id IS NOT NULL AND outcome <> 'held'
                    AND people IS NULL AND kinds IN (SELECT value FROM json_each(?1))
                  ORDER BY seq DESC LIMIT 1",
@@ -115,7 +115,8 @@ impl Store {
             .fetch_optional(self.reader())
             .await?;
             if let Some(started) = started {
-                last.insert(kind.as_str(), started);
+                let row = Fields::of(&started, "runs", "id");
+                last.insert(kind.as_str(), format_time(row.time("started_at")?));
             }
         }
         Ok(last)

@@ -264,6 +264,12 @@ pub(crate) fn plan(org: &Org, rules: &Rules, memory: &Memory, now: Timestamp) ->
         managed: whole(pulled.accounts.iter().filter(|a| a.managed).count()),
         ..Plan::default()
     };
+    // G0: a listing without the owner of the token is incomplete.
+    let owner = canonical(&rules.token_owner).map(|owner| opsera_key(rules, &owner));
+    if owner.is_some() && !pulled.accounts.iter().any(|a| a.key == owner) {
+        plan.incomplete = true;
+        return plan;
+    }
     if rules.required.iter().any(|r| !org.groups.contains(r)) {
         plan.incomplete = true;
         return plan;
