@@ -94,7 +94,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     shared.requests.fetch_add(1, Ordering::Relaxed);
     let path = request.uri().path();
     if path.ends_with("/service_token") {
-        let token = r#"{"bearer_token":"t","expires_at":"2100-01-01T00:00:00Z","team_name":"bench"}"#;
+        let token =
+            r#"{"bearer_token":"t","expires_at":"2100-01-01T00:00:00Z","team_name":"bench"}"#;
         return json(Bytes::from_static(token.as_bytes()));
     }
     let mut query: Vec<&str> = request
@@ -111,7 +112,10 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
     };
     let mut response = json(page.body.clone());
     if let Some(next) = &page.next {
-        let link = format!("<http://{}{path}?count={PAGE}&{next}>; rel=\"next\"", shared.address);
+        let link = format!(
+            "<http://{}{path}?count={PAGE}&{next}>; rel=\"next\"",
+            shared.address
+        );
         if let Ok(link) = HeaderValue::from_str(&link) {
             response.headers_mut().insert(header::LINK, link);
         }
@@ -120,7 +124,11 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
 }
 
 fn json(body: Bytes) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], Body::from(body)).into_response()
+    (
+        [(header::CONTENT_TYPE, "application/json")],
+        Body::from(body),
+    )
+        .into_response()
 }
 
 /// What becomes of a person in the organisation.
@@ -155,8 +163,12 @@ fn group(number: usize) -> Option<&'static str> {
     }
 }
 
-const FIRST: [&str; 8] = ["Ada", "Grace", "Edsger", "Barbara", "Donald", "Frances", "Alan", "Jean"];
-const LAST: [&str; 8] = ["Lovelace", "Hopper", "Dijkstra", "Liskov", "Knuth", "Allen", "Turing", "Bartik"];
+const FIRST: [&str; 8] = [
+    "Ada", "Grace", "Edsger", "Barbara", "Donald", "Frances", "Alan", "Jean",
+];
+const LAST: [&str; 8] = [
+    "Lovelace", "Hopper", "Dijkstra", "Liskov", "Knuth", "Allen", "Turing", "Bartik",
+];
 
 fn names(number: usize) -> (&'static str, &'static str) {
     let pick = |names: &[&'static str; 8], at: usize| names.get(at % 8).copied().unwrap_or("x");
@@ -221,8 +233,18 @@ fn render(people: usize) -> HashMap<String, Page> {
             .collect::<Vec<usize>>()
     };
     paged(&mut pages, users, "", &listed(None));
-    paged(&mut pages, users, "status=DISABLED", &listed(Some(Fate::Disabled)));
-    paged(&mut pages, users, "status=DELETED", &listed(Some(Fate::Deleted)));
+    paged(
+        &mut pages,
+        users,
+        "status=DISABLED",
+        &listed(Some(Fate::Disabled)),
+    );
+    paged(
+        &mut pages,
+        users,
+        "status=DELETED",
+        &listed(Some(Fate::Deleted)),
+    );
     for name in ["opsera-admins", "opsera-power"] {
         let members: Vec<usize> = listed(Some(Fate::Active))
             .into_iter()

@@ -71,9 +71,7 @@ fn measure_all(directories: &Directories) -> serde_json::Value {
     let binary = PathBuf::from(env!("CARGO_BIN_EXE_rolecall"));
     let rolecall = || {
         let mut command = vec![binary.display().to_string()];
-        command.extend(
-            ["sync", "--dry-run", "--format", "json", "--config"].map(str::to_owned),
-        );
+        command.extend(["sync", "--dry-run", "--format", "json", "--config"].map(str::to_owned));
         command.push(settings.display().to_string());
         command
     };
@@ -108,8 +106,14 @@ fn measure_all(directories: &Directories) -> serde_json::Value {
     let again = measure::median(&mut again);
     let bound = measure::median(&mut bound);
     let script = measure::median(&mut scripts);
-    eprintln!("\n{} people on each side, {requests} requests", directories.people());
-    eprintln!("{:<28}{:>9}{:>9}{:>9}{:>10}", "", "wall s", "user s", "sys s", "peak MiB");
+    eprintln!(
+        "\n{} people on each side, {requests} requests",
+        directories.people()
+    );
+    eprintln!(
+        "{:<28}{:>9}{:>9}{:>9}{:>10}",
+        "", "wall s", "user s", "sys s", "peak MiB"
+    );
     for (what, cost) in [
         ("rolecall, first run", Some(first)),
         ("rolecall, nothing changed", again),

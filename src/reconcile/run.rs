@@ -168,7 +168,8 @@ async fn run_on(
                     scribe,
                     clients: &clients,
                 };
-                let result = run.steps(&mut progressed)
+                let result = run
+                    .steps(&mut progressed)
                     .await
                     .map_err(|error| error.located(&context.settings));
                 progressed.opa.requests = clients.opa.requests();
@@ -556,11 +557,7 @@ impl Run<'_> {
         let mut result = pull(pulling, &sides).await;
         if let Ok(findings) = &mut result {
             let joiners = policy.provision && self.request.kinds.contains(ActionKind::Create);
-            match memberships::pull_memberships(
-                snapshot, policy, joiners, opa, progress,
-            )
-            .await
-            {
+            match memberships::pull_memberships(snapshot, policy, joiners, opa, progress).await {
                 Ok(more) => findings.extend(more),
                 Err(error) => result = Err(error),
             }

@@ -17,8 +17,8 @@ use super::snapshot::{Pull, json, read_kind};
 use super::{Store, StoreError};
 use crate::domain::{Address, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus};
 use crate::rules::facts::{
-    AccountFacts, AccountWithKey, JoinerFacts, KeySource, MOST_LISTED, Memberships,
-    People, PersonFacts, SameKey,
+    AccountFacts, AccountWithKey, JoinerFacts, KeySource, MOST_LISTED, Memberships, People,
+    PersonFacts, SameKey,
 };
 use crate::rules::renames::{Moment, Tenure};
 
@@ -196,12 +196,12 @@ impl Store {
         let mut all = HashMap::new();
         for (key, total) in shared {
             let first: Vec<(String, String)> = sqlx::query_as(FIRST_ACCOUNTS)
-                    .bind(&key)
+                .bind(&key)
                 .bind(i64::try_from(MOST_LISTED).unwrap_or(i64::MAX))
                 .fetch_all(&self.snapshot(pull).await?)
                 .await?;
             let first_managed: Option<String> = sqlx::query_scalar(FIRST_MANAGED)
-                    .bind(&key)
+                .bind(&key)
                 .fetch_optional(&self.snapshot(pull).await?)
                 .await?;
             let same_key = SameKey {
@@ -279,9 +279,7 @@ impl Store {
     ) -> Result<HashMap<Key, Vec<FormerHolder>>, StoreError> {
         let mut all: HashMap<Key, Vec<FormerHolder>> = HashMap::new();
         let pool = self.snapshot(pull).await?;
-        let mut rows = sqlx::query(FORMER_HOLDERS)
-            .bind(json(keys)?)
-            .fetch(&pool);
+        let mut rows = sqlx::query(FORMER_HOLDERS).bind(json(keys)?).fetch(&pool);
         while let Some(row) = rows.try_next().await? {
             let fields = Fields::of(&row, "carriers", "id");
             let key = Key::from_store(fields.get("key")?);

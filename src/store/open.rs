@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 
 use super::{Place, Store, StoreError};
 use crate::domain::time::Clock;
@@ -111,12 +113,29 @@ impl Store {
         // All of it in one transaction: of several processes one migrates, and the others then
         // find nothing to do.
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let before = schema_cookie(&mut transaction).await?;
         MIGRATIONS
             .run_direct(None, &mut *transaction, false)
             .await
             .map_err(explain_migration)?;
+        let after = schema_cookie(&mut transaction).await?;
         transaction.commit().await?;
+        if before != after {
+            self.give_back_pages().await;
+        }
         Ok(())
+    }
+
+    /// Gives back to the volume what tables took that migrations removed: for a store of 0.1 that
+    /// is the whole snapshot. It needs space for a while; without it, the store stays as it is.
+    async fn give_back_pages(&self) {
+        if let Err(error) = sqlx::query("VACUUM").execute(&self.writer).await {
+            tracing::warn!(
+                store = %self.path.display(),
+                %error,
+                "the store could not be made smaller after its tables changed"
+            );
+        }
     }
 
     /// Compares the schema with what this program knows, without writing.
@@ -205,6 +224,13 @@ fn settings(path: &Path) -> SqliteConnectOptions {
         .pragma("cell_size_check", "ON")
         // REPLACE then fires the triggers that keep the audit log append-only.
         .pragma("recursive_triggers", "ON")
+}
+
+/// Changes with every change of the tables.
+async fn schema_cookie(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("PRAGMA schema_version")
+        .fetch_one(connection)
+        .await
 }
 
 fn newest_known() -> i64 {

@@ -118,8 +118,12 @@ impl Store {
         pull: Pull,
         text: &str,
     ) -> Result<Vec<OpaEntry>, StoreError> {
-        self.opa_entries("(p.id = ?1 OR p.name = ?1 OR coalesce(p.email, p.key) = ?1)", pull, text)
-            .await
+        self.opa_entries(
+            "(p.id = ?1 OR p.name = ?1 OR coalesce(p.email, p.key) = ?1)",
+            pull,
+            text,
+        )
+        .await
     }
 
     async fn opa_entries(

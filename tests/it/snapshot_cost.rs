@@ -47,12 +47,11 @@ async fn rows(file: &Path, table: &'static str) -> usize {
         .connect()
         .await
         .unwrap();
-    let count: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
-        "SELECT count(*) FROM {table}"
-    )))
-    .fetch_one(&mut connection)
-    .await
-    .unwrap();
+    let count: i64 =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) FROM {table}")))
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
     connection.close().await.unwrap();
     usize::try_from(count).unwrap()
 }
@@ -92,13 +91,19 @@ async fn a_run_asks_for_its_pages_and_a_few_things_more() {
 async fn a_snapshot_has_a_row_for_each_record_and_none_more() {
     let world = organisation().await;
     world.run(Mode::DryRun).await;
-    let (opa, opsera) = (snapshot_file(&world, "opa"), snapshot_file(&world, "opsera"));
+    let (opa, opsera) = (
+        snapshot_file(&world, "opa"),
+        snapshot_file(&world, "opsera"),
+    );
     assert_eq!(rows(&opa, "people").await, PEOPLE);
     assert_eq!(rows(&opa, "memberships").await, PEOPLE / 20);
     assert_eq!(rows(&opa, "shields").await, 0);
     assert_eq!(rows(&opsera, "accounts").await, PEOPLE);
     let bytes = std::fs::metadata(&opa).unwrap().len() + std::fs::metadata(&opsera).unwrap().len();
-    assert!(bytes < 400 * 1024, "{bytes} bytes for {PEOPLE} on each side");
+    assert!(
+        bytes < 400 * 1024,
+        "{bytes} bytes for {PEOPLE} on each side"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -111,5 +116,8 @@ async fn a_second_run_over_the_same_directories_writes_next_to_nothing_to_the_le
     let after = std::fs::read(world.store_path()).unwrap();
     let changed = changed_pages(&before, &after);
     assert!(changed * PAGE < 100_000, "{changed} pages");
-    assert!(after.len() <= before.len() + 4 * PAGE, "it grew by the audit log alone");
+    assert!(
+        after.len() <= before.len() + 4 * PAGE,
+        "it grew by the audit log alone"
+    );
 }

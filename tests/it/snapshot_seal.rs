@@ -21,10 +21,7 @@ use crate::requirements::{Requirement, require};
 /// The files of the snapshots of a world, by name.
 fn files(world: &World) -> Vec<PathBuf> {
     let store = world.store_path();
-    let prefix = format!(
-        "{}.snapshot.",
-        store.file_name().unwrap().to_str().unwrap()
-    );
+    let prefix = format!("{}.snapshot.", store.file_name().unwrap().to_str().unwrap());
     let mut found: Vec<PathBuf> = std::fs::read_dir(store.parent().unwrap())
         .unwrap()
         .map(|entry| entry.unwrap().path())
@@ -98,7 +95,10 @@ async fn a_run_killed_before_the_seal_leaves_files_that_nobody_reads_and_the_nex
     world.sync_child().await.assert_code(0);
     let now = files(&world);
     assert_eq!(now.len(), 2, "{now:?}");
-    assert!(now.iter().all(|file| !sealed.contains(file) && !left.contains(file)));
+    assert!(
+        now.iter()
+            .all(|file| !sealed.contains(file) && !left.contains(file))
+    );
 }
 
 /// What is done to one of the two files.
@@ -115,7 +115,10 @@ fn damages(other: &Path) -> Vec<(String, Box<dyn Fn(&Path)>)> {
                 std::fs::write(file, &bytes[..bytes.len() / 2]).unwrap();
             }),
         ),
-        ("empty".into(), Box::new(|file| std::fs::write(file, b"").unwrap())),
+        (
+            "empty".into(),
+            Box::new(|file| std::fs::write(file, b"").unwrap()),
+        ),
         (
             "one byte longer".into(),
             Box::new(|file| {

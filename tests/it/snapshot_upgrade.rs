@@ -86,7 +86,11 @@ async fn a_store_of_0_1_keeps_everything_that_lasts() {
         ["later@x.example"]
     );
     assert_eq!(
-        column(&store, "SELECT identity || ' ' || state || ' ' || message FROM actions").await,
+        column(
+            &store,
+            "SELECT identity || ' ' || state || ' ' || message FROM actions"
+        )
+        .await,
         ["deactivate a2 rejected owns pipelines"]
     );
     assert_eq!(
@@ -109,10 +113,7 @@ async fn a_store_of_0_1_keeps_everything_that_lasts() {
         .await
         .unwrap_err();
     assert!(lost.to_string().contains("sync"), "{lost}");
-    let holders = store
-        .list_key_holders(&holder_key())
-        .await
-        .unwrap();
+    let holders = store.list_key_holders(&holder_key()).await.unwrap();
     assert_eq!(holders.len(), 1);
     store.close().await;
 }

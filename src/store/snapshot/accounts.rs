@@ -90,7 +90,9 @@ pub(super) async fn add(
         .and_then(|email| Address::parse(email).ok());
     let in_scope = address.as_ref().is_some_and(|address| {
         policy.scope_domains.is_empty()
-            || policy.scope_domains.contains(&matching.scope_domain(address))
+            || policy
+                .scope_domains
+                .contains(&matching.scope_domain(address))
     });
     let own_key = address.as_ref().map(|address| matching.opa_key(address));
     let key = own_key.as_ref().map(|own| matching.alias_of(own));
@@ -100,9 +102,7 @@ pub(super) async fn add(
     let kind = AccountKind {
         active: account.active,
         managed: account.active && in_scope,
-        role: role.map_or(0, |name| {
-            name.parse().map_or(FOREIGN_ROLE, role_code)
-        }),
+        role: role.map_or(0, |name| name.parse().map_or(FOREIGN_ROLE, role_code)),
     };
     let row = load.row();
     bind(row, account.id.as_str())?;

@@ -103,7 +103,10 @@ pub(super) fn remove_others(store: &Path, kept: Option<Pull>) {
 /// The pull whose snapshot a file of this name beside `store` is.
 fn pull_of(store: &Path, name: &std::ffi::OsStr) -> Option<Pull> {
     let own = store.file_name()?.to_str()?;
-    let rest = name.to_str()?.strip_prefix(own)?.strip_prefix(".snapshot.")?;
+    let rest = name
+        .to_str()?
+        .strip_prefix(own)?
+        .strip_prefix(".snapshot.")?;
     let (number, suffix) = rest.split_once('.')?;
     let pull = Pull(number.parse().ok()?);
     Side::BOTH

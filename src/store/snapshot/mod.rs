@@ -26,14 +26,14 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use super::{Store, StoreError};
 use crate::domain::{
-    AccountRecord, GroupName, GroupRecord, Key, OpaCounts, OpaId, OpaName, OpseraCounts, PersonRecord,
-    RunId,
+    AccountRecord, GroupName, GroupRecord, Key, OpaCounts, OpaId, OpaName, OpseraCounts,
+    PersonRecord, RunId,
 };
 use crate::rules::Policy;
 
 pub(super) use accounts::{AccountKind, role_code, role_of};
-use load::{Load, Target};
 pub(super) use files::{Side, path_of};
+use load::{Load, Target};
 pub(super) use people::read_kind;
 pub(super) use sealed::{Sealed, uri};
 pub(super) use shields::Comparison;
@@ -82,9 +82,7 @@ impl Half {
     }
 
     /// The file with all its rows, to be indexed; `None`: it is indexed already.
-    async fn end_loading(
-        state: &mut State,
-    ) -> Result<Option<Box<SqliteConnection>>, StoreError> {
+    async fn end_loading(state: &mut State) -> Result<Option<Box<SqliteConnection>>, StoreError> {
         if !matches!(state, State::Loading(_)) {
             return Ok(None);
         }
@@ -130,9 +128,7 @@ impl State {
     fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
         match self {
             Self::Indexed(connection) => Ok(connection),
-            Self::Loading(_) | Self::Closed => {
-                Err(StoreError::from(sqlx::Error::PoolClosed))
-            }
+            Self::Loading(_) | Self::Closed => Err(StoreError::from(sqlx::Error::PoolClosed)),
         }
     }
 }
@@ -282,10 +278,12 @@ impl<'s> Snapshot<'s> {
     /// The file cannot be written.
     pub async fn add_unreadable_memberships(&self, person: &OpaId) -> Result<(), StoreError> {
         let mut state = self.indexed_people().await?;
-        sqlx::query("INSERT OR IGNORE INTO unreadable (person) SELECT rowid FROM people WHERE id = ?1")
-            .bind(person.as_str())
-            .execute(state.connection()?)
-            .await?;
+        sqlx::query(
+            "INSERT OR IGNORE INTO unreadable (person) SELECT rowid FROM people WHERE id = ?1",
+        )
+        .bind(person.as_str())
+        .execute(state.connection()?)
+        .await?;
         Ok(())
     }
 
@@ -414,11 +412,10 @@ impl<'s> Snapshot<'s> {
         self.end_accounts().await?;
         let mut state = self.indexed_people().await?;
         let connection = state.connection()?;
-        let attached: i64 = sqlx::query_scalar(
-            "SELECT count(*) FROM pragma_database_list WHERE name = 'opsera'",
-        )
-        .fetch_one(&mut *connection)
-        .await?;
+        let attached: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM pragma_database_list WHERE name = 'opsera'")
+                .fetch_one(&mut *connection)
+                .await?;
         if attached == 0 {
             let attach = format!("ATTACH {} AS opsera", uri(&self.accounts.path, "mode=ro")?);
             connection.execute(sqlx::AssertSqlSafe(attach)).await?;

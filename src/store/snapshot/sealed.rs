@@ -175,10 +175,7 @@ pub(in crate::store) fn uri(path: &Path, parameter: &str) -> Result<String, Stor
     let text = path.to_str().ok_or_else(|| StoreError::File {
         doing: "name to SQLite",
         path: path.to_owned(),
-        source: std::io::Error::new(
-            std::io::ErrorKind::InvalidInput,
-            "the path is not UTF-8",
-        ),
+        source: std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path is not UTF-8"),
     })?;
     Ok(format!(
         "'file:{}?{parameter}'",
