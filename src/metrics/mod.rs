@@ -70,6 +70,7 @@ pub struct Metrics {
     opa_users: Family<StatusLabels, Amount>,
     guard_actual: Family<GuardLabels, Amount>,
     guard_limit: Family<GuardLabels, Amount>,
+    actions_refused: Amount,
     opa_quota_limit: Amount,
     opa_quota_remaining: Amount,
     opsera_token_expires_at: Seconds,
@@ -82,7 +83,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All metrics, at nought.
+    /// All metrics, at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("rolecall");
         let metrics = Self {
@@ -104,13 +105,14 @@ impl Metrics {
             opa_users: Family::default(),
             guard_actual: Family::default(),
             guard_limit: Family::default(),
+            actions_refused: Amount::default(),
             opa_quota_limit: Amount::default(),
             opa_quota_remaining: Amount::default(),
             opsera_token_expires_at: Seconds::default(),
             registry: Registry::default(),
         };
         metrics.register(&mut registry);
-        metrics.start_at_nought();
+        metrics.start_at_zero();
         Self {
             registry,
             ..metrics
@@ -118,6 +120,11 @@ impl Metrics {
     }
 
     fn register_limits(&self, r: &mut Registry) {
+        r.register(
+            "actions_refused",
+            "Actions of the last plan that Opsera has refused and that rest until they may be tried again",
+            self.actions_refused.clone(),
+        );
         r.register(
             "opa_quota_limit",
             "Requests that OPA permits in a period, in the last run; 0: OPA tells no quota",
@@ -229,7 +236,7 @@ impl Metrics {
     }
 
     /// A series that only appears with its first event cannot be alerted on.
-    fn start_at_nought(&self) {
+    fn start_at_zero(&self) {
         for api in [Api::Opa, Api::Opsera] {
             drop(self.last_read.get_or_create(&ApiLabels::new(api)));
             drop(self.rate_limit_wait.get_or_create(&ApiLabels::new(api)));
@@ -350,6 +357,9 @@ impl Metrics {
     }
 
     fn show_sizes(&self, report: &Report) {
+        if report.outcome != Outcome::Failed {
+            self.actions_refused.set(report.summary.refused);
+        }
         if report.opsera.complete {
             self.managed.set(report.opsera.managed);
         }

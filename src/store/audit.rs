@@ -6,6 +6,7 @@ mod verify;
 use sqlx::SqliteConnection;
 
 use super::StoreError;
+use super::fields::Fields;
 use crate::audit::{Algorithm, AuditError, HashedEntry, Head, NewEntry, Scribe};
 use crate::domain::time::Timestamp;
 
@@ -13,7 +14,6 @@ pub use read::{AuditFilter, ExportError};
 pub use verify::refuse_lost_store;
 
 /// The last row, as far as the next one depends on it.
-#[derive(sqlx::FromRow)]
 struct Last {
     seq: i64,
     at: String,
@@ -87,11 +87,19 @@ pub async fn head(conn: &mut SqliteConnection) -> Result<Head, StoreError> {
 }
 
 async fn last(conn: &mut SqliteConnection) -> Result<Option<Last>, StoreError> {
-    let last =
-        sqlx::query_as("SELECT seq, at, algorithm, hash FROM audit ORDER BY seq DESC LIMIT 1")
-            .fetch_optional(conn)
-            .await?;
-    Ok(last)
+    let row = sqlx::query("SELECT seq, at, algorithm, hash FROM audit ORDER BY seq DESC LIMIT 1")
+        .fetch_optional(conn)
+        .await?;
+    row.map(|row| {
+        let row = Fields::of(&row, "audit", "seq");
+        Ok(Last {
+            seq: row.get("seq")?,
+            at: row.get("at")?,
+            algorithm: row.get("algorithm")?,
+            hash: row.get("hash")?,
+        })
+    })
+    .transpose()
 }
 
 async fn insert(conn: &mut SqliteConnection, entry: &HashedEntry) -> Result<(), StoreError> {

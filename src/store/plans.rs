@@ -205,12 +205,12 @@ impl Store {
     /// Every plan that was ever held and is not pruned, the latest first.
     pub async fn list_plans(&self) -> Result<Vec<HeldPlan>, StoreError> {
         let mut conn = self.reader().acquire().await?;
-        let ids: Vec<String> =
-            sqlx::query_scalar("SELECT id FROM plans ORDER BY last_held_at DESC, id")
-                .fetch_all(&mut *conn)
-                .await?;
-        let mut plans = Vec::with_capacity(ids.len());
-        for id in ids {
+        let rows = sqlx::query("SELECT id FROM plans ORDER BY last_held_at DESC, id")
+            .fetch_all(&mut *conn)
+            .await?;
+        let mut plans = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let id: String = Fields::of(row, "plans", "id").get("id")?;
             plans.extend(find(&mut conn, &PlanId::new(id)).await?);
         }
         Ok(plans)

@@ -74,7 +74,8 @@ const LIST: &str = select!(
             "WHERE ?1 OR a.state IN ('planned', 'in_flight')
                 OR (a.state IN ('failed', 'rejected', 'cancelled')
                     AND NOT EXISTS (SELECT 1 FROM actions n WHERE n.identity = a.identity AND n.id > a.id)
-                    AND coalesce(a.next_attempt_at, a.updated_at) >= coalesce(?3 ->> a.kind, ''))
+                    AND coalesce(a.next_attempt_at, a.updated_at) >= coalesce(
+                        (SELECT l.value FROM json_each(?3) l WHERE l.key = a.kind), ''))
              ORDER BY a.id DESC LIMIT ?2"
         );
 
@@ -307,7 +308,9 @@ mod tests {
             (pending_leavers::LIST, "SCAN p"),
         ] {
             for step in steps(&store, statement).await {
-                let reads_all = step.starts_with("SCAN") && !step.starts_with(may_scan);
+                let reads_all = step.starts_with("SCAN")
+                    && !step.starts_with(may_scan)
+                    && !step.starts_with("SCAN l VIRTUAL TABLE");
                 assert!(!reads_all, "{step} in {statement}");
             }
         }
