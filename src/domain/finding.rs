@@ -32,11 +32,13 @@ pub enum FindingKind {
     ShortOpseraListing,
     /// §4: this machine's clock cannot end anybody's grace period.
     ClockNotTrusted,
+    /// OPA cannot be asked for the groups of this person (§5).
+    UnreadableMemberships,
 }
 
 impl FindingKind {
     /// Every kind of finding.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidEmail,
         Self::DuplicateOpseraEmail,
         Self::DuplicateOpaEmail,
@@ -50,6 +52,7 @@ impl FindingKind {
         Self::PendingLeaver,
         Self::ShortOpseraListing,
         Self::ClockNotTrusted,
+        Self::UnreadableMemberships,
     ];
 
     /// The name used in reports.
@@ -68,6 +71,7 @@ impl FindingKind {
             Self::PendingLeaver => "pending_leaver",
             Self::ShortOpseraListing => "short_opsera_listing",
             Self::ClockNotTrusted => "clock_not_trusted",
+            Self::UnreadableMemberships => "unreadable_memberships",
         }
     }
 }
