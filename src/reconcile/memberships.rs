@@ -36,7 +36,7 @@ pub(super) async fn pull_memberships(
     if !matter(policy) {
         return Ok(Vec::new());
     }
-    progress.stage("reading groups");
+    progress.stage(crate::domain::Stage::ReadingGroups);
     let mut groups = opa
         .list_live_groups(|group| is_relevant(policy, group))
         .await
@@ -100,7 +100,10 @@ async fn pull_group(
         match listing.next_page().await {
             Ok(Some(page)) => {
                 snapshot.add_members(group, &page).await?;
-                progress.count(u64::try_from(page.len()).unwrap_or(0));
+                progress.count(
+                    crate::domain::Counter::Members,
+                    u64::try_from(page.len()).unwrap_or(0),
+                );
             }
             Ok(None) => return Ok(true),
             Err(error) if first && error.status().is_some_and(|status| status.as_u16() == 404) => {
@@ -139,7 +142,7 @@ async fn pull_people(
                     }
                     Err(error) => return Err(opa_error(error)),
                 }
-                progress.count(1);
+                progress.count(crate::domain::Counter::Members, 1);
                 Ok::<_, RunError>(())
             })
             .await?;

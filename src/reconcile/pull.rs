@@ -6,7 +6,7 @@ use tracing::Instrument as _;
 
 use super::error::RunError;
 use crate::clients::{Api, CallError, Opa, OpseraReader, SecondCount, StatusFilter};
-use crate::domain::{Finding, FindingKind, Progress};
+use crate::domain::{Counter, Finding, FindingKind, Progress, Stage};
 use crate::rules::Policy;
 use crate::store::{Snapshot, Store};
 
@@ -50,7 +50,7 @@ pub(super) async fn pull(pulling: Pulling<'_>, sides: &Sides) -> Result<Vec<Find
         progress,
         ..
     } = pulling;
-    progress.stage("reading OPA and Opsera");
+    progress.stage(Stage::Reading);
     let ((), findings) = tokio::try_join!(
         async {
             let before = opa.human_count().await.map_err(opa_error)?;
@@ -180,7 +180,7 @@ async fn pull_people(
         let mut listing = opa.list_users(filter);
         while let Some(page) = listing.next_page().await.map_err(opa_error)? {
             snapshot.add_people(&page).await?;
-            progress.count(u64::try_from(page.len()).unwrap_or(0));
+            progress.count(Counter::OpaRecords, u64::try_from(page.len()).unwrap_or(0));
         }
     }
     look_up_unidentified(snapshot, opa).await
@@ -218,7 +218,10 @@ async fn pull_accounts(
     let mut accounts = opsera.list_users();
     while let Some(batch) = accounts.next_batch().await.map_err(opsera_error)? {
         snapshot.add_accounts(&batch).await?;
-        progress.count(u64::try_from(batch.len()).unwrap_or(0));
+        progress.count(
+            Counter::OpseraAccounts,
+            u64::try_from(batch.len()).unwrap_or(0),
+        );
     }
     Ok(())
 }

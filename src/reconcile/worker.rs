@@ -14,7 +14,8 @@ use crate::audit::Scribe;
 use crate::clients::{Backoff, Opa, OpseraWriter};
 use crate::domain::Closing;
 use crate::domain::{
-    ActionKind, ActionStatus, Change, Evidence, Finding, FindingKind, OpaId, OpaName, Plan, RunId,
+    ActionKind, ActionStatus, Change, Counter, Evidence, Finding, FindingKind, OpaId, OpaName,
+    Plan, Progress, RunId,
 };
 use crate::rules::Policy;
 use crate::settings::RetrySettings;
@@ -81,6 +82,8 @@ pub struct Worker<'r> {
     pub backoff: &'r Backoff,
     /// Cancelled when no new request may be started (A10).
     pub stop: &'r CancellationToken,
+    /// Told of every action that is over.
+    pub progress: &'r Progress,
 }
 
 /// What the worker learnt in this run so far.
@@ -152,10 +155,16 @@ impl Worker<'_> {
                 }
             }
             let span = tracing::info_span!("action", action_id = queued.id);
+            let position = usize::try_from(queued.position).ok();
             let next = self
                 .carry_out(queued, &mut memory, applied)
                 .instrument(span)
                 .await?;
+            self.progress.count(Counter::Actions, 1);
+            let result = position.and_then(|position| applied.progress.get(&position));
+            if result.is_some_and(|result| result.unfinished) {
+                self.progress.count(Counter::ActionsNotDone, 1);
+            }
             if let Next::Stop(reason) = next {
                 applied.stopped = Some(reason);
                 break;

@@ -44,7 +44,7 @@ async fn over_many_runs_nobody_entitled_goes_and_nobody_due_stays() {
     let mut seen = BTreeMap::new();
     for seed in first..first + count {
         let mut story = Vec::new();
-        if let Err(words) = live(seed, &mut story, &mut seen, true).await {
+        if let Err(words) = Box::pin(live(seed, &mut story, &mut seen, true)).await {
             panic!("seed {seed}: {words}\n{}", story.join("\n"));
         }
     }
@@ -84,7 +84,9 @@ async fn how_many_a_version_harms() {
     let mut harmful = 0;
     for seed in first..first + count {
         let before = seen.get("harmed").copied();
-        live(seed, &mut Vec::new(), &mut seen, false).await.unwrap();
+        Box::pin(live(seed, &mut Vec::new(), &mut seen, false))
+            .await
+            .unwrap();
         harmful += u64::from(seen.get("harmed").copied() > before.or(Some(0)));
     }
     println!("{count} histories, {harmful} with harm: {seen:?}");
@@ -307,7 +309,7 @@ impl History {
         let before = self.memory.clone();
         self.approvals.apply(&mut expected, &report, pulled_at);
         if report.plan_id.is_some() {
-            self.compare(&expected, &report, calm)?;
+            Self::compare(&expected, &report, calm)?;
             self.memory.learn(&org, &self.rules, &expected);
             self.approvals.correct_baseline(&mut self.memory, &expected);
         } else if calm {

@@ -12,12 +12,7 @@ use crate::model::decide::{Plan, Pulled};
 use crate::model::memory::Memory;
 
 impl History {
-    pub(super) fn compare(
-        &self,
-        expected: &Plan,
-        report: &Report,
-        calm: bool,
-    ) -> Result<(), String> {
+    pub(super) fn compare(expected: &Plan, report: &Report, calm: bool) -> Result<(), String> {
         let model: Vec<String> = expected
             .actions
             .iter()

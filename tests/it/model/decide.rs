@@ -119,10 +119,10 @@ impl Pulled {
                     .then(|| memory.last_key(&human.id))
                     .flatten();
                 Listed {
+                    human,
+                    address,
                     key,
                     lost,
-                    address,
-                    human,
                 }
             })
             .collect();

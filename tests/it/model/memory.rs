@@ -50,7 +50,7 @@ pub(crate) struct Way {
 impl Memory {
     /// Whether a record ever had a key.
     pub(crate) fn ever_had(&self, key: &str, id: &str) -> bool {
-        self.last_with(&self.pulls, id, key).is_some()
+        Self::last_with(&self.pulls, id, key).is_some()
     }
 
     /// I8: the ids that last carried a key. With several at once, or where the last one was never
@@ -82,7 +82,7 @@ impl Memory {
         self.pulls.iter().rev().find_map(of)
     }
 
-    fn last_with(&self, pulls: &[Vec<Seen>], id: &str, key: &str) -> Option<usize> {
+    fn last_with(pulls: &[Vec<Seen>], id: &str, key: &str) -> Option<usize> {
         pulls.iter().rposition(|pull| {
             pull.iter()
                 .any(|seen| seen.id == id && seen.key.as_deref() == Some(key))
@@ -96,7 +96,7 @@ impl Memory {
         let mut way = Way::default();
         let mut todo: Vec<(String, usize)> = Vec::new();
         for id in self.last_carriers(key) {
-            let until = self.last_with(&self.pulls, &id, key).unwrap();
+            let until = Self::last_with(&self.pulls, &id, key).unwrap();
             todo.push((id, until));
         }
         let mut done: HashSet<(String, usize)> = HashSet::new();
@@ -121,7 +121,7 @@ impl Memory {
                 .filter(|later| later != key)
                 .collect();
             for next in later {
-                let last = self.last_with(&pulls, &id, &next).unwrap();
+                let last = Self::last_with(&pulls, &id, &next).unwrap();
                 // Where its latest stay with that key began.
                 let has = |pull: &&Vec<Seen>| {
                     pull.iter()
@@ -136,7 +136,7 @@ impl Memory {
                     .map(|seen| &seen.id)
                     .collect();
                 for other in everybody {
-                    let until = self.last_with(&pulls, other, &next).unwrap();
+                    let until = Self::last_with(&pulls, other, &next).unwrap();
                     todo.push((other.clone(), until));
                 }
             }
