@@ -155,7 +155,7 @@ impl Worker<'_> {
                 }
             }
             let span = tracing::info_span!("action", action_id = queued.id);
-            let position = usize::try_from(queued.position).ok();
+            let position = Some(queued.position);
             let next = self
                 .carry_out(queued, &mut memory, applied)
                 .instrument(span)
