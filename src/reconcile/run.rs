@@ -2,22 +2,23 @@
 
 use super::error::RunError;
 use super::guarding::{GuardVerdict, judge};
-use super::outcome::{Ended, build_report, origin_of, outcome_of};
+use super::outcome::{RunEnd, build_report, origin_of, outcome_of};
 use super::pending_leavers::find_pending_leavers;
 use super::planning::{PlanScope, Planned, plan_from_store};
 use super::pull::{Pulling, Sides, pull};
 use super::{Context, Finished, RunRequest, RunResult, failed_before_start, memberships};
-use sha2::{Digest as _, Sha256};
 use tracing::Instrument as _;
 
-use crate::audit::{AuditKey, Checkpoint, Event, Head, NewEntry, Scribe, must_take_checkpoints};
+use crate::audit::{
+    AuditKey, AuditWriter, Checkpoint, Event, Head, NewEntry, must_take_checkpoints,
+};
 use crate::clients::{Api, Backoff, Opa, OpseraReader, OpseraWriter, Transport};
 use crate::domain::text::error_chain;
 use crate::domain::{
     ActionKind, Finding, FindingKind, GuardReport, HeldPlan, Mode, Origin, Outcome, PlanId, Report,
     time::Timestamp,
 };
-use crate::reconcile::{Applied, StopReason, Worker, refusal_progress, settle};
+use crate::reconcile::{Applied, StopReason, Worker, recover, refusal_progress};
 use crate::rules::Policy;
 use crate::rules::clock_trust::{ClockReading, ClockTrust, judge_clock};
 use crate::store::{
@@ -27,7 +28,7 @@ use crate::store::{
 
 /// Everything that is known about a run so far; what it never came to stays empty.
 #[derive(Debug, Default)]
-pub(super) struct Progressed {
+pub(super) struct RunState {
     pub(super) opa: crate::domain::OpaCounts,
     pub(super) opsera: crate::domain::OpseraCounts,
     pub(super) planned: Option<Planned>,
@@ -68,12 +69,12 @@ pub async fn run(context: &Context, request: &RunRequest) -> RunResult {
         Err(error @ LockError::Held { .. }) => return RunResult::AnotherRun(error.to_string()),
         Err(error) => return fail(RunError::Lock(error)),
     };
-    let (store, scribe) = match open(context).await {
+    let (store, audit_writer) = match open(context).await {
         Ok(opened) => opened,
         Err(error) => return fail(error),
     };
     let span = tracing::info_span!("run", run_id = request.id.as_str());
-    let finished = run_on(context, request, &store, &scribe, started_at)
+    let finished = run_on(context, request, &store, &audit_writer, started_at)
         .instrument(span)
         .await;
     store.close().await;
@@ -104,7 +105,7 @@ pub async fn check_start(context: &Context) -> Result<(), RunError> {
     Ok(written?)
 }
 
-async fn open(context: &Context) -> Result<(Store, Scribe), RunError> {
+async fn open(context: &Context) -> Result<(Store, AuditWriter), RunError> {
     let settings = &context.settings;
     let key = settings
         .audit
@@ -112,7 +113,7 @@ async fn open(context: &Context) -> Result<(Store, Scribe), RunError> {
         .as_deref()
         .map(AuditKey::read)
         .transpose()?;
-    let scribe = Scribe {
+    let audit_writer = AuditWriter {
         clock: context.clock.clone(),
         actor: context.actor.clone(),
         key,
@@ -126,26 +127,26 @@ async fn open(context: &Context) -> Result<(Store, Scribe), RunError> {
         ))
         .await?;
     store
-        .check_anchor(&scribe, settings.audit.checkpoint_file.as_deref())
+        .check_anchor(&audit_writer, settings.audit.checkpoint_file.as_deref())
         .await?;
     if let Some(file) = &settings.audit.checkpoint_file {
         must_take_checkpoints(file)?;
     }
-    Ok((store, scribe))
+    Ok((store, audit_writer))
 }
 
 async fn run_on(
     context: &Context,
     request: &RunRequest,
     store: &Store,
-    scribe: &Scribe,
+    audit_writer: &AuditWriter,
     started_at: Timestamp,
 ) -> Finished {
-    let mut progressed = Progressed::default();
+    let mut state = RunState::default();
     let mut traffic = None;
     let begun = store
         .begin_run(
-            scribe,
+            audit_writer,
             &request.id,
             request.mode,
             limits_of(request),
@@ -165,12 +166,12 @@ async fn run_on(
                     context,
                     request,
                     store,
-                    scribe,
+                    audit_writer,
                     clients: &clients,
                 };
-                let result = run.steps(&mut progressed).await;
-                progressed.opa.requests = clients.opa.requests();
-                progressed.opsera.requests = clients.opsera.requests();
+                let result = run.steps(&mut state).await;
+                state.opa.requests = clients.opa.requests();
+                state.opsera.requests = clients.opsera.requests();
                 traffic = Some(clients.transport.request_metrics().snapshot());
                 result
             }
@@ -178,15 +179,15 @@ async fn run_on(
     };
     request.progress.done();
     let mut failed_on = result.as_ref().err().map(RunError::failed_on);
-    let ended = Ended {
+    let ended = RunEnd {
         started_at,
         finished_at: context.clock.now(),
-        outcome: outcome_of(request.mode, &progressed, result.as_ref().err()),
+        outcome: outcome_of(request.mode, &state, result.as_ref().err()),
         error: result.as_ref().err().map(|error| error_chain(error)),
     };
-    let mut report = build_report(request, progressed, ended);
+    let mut report = build_report(request, state, ended);
     report.origin = origin(context);
-    if let Err(error) = finish(context, store, scribe, &mut report).await {
+    if let Err(error) = finish(context, store, audit_writer, &mut report).await {
         failed_on = Some(error.failed_on());
     }
     log_end(&report);
@@ -207,13 +208,11 @@ fn limits_of(request: &RunRequest) -> RunLimits<'_> {
 
 fn origin(context: &Context) -> Origin {
     let settings = &context.settings;
-    // Debug output, because every section has it and no secret is in it.
-    let digest = Sha256::digest(format!("{settings:?}"));
     Origin {
         team: Some(settings.opa.team.clone()),
         opa_url: Some(settings.opa.base_url.to_string()),
         opsera_url: Some(settings.opsera.base_url.to_string()),
-        settings_digest: Some(hex::encode(digest)),
+        settings_digest: Some(settings.digest()),
         ..origin_of(&context.actor)
     }
 }
@@ -223,10 +222,10 @@ fn origin(context: &Context) -> Origin {
 async fn finish(
     context: &Context,
     store: &Store,
-    scribe: &Scribe,
+    audit_writer: &AuditWriter,
     report: &mut Report,
 ) -> Result<(), RunError> {
-    let finished = store.finish_run(scribe, FinishedRun { report }).await;
+    let finished = store.finish_run(audit_writer, FinishedRun { report }).await;
     let head = match finished {
         Ok(head) => head,
         Err(error) => {
@@ -244,7 +243,10 @@ async fn finish(
         "the checkpoint of the run could not be left",
         &error,
     );
-    match store.correct_run(scribe, FinishedRun { report }).await {
+    match store
+        .correct_run(audit_writer, FinishedRun { report })
+        .await
+    {
         Ok(head) => report.audit_head = Some(head.hash),
         Err(second) => tracing::error!(
             error = error_chain(&second),
@@ -377,19 +379,19 @@ struct Run<'r> {
     context: &'r Context,
     request: &'r RunRequest,
     store: &'r Store,
-    scribe: &'r Scribe,
+    audit_writer: &'r AuditWriter,
     clients: &'r Clients,
 }
 
 impl Run<'_> {
-    async fn steps(&self, progressed: &mut Progressed) -> Result<(), RunError> {
+    async fn steps(&self, state: &mut RunState) -> Result<(), RunError> {
         // Everything up to the plan only reads, so a signal may end it anywhere (A10).
         let pull = tokio::select! {
             biased;
             () = self.request.stop.cancelled() => return Err(RunError::Interrupted),
-            pull = self.read_and_plan(progressed) => pull?,
+            pull = self.read_and_plan(state) => pull?,
         };
-        let Some(planned) = &progressed.planned else {
+        let Some(planned) = &state.planned else {
             return Ok(());
         };
         let verdict = judge(
@@ -397,25 +399,20 @@ impl Run<'_> {
             pull,
             &self.context.settings.policy.guards,
             &planned.plan,
-            planned.sums.clone(),
+            planned.input.clone(),
             self.context.clock.now(),
         )
         .instrument(tracing::info_span!("guard"))
         .await?;
-        progressed.guards.clone_from(&verdict.guards);
-        progressed.held = verdict.is_held();
+        state.guards.clone_from(&verdict.guards);
+        state.held = verdict.is_held();
         self.remember(pull, planned, &verdict).await?;
-        if progressed.held {
+        if state.held {
             self.hold(planned, &verdict.guards).await
         } else {
-            self.carry_out(
-                pull,
-                planned,
-                verdict.approval.as_ref(),
-                &mut progressed.applied,
-            )
-            .await?;
-            match &progressed.applied.stopped {
+            self.carry_out(pull, planned, verdict.approval.as_ref(), &mut state.applied)
+                .await?;
+            match &state.applied.stopped {
                 Some(StopReason::Unauthorized(words)) => Err(RunError::Unauthorized(words.clone())),
                 Some(StopReason::Interrupted) => Err(RunError::Interrupted),
                 Some(StopReason::Breaker(_)) | None => Ok(()),
@@ -423,11 +420,11 @@ impl Run<'_> {
         }
     }
 
-    async fn read_and_plan(&self, progressed: &mut Progressed) -> Result<Pull, RunError> {
+    async fn read_and_plan(&self, state: &mut RunState) -> Result<Pull, RunError> {
         self.request.progress.stage("settling earlier requests");
-        settle(
+        recover(
             self.store,
-            self.scribe,
+            self.audit_writer,
             &self.request.id,
             &self.clients.opsera,
         )
@@ -437,12 +434,12 @@ impl Run<'_> {
         // A run that was killed or failed after its pull has left this undone (I8).
         self.store.remember_latest_pull().await?;
         let snapshot = Snapshot::begin(self.store, policy, &self.request.id).await?;
-        let mut findings = match self.read(&snapshot, progressed).await {
+        let mut findings = match self.read(&snapshot, state).await {
             Ok(findings) => findings,
             Err(error) => {
                 let error = error.located(&self.context.settings);
                 let entry = self.entry(Event::PullFailed).because(error_chain(&error));
-                if let Err(second) = self.store.note(self.scribe, entry).await {
+                if let Err(second) = self.store.note(self.audit_writer, entry).await {
                     // What went wrong first is what has to be put right.
                     tracing::error!(
                         error = error_chain(&second),
@@ -457,16 +454,16 @@ impl Run<'_> {
         let entry = self
             .entry(Event::PullCompleted)
             .evidence(serde_json::json!({
-                "opa": progressed.opa,
-                "opsera": progressed.opsera,
+                "opa": state.opa,
+                "opsera": state.opsera,
             }));
-        self.store.note(self.scribe, entry).await?;
-        // Read after the entry above: no clock of §4 starts before the end of the audit log, and
-        // without a grace an absent person is due in the very run that misses them.
+        self.store.note(self.audit_writer, entry).await?;
         let now = self.context.clock.now();
         let clock = self.judge_clock(snapshot.pull(), now).await?;
         findings.extend(clock_finding(policy, &clock));
-        self.store.move_absence_clocks(snapshot.pull(), now).await?;
+        self.store
+            .move_absence_clocks(snapshot.pull(), now, &clock)
+            .await?;
         self.request.progress.stage("planning");
         let in_flight = usize::try_from(self.context.settings.opsera.max_in_flight).unwrap_or(1);
         let opsera = &self.clients.opsera;
@@ -493,8 +490,8 @@ impl Run<'_> {
             "plan_id": planned.plan.id(),
             "summary": planned.summary,
         }));
-        self.store.note(self.scribe, entry).await?;
-        progressed.planned = Some(planned);
+        self.store.note(self.audit_writer, entry).await?;
+        state.planned = Some(planned);
         Ok(snapshot.pull())
     }
 
@@ -537,7 +534,7 @@ impl Run<'_> {
     async fn read(
         &self,
         snapshot: &Snapshot<'_>,
-        progressed: &mut Progressed,
+        state: &mut RunState,
     ) -> Result<Vec<crate::domain::Finding>, RunError> {
         let Clients { opa, opsera, .. } = self.clients;
         let policy = &self.context.settings.policy;
@@ -563,11 +560,11 @@ impl Run<'_> {
                 Err(error) => result = Err(error),
             }
         }
-        progressed.opa = snapshot.count_people().await?;
-        progressed.opsera = snapshot.count_accounts().await?;
-        progressed.opa.complete =
+        state.opa = snapshot.count_people().await?;
+        state.opsera = snapshot.count_accounts().await?;
+        state.opa.complete =
             sides.opa_is_complete() && !(memberships::matter(policy) && result.is_err());
-        progressed.opsera.complete = sides.opsera_is_complete();
+        state.opsera.complete = sides.opsera_is_complete();
         result
     }
 
@@ -602,7 +599,7 @@ impl Run<'_> {
         let ttl = self.context.settings.policy.guards.approval_ttl;
         self.store
             .hold_plan(
-                self.scribe,
+                self.audit_writer,
                 &self.request.id,
                 limits_of(self.request),
                 &planned.plan,
@@ -645,7 +642,7 @@ impl Run<'_> {
                 };
                 let worker = Worker {
                     store: self.store,
-                    scribe: self.scribe,
+                    audit_writer: self.audit_writer,
                     run: &self.request.id,
                     pull,
                     policy: &settings.policy,

@@ -229,7 +229,10 @@ async fn a_queue_that_is_not_there_yet_is_empty() {
     );
     assert_eq!(
         desk.run(&["queue", "retry", "1"]).refused(),
-        "there is no store at rolecall.db yet: nothing has run with this store.path"
+        format!(
+            "there is no store at {} yet: nothing has run with this store.path",
+            desk.path("rolecall.db").display()
+        )
     );
 }
 
