@@ -279,7 +279,7 @@ impl RunLoop {
                         self.parts.health.set_credentials(Condition::Unhealthy);
                     }
                     Some(FailedOn::Store) => self.parts.health.set_store(Condition::Unhealthy),
-                    Some(FailedOn::Request | FailedOn::Other) => {}
+                    Some(FailedOn::Request | FailedOn::Interrupted | FailedOn::Other) => {}
                     None => self.parts.health.set_credentials(Condition::Healthy),
                 }
                 if let Some(error) = &finished.report.error {

@@ -130,7 +130,15 @@ impl Alerts<'_> {
         store
             .keep_told_findings(present, now - FORGOTTEN_AFTER, now)
             .await?;
-        let untold = store.list_untold(present).await?;
+        let mut untold = store.list_untold(present).await?;
+        // An account that this program created waits for its first sign-in: no news. Should it
+        // become inactive later, that is.
+        let pending = untold.iter().filter(|f| f.may_await_first_sign_in());
+        let pending: Vec<&str> = pending.map(|f| f.email.as_str()).collect();
+        if !pending.is_empty() {
+            let created = store.list_created(&pending).await?;
+            untold.retain(|f| !(f.may_await_first_sign_in() && created.contains(&f.email)));
+        }
         if !untold.is_empty() && self.send(Event::NewFindings(&untold)).await {
             store
                 .note_told(Notification::Findings(&untold), now)

@@ -13,7 +13,8 @@ use super::preflight::{PersonLook, look_at_person};
 use crate::audit::AuditWriter;
 use crate::clients::{Backoff, CallError, Opa, OpseraWriter};
 use crate::domain::{
-    ActionKind, ActionStatus, Change, Evidence, Finding, FindingKind, OpaId, OpaName, Plan, RunId,
+    ActionKind, ActionStatus, Change, Counter, Evidence, Finding, FindingKind, OpaId, OpaName,
+    Plan, Progress, RunId,
 };
 use crate::rules::Policy;
 use crate::settings::RetrySettings;
@@ -80,6 +81,8 @@ pub struct Worker<'r> {
     pub backoff: &'r Backoff,
     /// Cancelled when no new request may be started (A10).
     pub stop: &'r CancellationToken,
+    /// Told of every action that is over.
+    pub progress: &'r Progress,
 }
 
 /// What the requests of this run have shown so far.
@@ -170,8 +173,14 @@ impl Worker<'_> {
                 }
             }
             let span = tracing::info_span!("action", action_id = queued.id);
+            let position = queued.position;
             let attempt = Attempt::new(self, queued, &mut state, applied);
             let next = attempt.carry_out().instrument(span).await?;
+            self.progress.count(Counter::Actions, 1);
+            let result = applied.progress.get(&position);
+            if result.is_some_and(|result| result.unfinished) {
+                self.progress.count(Counter::ActionsNotDone, 1);
+            }
             if let Next::Stop(reason) = next {
                 applied.stopped = Some(reason);
                 break;

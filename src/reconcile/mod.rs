@@ -32,6 +32,7 @@ use crate::domain::Progress;
 use crate::domain::{KindSet, Mode, PeopleFilter, Report, RunId, time::SharedClock};
 use crate::settings::Settings;
 
+pub use crate::domain::FailedOn;
 pub use apply::{ActionResult, Applied, StopReason, Worker, refusal_progress};
 pub use error::RunError;
 pub use guarding::{GuardVerdict, judge};
@@ -77,19 +78,6 @@ pub enum RunResult {
     Finished(Box<Finished>),
     /// Another run is in progress on the same store (A8).
     AnotherRun(String),
-}
-
-/// What a run failed on, where a later run will not do better by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FailedOn {
-    /// A directory does not accept its credential (401).
-    Credential,
-    /// The store, its lock or its audit log.
-    Store,
-    /// What was asked for (`--person`).
-    Request,
-    /// Anything else: a directory that cannot be reached, an incomplete pull, a signal.
-    Other,
 }
 
 /// A run that has ended.

@@ -5,8 +5,8 @@ use super::error::RunError;
 use super::run::RunState;
 use crate::audit::Actor;
 use crate::domain::{
-    ActionReport, ActionStatus, ExitStatus, Mode, OpaCounts, OpseraCounts, Origin, Outcome,
-    PlannedAction, Report, SCHEMA, Summary, time::Timestamp,
+    ActionKind, ActionReport, ActionStatus, ExitStatus, FailedOn, Mode, OpaCounts, OpseraCounts,
+    Origin, Outcome, PlannedAction, Report, SCHEMA, Summary, time::Timestamp,
 };
 use crate::reconcile::{ActionResult, Applied, StopReason};
 
@@ -16,6 +16,7 @@ pub(super) struct RunEnd {
     pub(super) finished_at: Timestamp,
     pub(super) outcome: Outcome,
     pub(super) error: Option<String>,
+    pub(super) failed_on: Option<FailedOn>,
 }
 
 pub(super) fn outcome_of(mode: Mode, state: &RunState, error: Option<&RunError>) -> Outcome {
@@ -55,6 +56,7 @@ pub(super) fn build_report(request: &RunRequest, state: RunState, ended: RunEnd)
         planned,
         guards,
         held,
+        rejection,
         applied,
     } = state;
     let mut summary = Summary::default();
@@ -94,6 +96,8 @@ pub(super) fn build_report(request: &RunRequest, state: RunState, ended: RunEnd)
         finished_at: ended.finished_at,
         audit_head: None,
         origin: Origin::default(),
+        rejection,
+        failed_on: ended.failed_on,
         opa,
         opsera,
         summary,
@@ -133,6 +137,10 @@ fn action_report(
         status,
         attempts,
         message,
+        evidence: match action.kind() {
+            ActionKind::Deactivate => action.evidence.clone(),
+            ActionKind::SetRole | ActionKind::Create => serde_json::Value::Null,
+        },
     }
 }
 
@@ -172,6 +180,8 @@ pub fn failed_before_start(
         finished_at,
         audit_head: None,
         origin: origin_of(&Actor::of_this_process()),
+        rejection: None,
+        failed_on: Some(FailedOn::Other),
         opa: OpaCounts::default(),
         opsera: OpseraCounts::default(),
         summary: Summary::default(),

@@ -15,7 +15,8 @@ use crate::audit::{
 use crate::clients::{Api, Backoff, Opa, OpseraReader, OpseraWriter, Transport};
 use crate::domain::text::error_chain;
 use crate::domain::{
-    ActionKind, Finding, FindingKind, GuardReport, HeldPlan, Mode, Origin, Outcome, PlanId, Report,
+    ActionKind, Counter, Finding, FindingKind, GuardReport, HeldPlan, History, Mode, Origin,
+    Outcome, PlanId, PlanState, Rejection, Report, Stage, StoreReport, approval::rejection_of,
     time::Timestamp,
 };
 use crate::reconcile::{Applied, StopReason, Worker, recover, refusal_progress};
@@ -26,6 +27,9 @@ use crate::store::{
     audit::refuse_lost_store,
 };
 
+/// Runs that are searched for the last one that read both directories to their ends.
+const RUNS_LOOKED_AT: u32 = 10;
+
 /// Everything that is known about a run so far; what it never came to stays empty.
 #[derive(Debug, Default)]
 pub(super) struct RunState {
@@ -34,6 +38,7 @@ pub(super) struct RunState {
     pub(super) planned: Option<Planned>,
     pub(super) guards: Vec<GuardReport>,
     pub(super) held: bool,
+    pub(super) rejection: Option<Rejection>,
     pub(super) applied: Applied,
 }
 
@@ -46,12 +51,8 @@ pub async fn run(context: &Context, request: &RunRequest) -> RunResult {
         RunResult::Finished(Box::new(Finished {
             report: Report {
                 origin: origin(context),
-                ..failed_before_start(
-                    request,
-                    started_at,
-                    context.clock.now(),
-                    error_chain(&error),
-                )
+                failed_on,
+                ..failed_before_start(request, started_at, context.clock.now(), error.explained())
             },
             traffic: None,
             failed_on,
@@ -144,6 +145,7 @@ async fn run_on(
 ) -> Finished {
     let mut state = RunState::default();
     let mut traffic = None;
+    let history = history(store).await;
     let begun = store
         .begin_run(
             audit_writer,
@@ -183,12 +185,20 @@ async fn run_on(
         started_at,
         finished_at: context.clock.now(),
         outcome: outcome_of(request.mode, &state, result.as_ref().err()),
-        error: result.as_ref().err().map(|error| error_chain(error)),
+        error: result.as_ref().err().map(RunError::explained),
+        failed_on,
     };
     let mut report = build_report(request, state, ended);
-    report.origin = origin(context);
+    report.origin = Origin {
+        store: history.map(|history| StoreReport {
+            path: absolute(store.path()),
+            history,
+        }),
+        ..origin(context)
+    };
     if let Err(error) = finish(context, store, audit_writer, &mut report).await {
         failed_on = Some(error.failed_on());
+        report.failed_on = failed_on;
     }
     log_end(&report);
     prune(context, store).await;
@@ -197,6 +207,23 @@ async fn run_on(
         traffic,
         failed_on,
     }
+}
+
+/// What earlier runs left; `None` where the store does not say, which the run itself finds out.
+async fn history(store: &Store) -> Option<History> {
+    match store.latest_pull().await {
+        Ok(Some(_)) => Some(History::Present),
+        Ok(None) => Some(History::Empty),
+        Err(error) => {
+            tracing::debug!(error = error_chain(&error), "the last pull cannot be read");
+            None
+        }
+    }
+}
+
+fn absolute(path: &std::path::Path) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    absolute.display().to_string()
 }
 
 fn limits_of(request: &RunRequest) -> RunLimits<'_> {
@@ -408,7 +435,8 @@ impl Run<'_> {
         state.held = verdict.is_held();
         self.remember(pull, planned, &verdict).await?;
         if state.held {
-            self.hold(planned, &verdict.guards).await
+            state.rejection = self.hold(planned, &verdict.guards).await?;
+            Ok(())
         } else {
             self.carry_out(pull, planned, verdict.approval.as_ref(), &mut state.applied)
                 .await?;
@@ -421,7 +449,7 @@ impl Run<'_> {
     }
 
     async fn read_and_plan(&self, state: &mut RunState) -> Result<Pull, RunError> {
-        self.request.progress.stage("settling earlier requests");
+        self.request.progress.stage(Stage::Settling);
         recover(
             self.store,
             self.audit_writer,
@@ -430,6 +458,7 @@ impl Run<'_> {
         )
         .await?
         .map_err(RunError::Settle)?;
+        self.expect_as_many_as_last_time().await;
         let policy = &self.context.settings.policy;
         // A run that was killed or failed after its pull has left this undone (I8).
         self.store.remember_latest_pull().await?;
@@ -464,7 +493,7 @@ impl Run<'_> {
         self.store
             .move_absence_clocks(snapshot.pull(), now, &clock)
             .await?;
-        self.request.progress.stage("planning");
+        self.request.progress.stage(Stage::Planning);
         let in_flight = usize::try_from(self.context.settings.opsera.max_in_flight).unwrap_or(1);
         let opsera = &self.clients.opsera;
         findings.extend(
@@ -493,6 +522,23 @@ impl Run<'_> {
         self.store.note(self.audit_writer, entry).await?;
         state.planned = Some(planned);
         Ok(snapshot.pull())
+    }
+
+    /// Tells the watcher how many records the last complete run read; only a line on a terminal
+    /// hangs on it.
+    async fn expect_as_many_as_last_time(&self) {
+        let Ok(runs) = self.store.list_runs(RUNS_LOOKED_AT).await else {
+            return;
+        };
+        let reports = runs.into_iter().filter_map(|run| run.report);
+        let last = reports
+            .into_iter()
+            .find(|report| report.opa.complete && report.opsera.complete);
+        if let Some(report) = last {
+            let progress = &self.request.progress;
+            progress.expect(Counter::OpaRecords, report.opa.users);
+            progress.expect(Counter::OpseraAccounts, report.opsera.users);
+        }
     }
 
     /// Compares the machine's clock with the servers' and with the last run's (§4 step 6).
@@ -595,9 +641,15 @@ impl Run<'_> {
         Ok(())
     }
 
-    async fn hold(&self, planned: &Planned, guards: &[GuardReport]) -> Result<(), RunError> {
+    /// Keeps the plan for a decision. Gives the rejection that stands against it, if one does.
+    async fn hold(
+        &self,
+        planned: &Planned,
+        guards: &[GuardReport],
+    ) -> Result<Option<Rejection>, RunError> {
         let ttl = self.context.settings.policy.guards.approval_ttl;
-        self.store
+        let state = self
+            .store
             .hold_plan(
                 self.audit_writer,
                 &self.request.id,
@@ -607,7 +659,11 @@ impl Run<'_> {
                 ttl,
             )
             .await?;
-        Ok(())
+        if state != PlanState::Rejected {
+            return Ok(None);
+        }
+        let plan = self.store.find_plan(planned.plan.id()).await?;
+        Ok(plan.as_ref().and_then(|plan| rejection_of(plan, ttl)))
     }
 
     async fn carry_out(
@@ -634,7 +690,10 @@ impl Run<'_> {
                     self.store.use_up_empty_approval(&approved.id).await?;
                 }
                 let refused = self.store.enqueue(&self.request.id, plan, now).await?;
-                self.request.progress.stage("applying the plan");
+                let progress = &self.request.progress;
+                progress.stage(Stage::Applying);
+                let due = plan.actions().len().saturating_sub(refused.len());
+                progress.expect(Counter::Actions, u64::try_from(due).unwrap_or(u64::MAX));
                 let settings = &self.context.settings;
                 let Some(opsera) = OpseraWriter::new(&self.clients.opsera, self.request.mode)
                 else {
@@ -651,6 +710,7 @@ impl Run<'_> {
                     retry: &settings.retry,
                     backoff: &Backoff::new(&settings.retry),
                     stop: &self.request.stop,
+                    progress,
                 };
                 Ok(worker
                     .apply(plan, &refused, applied)

@@ -206,6 +206,21 @@ impl Store {
         .map(|row| key_holder(&row?))
     }
 
+    /// People whose groups OPA cannot be asked for, by id (§5).
+    pub fn stream_unreadable_memberships(
+        &self,
+        pull: Pull,
+    ) -> impl Stream<Item = Result<KeyHolder, StoreError>> + Send + '_ {
+        sqlx::query(
+            "SELECT u.id, u.name, u.email FROM unreadable_memberships r
+             CROSS JOIN opa_users u ON u.pull = r.pull AND u.id = r.opa_id
+             WHERE r.pull = ?1 ORDER BY u.id",
+        )
+        .bind(pull.0)
+        .fetch(self.reader())
+        .map(|row| key_holder(&row?))
+    }
+
     /// Humans with a status this program does not know, by name, with the status (I3).
     pub fn stream_unknown_status(
         &self,

@@ -30,6 +30,18 @@ pub enum Notification<'n> {
 }
 
 impl Store {
+    /// Those of `keys` for whom this program created an account, as far as the queue still knows.
+    pub async fn list_created(&self, keys: &[&str]) -> Result<BTreeSet<String>, StoreError> {
+        let created: Vec<String> = sqlx::query_scalar(
+            "SELECT DISTINCT key FROM actions WHERE kind = 'create' AND state = 'succeeded'
+                 AND key IN (SELECT value FROM json_each(?1))",
+        )
+        .bind(json!(keys).to_string())
+        .fetch_all(self.reader())
+        .await?;
+        Ok(created.into_iter().collect())
+    }
+
     /// The troubles that were told and are not over.
     pub async fn list_troubles(&self) -> Result<Vec<Trouble>, StoreError> {
         sqlx::query("SELECT subject, told_at FROM told_troubles ORDER BY subject")

@@ -51,6 +51,8 @@ mod helm;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
+mod identity_upgrade;
+#[cfg(test)]
 mod interrupts;
 #[cfg(test)]
 mod joiners;
@@ -119,5 +121,7 @@ mod store_surprises;
 mod strace_kills;
 #[cfg(test)]
 mod target_faults;
+#[cfg(test)]
+mod unreadable_memberships;
 #[cfg(test)]
 mod world;

@@ -3,6 +3,7 @@
 //! A test describes an organisation, starts the world, disturbs either side through the sandbox's
 //! handles and runs; nothing sleeps and nothing is spawned.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +16,7 @@ use rolecall::domain::{
 use rolecall::reconcile::{Context, Finished, RunRequest, RunResult};
 use rolecall::sandbox::{
     AccountSeed, AccountStatus, Effect, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
-    UserKind, Visibility,
+    StatsAnswer, UserKind, Visibility,
 };
 use rolecall::settings::{ConfigSources, Settings};
 use rolecall::store::Store;
@@ -156,6 +157,18 @@ impl World {
             self.hire(human);
         }
         let team = self.sandbox.opa();
+        // A record that is listed in two states is one of those that `team_stats` counts.
+        let counted = |p: &&Human| p.listed && !p.service && p.status != "DELETED";
+        let counted: Vec<&str> = org
+            .people
+            .iter()
+            .filter(counted)
+            .map(|p| p.id.as_str())
+            .collect();
+        let distinct: BTreeSet<&str> = counted.iter().copied().collect();
+        if distinct.len() < counted.len() {
+            team.team_stats(StatsAnswer::HumanUsers(distinct.len().into()));
+        }
         for (group, members) in &org.dead_groups {
             team.add_group(group);
             for member in members {

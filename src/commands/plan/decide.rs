@@ -127,9 +127,11 @@ fn words(plan: &HeldPlan, ttl: std::time::Duration) -> String {
         }
         _ => format!(
             "Plan {} is rejected by {by}: nothing of it is done while a guard holds it.\nThat \
-             stands until {until}; to see what is wanted then, run `{}`.\n",
+             stands until {until}; to see what is wanted then, run `{}`.\nTo take it back: \
+             rolecall plan approve {} --reason \"…\"\n",
             plan.id,
             look_again(plan),
+            plan.id,
         ),
     };
     if let Some(reason) = &plan.reason {
