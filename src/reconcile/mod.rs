@@ -24,6 +24,7 @@ mod preflight;
 mod pull;
 mod recover;
 mod run;
+mod steps;
 
 use tokio_util::sync::CancellationToken;
 

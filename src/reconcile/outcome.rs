@@ -2,7 +2,7 @@
 
 use super::RunRequest;
 use super::error::RunError;
-use super::run::RunState;
+use super::steps::RunState;
 use crate::audit::Actor;
 use crate::domain::{
     ActionKind, ActionReport, ActionStatus, ExitStatus, FailedOn, Mode, OpaCounts, OpseraCounts,
