@@ -22,6 +22,7 @@ use rolecall::store::Store;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+mod blocked;
 mod prediction;
 
 const POLICY: &str = r#"

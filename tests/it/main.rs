@@ -51,6 +51,8 @@ mod helm;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
+mod identity_edges;
+#[cfg(test)]
 mod identity_upgrade;
 #[cfg(test)]
 mod interrupts;
