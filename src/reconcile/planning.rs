@@ -12,7 +12,8 @@ use crate::domain::{
 };
 use crate::rules::clock_trust::wait_for_proof;
 use crate::rules::{
-    AccountFacts, Decision, Policy, decide_account, decide_joiner, facts::PersonFacts, guards::Sums,
+    AccountFacts, Decision, Policy, decide_account, decide_joiner, facts::PersonFacts,
+    guards::GuardInput,
 };
 use crate::store::{Pull, Store};
 
@@ -22,7 +23,7 @@ pub struct Planned {
     /// The plan.
     pub plan: Plan,
     /// What the guards look at; what only the caller knows is left at its default.
-    pub sums: Sums,
+    pub input: GuardInput,
     /// How many of what.
     pub summary: Summary,
     /// Accounts whose grace has not passed.
@@ -341,10 +342,10 @@ impl PlanBuilder {
         self.summary.findings = u64::try_from(self.findings.len()).unwrap_or(u64::MAX);
         Planned {
             plan: Plan::new(self.actions),
-            sums: Sums {
+            input: GuardInput {
                 administrators: self.administrators,
                 administrators_lost: self.administrators_lost,
-                ..Sums::default()
+                ..GuardInput::default()
             },
             summary: self.summary,
             waiting: self.waiting,
