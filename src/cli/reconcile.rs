@@ -61,7 +61,7 @@ pub enum ReportFormat {
     Markdown,
     /// For a browser
     Html,
-    /// The actions alone, for a spreadsheet
+    /// Summary, guards, actions, waiting and findings, a row each, for a spreadsheet
     Csv,
 }
 

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 
 use futures::TryStreamExt as _;
+use serde_json::{Value, json};
 
 use super::desk::{Desk, Look, since, tell_no_run_yet};
 use crate::audit::{Anchor, AuditKey, ExportFormat, HashedEntry, Proof, Verdict, read_checkpoints};
@@ -11,8 +12,10 @@ use crate::cli::{
     TableFormat,
 };
 use crate::domain::text;
-use crate::domain::{ExitStatus, RunId, text::for_terminal, time::SystemClock};
+use crate::domain::time::{SystemClock, Timestamp, time_for_people};
+use crate::domain::{ExitStatus, RunId, text::for_terminal};
 use crate::output;
+use crate::output::Listing;
 use crate::store::{StoreError, audit::AuditFilter};
 
 pub(super) async fn run(global: &GlobalArgs, args: &AuditArgs) -> anyhow::Result<ExitStatus> {
@@ -40,7 +43,7 @@ async fn list(global: &GlobalArgs, args: &AuditListArgs) -> anyhow::Result<ExitS
         limit: Some(args.limit),
     };
     let mut sink = output::Sink::stdout(global.colour());
-    let written = write_entries(&desk, &filter, format, &mut sink).await;
+    let written = write_entries(global, &desk, &filter, format, &mut sink).await;
     desk.store.close().await;
     written?;
     sink.finish()?;
@@ -48,6 +51,7 @@ async fn list(global: &GlobalArgs, args: &AuditListArgs) -> anyhow::Result<ExitS
 }
 
 async fn write_entries(
+    global: &GlobalArgs,
     desk: &Desk,
     filter: &AuditFilter,
     format: TableFormat,
@@ -55,12 +59,13 @@ async fn write_entries(
 ) -> anyhow::Result<()> {
     let mut entries = desk.store.stream_audit(filter).await?;
     let mut is_first = true;
+    let mut shown = table();
     while let Some(entry) = entries.try_next().await? {
         if sink.is_closed() {
             return Ok(());
         }
         match format {
-            TableFormat::Table => writeln!(sink, "{}", for_people(&entry))?,
+            TableFormat::Table => shown.push(row(&entry)),
             TableFormat::Json => {
                 let json = entry.to_json().map_err(|fault| {
                     StoreError::corrupt(
@@ -76,19 +81,21 @@ async fn write_entries(
         is_first = false;
     }
     match (format, is_first) {
-        (TableFormat::Table, true) => writeln!(sink, "None.")?,
+        (TableFormat::Table, _) => shown.write_table(super::style(global), sink)?,
         (TableFormat::Json, true) => writeln!(sink, "[]")?,
         (TableFormat::Json, false) => writeln!(sink, "\n]")?,
-        (TableFormat::Table, false) => {}
     }
     Ok(())
 }
 
-/// One line: number, time, event, whom it is about, what and why, who wrote it.
-fn for_people(entry: &HashedEntry) -> String {
+/// The table that people get; [`row`] fills it.
+pub(super) fn table() -> Listing {
+    Listing::new(["entry", "time", "event", "who", "what", "by"])
+}
+
+/// One entry: number, time, event, whom it is about, what and why, who wrote it.
+pub(super) fn row(entry: &HashedEntry) -> Vec<Value> {
     let mut said: Vec<String> = Vec::new();
-    let subject = entry.email.as_ref().or(entry.opsera_id.as_ref());
-    said.extend(subject.cloned());
     match (&entry.before, &entry.after) {
         (None, None) => {}
         (before, after) => {
@@ -99,18 +106,19 @@ fn for_people(entry: &HashedEntry) -> String {
     said.extend(entry.reason.clone());
     said.extend(entry.http_status.map(|status| format!("HTTP {status}")));
     said.extend(entry.words.clone());
-    // What a run's own entries have to say is in there; an action's is for a closer look.
-    said.extend(entry.evidence.clone().filter(|_| subject.is_none()));
-    let said: Vec<_> = said.iter().map(|part| for_terminal(part)).collect();
-    format!(
-        "{:>6}  {}  {:<16}  {}  [{}@{}]",
-        entry.seq,
-        for_terminal(&entry.at),
-        for_terminal(&entry.event),
-        said.join(" · "),
-        for_terminal(&entry.user),
-        for_terminal(&entry.host),
-    )
+    let subject = entry.email.as_ref().or(entry.opsera_id.as_ref());
+    let time = entry
+        .at
+        .parse::<Timestamp>()
+        .map_or_else(|_| entry.at.clone(), time_for_people);
+    vec![
+        json!(entry.seq),
+        json!(time),
+        json!(entry.event.replace('_', " ")),
+        json!(subject),
+        json!(said.join(" · ")),
+        json!(format!("{}@{}", entry.user, entry.host)),
+    ]
 }
 
 async fn verify(global: &GlobalArgs, args: &AuditVerifyArgs) -> anyhow::Result<ExitStatus> {

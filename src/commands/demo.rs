@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::audit::{Actor, AuditKey, Scribe};
+use crate::audit::{Actor, AuditKey, AuditWriter};
 use crate::cli::logging::{self, LogOptions};
 use crate::cli::signals::stop_on_signals;
 use crate::cli::{DemoArgs, GlobalArgs};
 use crate::domain::time::{SharedClock, SystemClock};
-use crate::domain::{ActionStatus, ExitStatus, KindSet, Mode, Outcome, Report, RunId};
+use crate::domain::{ActionStatus, ExitStatus, Finding, KindSet, Mode, Outcome, Report, RunId};
 use crate::output;
-use crate::output::{Format, Listing, ProgressLine, Visibility, render};
+use crate::output::{Format, ProgressLine, Visibility, render};
 use crate::reconcile::{Context, RunRequest, RunResult, run as reconcile};
 use crate::sandbox::{AccountStatus, Sandbox, SandboxOptions};
 use crate::settings::{ConfigSources, LogFormat, LogSettings, Settings};
@@ -140,11 +140,12 @@ impl Stage<'_> {
         self.title("1. What would be done?", "rolecall sync --dry-run")?;
         let preview = self.run(Mode::DryRun).await?;
         self.show(&preview)?;
+        let mut told = preview.findings.clone();
         self.add_the_missing_alias(sandbox, place)?;
 
         self.title("2. Do it", "rolecall sync")?;
         let applied = self.run(Mode::Apply).await?;
-        self.show(&applied)?;
+        self.show_news(&applied, &mut told)?;
 
         self.title("3. What is on record?", "rolecall audit list")?;
         self.show_audit_log().await?;
@@ -159,12 +160,12 @@ impl Stage<'_> {
         if !refused.is_empty() {
             self.title("4. What was refused goes through now", "rolecall sync")?;
             let rest = self.run(Mode::Apply).await?;
-            self.show(&rest)?;
+            self.show_news(&rest, &mut told)?;
         }
 
         self.title("5. Run again: is anything left to do?", "rolecall sync")?;
         let again = self.run(Mode::Apply).await?;
-        self.show(&again)?;
+        self.show_news(&again, &mut told)?;
         if again.outcome != Outcome::InSync {
             bail!("the last run should have found nothing left to do");
         }
@@ -241,7 +242,7 @@ impl Stage<'_> {
         }
         let store =
             Store::open_existing(&self.context.settings.store.path, &*self.context.clock).await?;
-        let released = store.release_refused(&self.scribe()?).await;
+        let released = store.release_refused(&self.audit_writer()?).await;
         store.close().await;
         let released = released?;
         self.say(&format!(
@@ -252,9 +253,9 @@ impl Stage<'_> {
         ))
     }
 
-    fn scribe(&self) -> anyhow::Result<Scribe> {
+    fn audit_writer(&self) -> anyhow::Result<AuditWriter> {
         let key = self.context.settings.audit.key_file.as_deref();
-        Ok(Scribe {
+        Ok(AuditWriter {
             clock: self.context.clock.clone(),
             actor: self.context.actor.clone(),
             key: key.map(AuditKey::read).transpose()?,
@@ -270,16 +271,9 @@ impl Stage<'_> {
             })
             .await;
         store.close().await;
-        let mut listing = Listing::new(vec!["entry", "event", "who", "why", "hash"]);
+        let mut listing = super::audit::table();
         for entry in entries? {
-            let short = entry.hash.get(..12).unwrap_or_default().to_owned();
-            listing.push(vec![
-                entry.seq.into(),
-                entry.event.into(),
-                entry.email.into(),
-                entry.reason.into(),
-                short.into(),
-            ]);
+            listing.push(super::audit::row(&entry));
         }
         let mut sink = output::Sink::stdout(self.global.colour());
         listing.write_table(self.style(), &mut sink)?;
@@ -292,6 +286,28 @@ impl Stage<'_> {
         render(report, Format::Table, self.style(), &mut sink)?;
         sink.finish()?;
         Ok(())
+    }
+
+    /// As [`Self::show`]; findings that an earlier run of this demo has shown are only counted.
+    fn show_news(&self, report: &Report, told: &mut Vec<Finding>) -> anyhow::Result<()> {
+        let news: Vec<Finding> = report
+            .findings
+            .iter()
+            .filter(|finding| !told.contains(finding))
+            .cloned()
+            .collect();
+        let known = report.findings.len().saturating_sub(news.len());
+        told.extend(news.iter().cloned());
+        self.show(&Report {
+            findings: news,
+            ..report.clone()
+        })?;
+        if known == 0 {
+            return Ok(());
+        }
+        self.say(&format!(
+            "(The demo leaves out {known} findings that are shown above.)\n"
+        ))
     }
 
     fn style(&self) -> crate::output::TableStyle {

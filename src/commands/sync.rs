@@ -13,7 +13,7 @@ use crate::domain::{ExitStatus, KindSet, Mode, Outcome, PeopleFilter, Report, Ru
 use crate::metrics::{Exposition, Metrics, write_file};
 use crate::notifications;
 use crate::output;
-use crate::output::{Format, ProgressLine, Visibility, render};
+use crate::output::{Format, ProgressLine, Visibility, render, verdict};
 use crate::reconcile::{
     Context, FailedOn, Finished, RunRequest, RunResult, exit_status, failed_before_start,
     machine_clock, run as reconcile,
@@ -45,7 +45,9 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
             // Scripts read the report whatever happened; people read the error below it.
             let words = format!("{error:#}");
             let report = failed_before_start(&request, started_at, clock.now(), words);
-            print(global, args, &report)?;
+            if !shows_table(args) {
+                print(global, args, &report)?;
+            }
             return Err(error);
         }
     };
@@ -70,7 +72,10 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
         RunResult::Finished(finished) => {
             print(global, args, &finished.report)?;
             after_run(&context, &request, args, &finished, started_at).await;
-            if let Some(error) = &finished.report.error {
+            // On a terminal the report has just said it.
+            if let Some(error) = &finished.report.error
+                && !shows_table(args)
+            {
                 output::note(
                     &format!("error: {}\n", text::terminal_safe(error)),
                     global.colour(),
@@ -119,8 +124,8 @@ fn write_metrics(file: &Path, metrics: &Metrics) {
 async fn metrics_of(context: &Context) -> Metrics {
     let metrics = Metrics::new();
     if let Ok(store) = Store::open_existing_read_only(&context.settings.store.path).await {
-        if let Ok(vitals) = store.read_vitals().await {
-            metrics.restore(&vitals);
+        if let Ok(status) = store.read_status().await {
+            metrics.restore(&status);
         }
         store.close().await;
     }
@@ -145,5 +150,17 @@ fn print(global: &GlobalArgs, args: &SyncArgs, report: &Report) -> anyhow::Resul
         &mut sink,
     )?;
     sink.finish()?;
+    if let Some(file) = &args.output {
+        let file = text::terminal_safe(&file.display().to_string()).into_owned();
+        let verdict = text::for_terminal(&verdict(report)).into_owned();
+        output::note(&format!("{verdict}\nwritten to {file}\n"), global.colour());
+    }
     Ok(())
+}
+
+/// Whether the report goes to a terminal as a table.
+fn shows_table(args: &SyncArgs) -> bool {
+    args.output.is_none()
+        && std::io::stdout().is_terminal()
+        && matches!(args.format, None | Some(ReportFormat::Table))
 }

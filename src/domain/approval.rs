@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::time::{Timestamp, after, time_for_people};
-use super::{ActionKind, GuardReport, KindSet, PeopleFilter, PlanId, RunId};
+use super::{ActionKind, GuardReport, KindSet, PeopleFilter, PlanId, Rejection, RunId};
 
 /// Where a held plan stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,10 +181,10 @@ pub enum Refusal {
         /// When.
         at: String,
     },
-    /// Somebody decided against it.
+    /// Somebody decided against it, and that stands.
     #[error(
-        "plan {id} was rejected by {by} at {at}: it can be decided on again once a run holds it \
-         after {until}"
+        "plan {id} is already rejected, by {by} at {at}, and that stands until {until}: to take \
+         the rejection back, approve the plan with `rolecall plan approve {id} --reason \"…\"`"
     )]
     Rejected {
         /// The plan.
@@ -227,7 +227,8 @@ pub enum Refusal {
     },
 }
 
-/// Whether `plan` may be approved now.
+/// Whether `plan` may be approved now. A rejection may be taken back so: a later decision replaces
+/// an earlier one, and both stay on record (§6).
 ///
 /// # Errors
 /// One sentence that says why not, and what to do instead.
@@ -238,8 +239,15 @@ pub fn may_approve(
 ) -> Result<(), Refusal> {
     let plan = known(id, plan)?;
     match plan.state {
-        PlanState::Held if is_over(plan.last_held_at, at) => Err(expired(plan, at)),
-        PlanState::Held => Ok(()),
+        PlanState::Held | PlanState::Rejected if is_over(plan.last_held_at, at) => {
+            Err(Refusal::Expired {
+                id: id.clone(),
+                last_held_at: time_for_people(plan.last_held_at),
+                expired_at: time_for_people(after(plan.last_held_at, at.ttl)),
+                command: look_again(plan),
+            })
+        }
+        PlanState::Held | PlanState::Rejected => Ok(()),
         PlanState::Approved => match plan.decided_at {
             Some(decided_at) if !is_over(decided_at, at) => Err(Refusal::AlreadyApproved {
                 id: id.clone(),
@@ -251,7 +259,7 @@ pub fn may_approve(
             // The approval lapsed, and with it what was looked at.
             _ => Err(expired(plan, at)),
         },
-        PlanState::Used | PlanState::Rejected | PlanState::Superseded => Err(closed(plan, at)),
+        PlanState::Used | PlanState::Superseded => Err(closed(plan, at)),
     }
 }
 
@@ -276,6 +284,19 @@ pub fn good_until(plan: &HeldPlan, ttl: Duration) -> Option<Timestamp> {
         PlanState::Approved | PlanState::Rejected => plan.decided_at.map(|at| after(at, ttl)),
         PlanState::Used | PlanState::Superseded => None,
     }
+}
+
+/// The decision against `plan`, where it is one.
+pub fn rejection_of(plan: &HeldPlan, ttl: Duration) -> Option<Rejection> {
+    let at = plan
+        .decided_at
+        .filter(|_| plan.state == PlanState::Rejected)?;
+    Some(Rejection {
+        by: decider(plan),
+        at,
+        reason: plan.reason.clone(),
+        until: after(at, ttl),
+    })
 }
 
 /// The dry run that shows what the runs that held `plan` want now.

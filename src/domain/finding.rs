@@ -32,11 +32,13 @@ pub enum FindingKind {
     ShortOpseraListing,
     /// §4: this machine's clock cannot end anybody's grace period.
     ClockNotTrusted,
+    /// OPA cannot be asked for the groups of this person (§5).
+    UnreadableMemberships,
 }
 
 impl FindingKind {
     /// Every kind of finding.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidEmail,
         Self::DuplicateOpseraEmail,
         Self::DuplicateOpaEmail,
@@ -50,7 +52,55 @@ impl FindingKind {
         Self::PendingLeaver,
         Self::ShortOpseraListing,
         Self::ClockNotTrusted,
+        Self::UnreadableMemberships,
     ];
+
+    /// What a person can do about it, in one sentence; docs/findings.md has more.
+    pub fn cure(self) -> &'static str {
+        match self {
+            Self::InvalidEmail => {
+                "Left alone. Correct the address in Opsera, or leave the account: it is never \
+                 touched."
+            }
+            Self::DuplicateOpseraEmail => {
+                "Left alone. Remove the surplus accounts in Opsera, or undo the alias that joins \
+                 them."
+            }
+            Self::DuplicateOpaEmail => "Correct the addresses in OPA.",
+            Self::PossibleMatch => {
+                "Left alone. Correct the address where it is wrong, name the pair in \
+                 matching.aliases, or release the account with deactivation.release."
+            }
+            Self::Renamed => {
+                "Left alone. Change the address in Opsera, name the pair in matching.aliases, or \
+                 release the account with deactivation.release."
+            }
+            Self::UnidentifiedOpaUser => "Correct the person's address in OPA.",
+            Self::UnknownStatus => {
+                "Left alone, because a status that is not known may mean anything. Set the person \
+                 to ACTIVE or DISABLED in OPA."
+            }
+            Self::InactiveOpseraAccount => {
+                "Nothing is written. An account that waits for its first sign-in needs nothing; an \
+                 inactive one can be reactivated in Opsera."
+            }
+            Self::UnknownGroup => "Correct the name in roles.rules, or create the group in OPA.",
+            Self::InconsistentListing => {
+                "Left alone. OPA's listing lost somebody who is ACTIVE: report it to Okta if it \
+                 comes back."
+            }
+            Self::PendingLeaver => {
+                "Opsera's listing hides accounts that wait for a first sign-in: remove the \
+                 invitation in Opsera."
+            }
+            Self::ShortOpseraListing => "Ask Opsera how many accounts there are.",
+            Self::ClockNotTrusted => "Let the machine synchronize its clock.",
+            Self::UnreadableMemberships => {
+                "The account and its role are left alone. Have Okta free the name, because no \
+                 request can name this person."
+            }
+        }
+    }
 
     /// The name used in reports.
     pub fn as_str(self) -> &'static str {
@@ -68,7 +118,17 @@ impl FindingKind {
             Self::PendingLeaver => "pending_leaver",
             Self::ShortOpseraListing => "short_opsera_listing",
             Self::ClockNotTrusted => "clock_not_trusted",
+            Self::UnreadableMemberships => "unreadable_memberships",
         }
+    }
+}
+
+impl Finding {
+    /// Whether it is about an account that may only wait for its owner's first sign-in, rather than
+    /// one that is inactive.
+    pub fn may_await_first_sign_in(&self) -> bool {
+        self.kind == FindingKind::InactiveOpseraAccount
+            && self.detail.contains("waits for its first sign-in")
     }
 }
 

@@ -25,7 +25,7 @@ pub mod text;
 pub mod time;
 
 pub use account::{AccountRecord, NewAccount, OpseraId};
-pub use action_state::{ActionState, Closing, Effect};
+pub use action_state::{ActionOutcome, ActionState, Effect};
 pub use address::{Address, Domain, InvalidAddress, Key, Matching, Skeleton};
 pub use approval::{Decider, HeldPlan, PlanState};
 pub use evidence::Evidence;
@@ -36,11 +36,11 @@ pub use kind_set::KindSet;
 pub use people_filter::PeopleFilter;
 pub use person::{GroupName, GroupRecord, OpaId, OpaName, PersonRecord, PersonStatus, UserType};
 pub use plan::*;
-pub use progress::{Heartbeat, Progress, ProgressObserver};
+pub use progress::{Counter, Heartbeat, Progress, ProgressObserver, Stage};
 pub use role::{CurrentRole, SiteRole, UnknownSiteRole};
 pub use run_result::{
-    ActionReport, ActionStatus, GuardReport, Mode, OpaCounts, OpseraCounts, Origin, Outcome,
-    Report, SCHEMA, Summary, WaitingReport,
+    ActionReport, ActionStatus, FailedOn, GuardReport, History, Mode, OpaCounts, OpseraCounts,
+    Origin, Outcome, Rejection, Report, SCHEMA, StoreReport, Summary, WaitingReport,
 };
 pub use schedule::{InvalidCron, Schedule};
 

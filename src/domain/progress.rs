@@ -24,13 +24,46 @@ impl Heartbeat {
     }
 }
 
+/// A stage of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// What an interrupted run left open (A7).
+    Settling,
+    /// Both directories at once.
+    Reading,
+    /// The members of the groups that rules name.
+    ReadingGroups,
+    /// What should be done, with look-ups of single accounts.
+    Planning,
+    /// The plan is carried out.
+    Applying,
+}
+
+/// What is counted in a stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Counter {
+    /// Records of OPA.
+    OpaRecords,
+    /// Accounts of Opsera.
+    OpseraAccounts,
+    /// Memberships of groups.
+    Members,
+    /// Actions of the plan that are over, whatever came of them.
+    Actions,
+    /// Of these, the ones that were not done.
+    ActionsNotDone,
+}
+
 /// Whoever watches a run.
 pub trait ProgressObserver: fmt::Debug + Send + Sync {
     /// A stage begins.
-    fn stage(&self, name: &str);
+    fn stage(&self, stage: Stage);
 
-    /// So many more records or actions of this stage.
-    fn count(&self, more: u64);
+    /// So many there will be, or were in the last run.
+    fn expect(&self, counter: Counter, total: u64);
+
+    /// So many more.
+    fn count(&self, counter: Counter, more: u64);
 
     /// The run is over.
     fn done(&self);
@@ -41,9 +74,11 @@ pub trait ProgressObserver: fmt::Debug + Send + Sync {
 struct Nobody;
 
 impl ProgressObserver for Nobody {
-    fn stage(&self, _: &str) {}
+    fn stage(&self, _: Stage) {}
 
-    fn count(&self, _: u64) {}
+    fn expect(&self, _: Counter, _: u64) {}
+
+    fn count(&self, _: Counter, _: u64) {}
 
     fn done(&self) {}
 }
@@ -75,15 +110,20 @@ impl Progress {
     }
 
     /// A stage begins.
-    pub fn stage(&self, name: impl AsRef<str>) {
+    pub fn stage(&self, stage: Stage) {
         self.heartbeat.beat();
-        self.observer.stage(name.as_ref());
+        self.observer.stage(stage);
     }
 
-    /// So many more records or actions of this stage.
-    pub fn count(&self, more: u64) {
+    /// So many there will be, or were in the last run.
+    pub fn expect(&self, counter: Counter, total: u64) {
+        self.observer.expect(counter, total);
+    }
+
+    /// So many more records or actions.
+    pub fn count(&self, counter: Counter, more: u64) {
         self.heartbeat.beat();
-        self.observer.count(more);
+        self.observer.count(counter, more);
     }
 
     /// The run is over.

@@ -142,6 +142,12 @@ pub struct Report {
     /// Where the run worked, and with what.
     #[serde(flatten)]
     pub origin: Origin,
+    /// Who rejected the plan that this run holds; nothing of it is done while that stands.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejection: Option<Rejection>,
+    /// What the run failed on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed_on: Option<FailedOn>,
     /// The OPA side of the pull.
     pub opa: OpaCounts,
     /// The Opsera side of the pull.
@@ -158,6 +164,55 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// Why the run failed, or stopped early.
     pub error: Option<String>,
+}
+
+/// What a run failed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailedOn {
+    /// A directory does not accept its credential (401).
+    Credential,
+    /// The store, its lock or its audit log.
+    Store,
+    /// What was asked for (`--person`).
+    Request,
+    /// Somebody asked the program to stop (A10): the next run does the rest.
+    Interrupted,
+    /// Anything else: a directory that cannot be reached, an incomplete pull.
+    Other,
+}
+
+/// A decision against a held plan.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rejection {
+    /// `user@host`
+    pub by: String,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Why, if somebody said so.
+    pub reason: Option<String>,
+    /// Until when it stands, if no later decision replaces it.
+    pub until: Timestamp,
+}
+
+/// Where the store of a run is, and what it held before the run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreReport {
+    /// `store.path`, absolute.
+    pub path: String,
+    /// What earlier runs left in it.
+    pub history: History,
+}
+
+/// What earlier runs left in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum History {
+    /// No complete pull before this run: no grace period runs yet, no guard has a past to compare
+    /// with, and no decision is on record.
+    Empty,
+    /// At least one complete pull.
+    Present,
 }
 
 /// Which directories a run was about, who ran it and with which settings. Null where a run that
@@ -179,6 +234,9 @@ pub struct Origin {
     pub version: Option<String>,
     /// SHA-256 over the settings without their secrets: the same settings, the same digest.
     pub settings_digest: Option<String>,
+    /// The store; absent where a run could not open it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreReport>,
 }
 
 /// The OPA side of a pull.
@@ -280,6 +338,9 @@ pub struct ActionReport {
     pub attempts: u32,
     /// Why it is not done, in words, or the server's own.
     pub message: Option<String>,
+    /// The records that a deactivation rests on; null for other kinds.
+    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
+    pub evidence: serde_json::Value,
 }
 
 /// A leaver whose grace has not passed.

@@ -3,11 +3,14 @@
 use serde_json::{Value, json};
 
 use super::escape::{entities, escape, without_markup};
-use crate::domain::{ActionStatus, Finding, Report};
+use crate::domain::time::time_for_people;
+use crate::domain::{ActionReport, ActionStatus, Finding, Report};
 use crate::settings::NotifyFormat;
 
 /// Findings that one message names; the rest are counted.
 const NAMED_FINDINGS: usize = 10;
+/// Refused actions that one message names.
+const NAMED_ACTIONS: usize = 10;
 /// Characters of an error, of a finding's detail, of a name.
 const LONG: usize = 600;
 const DETAIL: usize = 300;
@@ -22,6 +25,8 @@ pub(super) enum Event<'n> {
     Failed,
     /// Some actions were not done.
     Partial,
+    /// All is done but what Opsera has refused, and that rests until it may be tried again.
+    Refused,
     /// The first run that went well after one that did not.
     Recovered,
     /// Findings that nobody was told of.
@@ -34,6 +39,7 @@ impl Event<'_> {
             Self::Held => "held",
             Self::Failed => "failed",
             Self::Partial => "partial",
+            Self::Refused => "refused",
             Self::Recovered => "recovered",
             Self::NewFindings(_) => "findings",
         }
@@ -60,16 +66,8 @@ fn text(team: &str, event: Event<'_>, report: &Report) -> String {
                 LONG
             )
         ),
-        Event::Partial => format!(
-            "partial: {} of {} actions were not done ({}); the next run tries again",
-            report.actions.len() - count_done(report),
-            report.actions.len(),
-            statuses(report)
-                .iter()
-                .map(|(status, count)| format!("{count} {}", status.replace('_', " ")))
-                .collect::<Vec<_>>()
-                .join(", ")
-        ),
+        Event::Partial => partial(report),
+        Event::Refused => refused(report),
         Event::Recovered => format!(
             "recovered: the last run went well ({})",
             report.outcome.as_str().replace('_', " ")
@@ -77,6 +75,61 @@ fn text(team: &str, event: Event<'_>, report: &Report) -> String {
         Event::NewFindings(findings) => new_findings(findings),
     };
     format!("rolecall, Team {}: {what}", escape(team, NAME))
+}
+
+/// What was not done, and what becomes of it: a refusal rests until `retry.rejected_retry` has
+/// passed or somebody says that it may be tried again, the rest is planned again by the next run.
+fn partial(report: &Report) -> String {
+    let mut text = format!(
+        "partial: {} of {} actions were not done ({})",
+        report.actions.len().saturating_sub(count_done(report)),
+        report.actions.len(),
+        statuses(report)
+            .iter()
+            .map(|(status, count)| format!("{count} {}", status.replace('_', " ")))
+            .collect::<Vec<_>>()
+            .join(", ")
+    );
+    let refused: Vec<_> = with_status(report, ActionStatus::Rejected);
+    if !refused.is_empty() {
+        text.push_str(&format!(
+            "\n{} refused by Opsera, which the next run does not try again:",
+            refused.len()
+        ));
+        for action in refused.iter().take(NAMED_ACTIONS) {
+            text.push_str("\n• ");
+            text.push_str(&escape(&action.email, NAME));
+            if let Some(message) = &action.message {
+                text.push_str(" — ");
+                text.push_str(&escape(message, DETAIL));
+            }
+        }
+        let left_out = refused.len().saturating_sub(NAMED_ACTIONS);
+        if left_out > 0 {
+            text.push_str(&format!("\n• and {left_out} more"));
+        }
+        text.push_str(
+            "\nPut right what Opsera names, find the number with: rolecall queue list, then: \
+             rolecall queue retry NUMBER",
+        );
+    }
+    let due = [
+        ActionStatus::Failed,
+        ActionStatus::Skipped,
+        ActionStatus::NotTried,
+    ]
+    .map(|status| with_status(report, status).len())
+    .iter()
+    .sum::<usize>();
+    if due > 0 {
+        text.push_str(&format!("\nThe next run plans the other {due} again"));
+    }
+    text
+}
+
+fn with_status(report: &Report, status: ActionStatus) -> Vec<&ActionReport> {
+    let actions = report.actions.iter();
+    actions.filter(|action| action.status == status).collect()
 }
 
 fn held(report: &Report) -> String {
@@ -93,11 +146,37 @@ fn held(report: &Report) -> String {
             format!("{name} is {}, the limit is {}", guard.actual, guard.limit)
         })
         .collect();
+    if let Some(rejection) = &report.rejection {
+        let reason = rejection.reason.as_deref().unwrap_or("no reason given");
+        return format!(
+            "held: the plan {plan} ({} actions) was rejected by {} ({}) and nothing of it is done \
+             until {}. {}. Look at it with: rolecall plan show {plan}",
+            report.actions.len(),
+            escape(&rejection.by, NAME),
+            escape(reason, DETAIL),
+            time_for_people(rejection.until),
+            guards.join("; ")
+        );
+    }
     format!(
         "held: nothing of the plan {plan} ({} actions) is done until somebody approves it. {}. \
          Look at it with: rolecall plan show {plan}",
         report.actions.len(),
         guards.join("; ")
+    )
+}
+
+fn refused(report: &Report) -> String {
+    let count = report.summary.refused;
+    let (s, they) = if count == 1 {
+        ("", "it is")
+    } else {
+        ("s", "they are")
+    };
+    format!(
+        "refused: Opsera has refused {count} action{s}, and {they} not tried again yet; mostly a leaver \
+         still owns something in Opsera. Its words: rolecall queue list. After the transfer: \
+         rolecall queue retry"
     )
 }
 
@@ -127,7 +206,7 @@ fn new_findings(findings: &[Finding]) -> String {
 fn fields(team: &str, event: Event<'_>, report: &Report, text: &str) -> Value {
     let findings = match event {
         Event::NewFindings(findings) => findings,
-        Event::Held | Event::Failed | Event::Partial | Event::Recovered => &[],
+        Event::Held | Event::Failed | Event::Partial | Event::Refused | Event::Recovered => &[],
     };
     let guards: Vec<Value> = report
         .guards

@@ -1,11 +1,12 @@
 //! The report for a spreadsheet: one row per action, waiting account and finding, told apart by
-//! the first column; before them a row for the error and for each guard that holds, so that a file
-//! without actions still says why.
+//! the first column, deactivations first; before them a row for the error, for each number of the
+//! summary, so that the rows can be added up against it, and for each guard.
 
 use std::io;
 
 use csv::{QuoteStyle, WriterBuilder};
 
+use super::phrases::WEIGHED;
 use crate::domain::text::for_csv;
 use crate::domain::{ActionReport, GuardReport, Report, WaitingReport};
 use crate::domain::{Finding, time::Timestamp};
@@ -59,17 +60,30 @@ pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()>
         .guards
         .iter()
         .zip(&actual)
-        .filter(|(guard, _)| guard.held)
         .map(|(guard, detail)| Row {
             section: "guard",
             kind: &guard.guard,
-            status: "held",
+            status: if guard.held { "held" } else { "passed" },
             detail,
             ..Row::default()
         });
+    let numbers = summary(report);
+    let numbers = numbers.iter().map(|(kind, count)| Row {
+        section: "summary",
+        kind,
+        detail: count,
+        ..Row::default()
+    });
+    let actions = WEIGHED.into_iter().flat_map(|kind| {
+        report
+            .actions
+            .iter()
+            .filter(move |action| action.kind == kind)
+    });
     let rows = error
+        .chain(numbers)
         .chain(guards)
-        .chain(report.actions.iter().map(action))
+        .chain(actions.map(action))
         .chain(report.waiting.iter().map(waiting))
         .chain(report.findings.iter().map(finding));
     for row in rows {
@@ -105,6 +119,23 @@ fn measured(guard: &GuardReport) -> String {
         guard.limit,
         basis.unwrap_or_default()
     )
+}
+
+fn summary(report: &Report) -> Vec<(&'static str, String)> {
+    let summary = &report.summary;
+    [
+        ("unchanged", summary.unchanged),
+        ("deactivate", summary.deactivate),
+        ("set_role", summary.set_role),
+        ("create", summary.create),
+        ("waiting", summary.waiting),
+        ("protected", summary.protected),
+        ("unmanaged", summary.unmanaged),
+        ("refused", summary.refused),
+        ("findings", summary.findings),
+    ]
+    .map(|(kind, count)| (kind, count.to_string()))
+    .to_vec()
 }
 
 fn action(action: &ActionReport) -> Row<'_> {

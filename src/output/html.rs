@@ -1,34 +1,76 @@
-//! The report as one self-contained page: no script, nothing loaded, a policy that allows neither.
+//! The report as one self-contained page: nothing is loaded, and the policy allows the page's own
+//! style and script by their hashes and nothing else. Without the script everything is readable.
 
 use std::borrow::Cow;
 use std::io;
 
 use askama::Template;
 
-use super::document::Document;
+use super::drawing::{Bar, bars};
+use super::page::{Cell, Page, Section};
 use crate::domain::Report;
 use crate::domain::text::for_terminal;
+use crate::domain::time::time_for_people;
+
+/// Rows of one part of a table. A browser lays out only the parts that are on the screen.
+const PART: usize = 250;
 
 #[derive(Template)]
 #[template(path = "report.html", config = "src/output/templates/askama.toml")]
-struct Page<'a> {
-    document: Document<'a>,
+struct Document<'a> {
+    page: Page<'a>,
+    bars: Vec<Bar>,
+    team: String,
     finished_at: String,
 }
 
-impl Page<'_> {
+impl<'a> Document<'a> {
     /// The template escapes; what nobody would see is taken out here.
     #[expect(clippy::unused_self, reason = "the template calls it as a method")]
     fn seen<'t>(&self, text: &'t str) -> Cow<'t, str> {
         for_terminal(text)
     }
+
+    /// The rows of a section in parts.
+    #[expect(clippy::unused_self, reason = "the template calls it as a method")]
+    fn parts<'s>(&self, section: &'s Section<'a>) -> Parts<'s, 'a> {
+        Parts {
+            rows: section.rows(),
+        }
+    }
+
+    fn has_lists(&self) -> bool {
+        self.page
+            .sections
+            .iter()
+            .any(|section| section.group != "guard")
+    }
+}
+
+struct Parts<'s, 'a> {
+    rows: Box<dyn Iterator<Item = Vec<Cell<'a>>> + 's>,
+}
+
+impl<'a> Iterator for Parts<'_, 'a> {
+    type Item = Vec<Vec<Cell<'a>>>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let part: Vec<_> = self.rows.by_ref().take(PART).collect();
+        (!part.is_empty()).then_some(part)
+    }
 }
 
 pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
-    let page = Page {
-        document: Document::of(report),
-        finished_at: report.finished_at.to_rfc3339(),
+    let document = Document {
+        page: Page::of(report),
+        bars: bars(report),
+        team: report
+            .origin
+            .team
+            .clone()
+            .unwrap_or_else(|| "unknown".to_owned()),
+        finished_at: time_for_people(report.finished_at),
     };
-    page.write_into(out)?;
+    document.write_into(out)?;
     writeln!(out)
 }

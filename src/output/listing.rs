@@ -2,12 +2,11 @@
 
 use std::io;
 
-use comfy_table::Cell;
 use serde::ser::{Serialize, SerializeSeq as _, Serializer};
 use serde_json::Value;
 
 use super::render::TableStyle;
-use super::table::write_table;
+use super::table::{Flat, write_table};
 use crate::domain::text::for_terminal;
 
 /// Rows under named columns.
@@ -78,12 +77,12 @@ impl Serialize for Fields<'_> {
     }
 }
 
-fn cell(value: &Value) -> Cell {
-    match value {
-        Value::Null => Cell::new(""),
-        Value::String(text) => Cell::new(for_terminal(text)),
-        other => Cell::new(for_terminal(&other.to_string())),
-    }
+fn cell(value: &Value) -> Flat {
+    Flat::plain(match value {
+        Value::Null => String::new(),
+        Value::String(text) => for_terminal(text).into_owned(),
+        other => for_terminal(&other.to_string()).into_owned(),
+    })
 }
 
 fn title(name: &str) -> String {

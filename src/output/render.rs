@@ -73,6 +73,8 @@ pub struct TableStyle {
     pub colour: bool,
     /// Columns of the terminal; `None` lets lines grow as long as their texts.
     pub width: Option<u16>,
+    /// Rows of each list of a report; the rest is counted. `None` shows every row.
+    pub rows_per_list: Option<usize>,
 }
 
 /// Writes `report` to `out` in `format` (§10); `style` concerns [`Format::Table`] alone.

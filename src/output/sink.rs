@@ -13,6 +13,9 @@ use tempfile::NamedTempFile;
 use crate::domain::text::safe_lines;
 use crate::output::TableStyle;
 
+/// Rows of one list on a terminal: what fits a screen beside its title.
+const ROWS_ON_A_TERMINAL: usize = 20;
+
 /// Why a result could not be delivered.
 #[derive(Debug, thiserror::Error)]
 pub enum OutputError {
@@ -184,6 +187,7 @@ pub fn table_style(colour: ColorChoice, on_terminal: bool) -> TableStyle {
             ColorChoice::Auto => on_terminal,
         },
         width,
+        rows_per_list: on_terminal.then_some(ROWS_ON_A_TERMINAL),
     }
 }
 

@@ -1,54 +1,66 @@
 //! The report for people at a terminal.
+//!
+//! Lines end at words, never inside one or inside an address; a table that is too wide for the
+//! terminal is written as one short list per row.
 
 use std::io;
 
-use comfy_table::{Attribute, Cell as TableCell, Color, ContentArrangement, Table, presets};
+use comfy_table::{
+    Attribute, Cell as TableCell, Color, ColumnConstraint, ContentArrangement, LineStyle, Table,
+    Width, presets,
+};
+use unicode_width::UnicodeWidthStr as _;
 
-use super::document::{Cell, Document, Section, Tone};
+use super::page::{Cell, Page, Section, Severity};
 use super::render::TableStyle;
+use super::wrap::{width_of_longest_word, wrapped};
 use crate::domain::Report;
 use crate::domain::text::for_terminal;
+
+/// Columns between two columns of a table.
+const GAP: u16 = 2;
 
 pub(super) fn render(
     report: &Report,
     style: TableStyle,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
-    let document = Document::of(report);
-    writeln!(
-        out,
-        "{}",
-        painted(&for_terminal(&document.headline), document.tone, style)
-    )?;
-    if let Some(error) = document.error {
-        let error = for_terminal(error);
-        writeln!(
-            out,
-            "{}",
-            painted(&format!("Error: {error}"), Tone::Bad, style)
-        )?;
+    let page = Page::of(report);
+    let verdict = for_terminal(&page.verdict);
+    write_wrapped(&verdict, "", page.severity, style, out)?;
+    if let Some(error) = page.error {
+        let error = format!("Error: {}", for_terminal(error));
+        write_wrapped(&error, "", Severity::Bad, style, out)?;
     }
     writeln!(out)?;
-    let label = document.facts.iter().map(|(name, _)| name.len()).max();
+    let label = page.fields.iter().map(|(name, _)| name.len()).max();
     let label = label.unwrap_or_default();
-    for (name, fact) in &document.facts {
-        let text = for_terminal(&fact.text);
-        writeln!(out, "{name:label$}  {}", painted(&text, fact.tone, style))?;
+    for (name, field) in &page.fields {
+        let margin = label.saturating_add(2);
+        let text = for_terminal(&field.text);
+        for (position, line) in wrapped(&text, room(style, margin)).iter().enumerate() {
+            let name = if position == 0 { *name } else { "" };
+            writeln!(
+                out,
+                "{name:label$}  {}",
+                styled(line, field.severity, style)
+            )?;
+        }
     }
-    for section in &document.sections {
+    for section in &page.sections {
         write_section(section, style, out)?;
     }
-    if !document.next.is_empty() {
+    if !page.next.is_empty() {
         writeln!(out, "\nNext")?;
-        let width = document
-            .next
-            .iter()
-            .map(|step| step.command.chars().count());
-        let width = width.max().unwrap_or_default();
-        for step in &document.next {
-            let command = for_terminal(&step.command);
-            writeln!(out, "  {command:width$}  # {}", step.purpose)?;
+        for step in &page.next {
+            writeln!(out, "  {}", for_terminal(&step.command))?;
+            writeln!(out, "      # {}", step.purpose)?;
         }
+    }
+    // What is last on the screen is what is read first.
+    if style.rows_per_list.is_some() && page.sections.iter().any(|section| section.len() > 0) {
+        writeln!(out)?;
+        write_wrapped(&verdict, "", page.severity, style, out)?;
     }
     Ok(())
 }
@@ -58,32 +70,99 @@ fn write_section(
     style: TableStyle,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
-    writeln!(out, "\n{}", for_terminal(&section.title))?;
+    writeln!(out)?;
+    let title = for_terminal(&section.title);
+    write_wrapped(&title, "", Severity::Plain, style, out)?;
     if let Some(note) = section.note {
-        writeln!(out, "{note}")?;
+        for line in wrapped(note, room(style, 0)) {
+            writeln!(out, "{line}")?;
+        }
     }
-    let rows = section.rows().map(|row| row.iter().map(dressed).collect());
-    write_table(section.columns.iter().copied(), rows, style, out)
+    let shown = style.rows_per_list.unwrap_or(usize::MAX);
+    let rows = section
+        .rows()
+        .take(shown)
+        .map(|row| row.iter().map(flat).collect());
+    write_table(section.columns.iter().copied(), rows, style, out)?;
+    let more = section.len().saturating_sub(shown);
+    if more > 0 {
+        writeln!(out, "… and {more} more: see --format csv, json or html")?;
+    }
+    Ok(())
 }
 
-/// Writes one table; the cells are defused already.
+/// A text of a table with what colour it has; escaped already.
+#[derive(Clone, Debug)]
+pub(super) struct Flat {
+    text: String,
+    severity: Severity,
+}
+
+impl Flat {
+    pub(super) fn plain(text: String) -> Self {
+        Self {
+            text,
+            severity: Severity::Plain,
+        }
+    }
+}
+
+fn flat(cell: &Cell<'_>) -> Flat {
+    let text = for_terminal(&cell.text).into_owned();
+    Flat {
+        text: cell.bar().unwrap_or(text),
+        severity: cell.severity,
+    }
+}
+
+/// Writes one table; the cells are escaped already.
 pub(super) fn write_table<'a>(
     columns: impl Iterator<Item = &'a str>,
-    rows: impl Iterator<Item = Vec<TableCell>>,
+    rows: impl Iterator<Item = Vec<Flat>>,
+    style: TableStyle,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    let columns: Vec<&str> = columns.collect();
+    let rows: Vec<Vec<Flat>> = rows.collect();
+    let mut least: Vec<usize> = columns
+        .iter()
+        .map(|name| width_of_longest_word(name))
+        .collect();
+    for row in &rows {
+        for (least, cell) in least.iter_mut().zip(row) {
+            *least = (*least).max(width_of_longest_word(&cell.text));
+        }
+    }
+    let gaps = usize::from(GAP).saturating_mul(columns.len());
+    let needed = least.iter().sum::<usize>().saturating_add(gaps);
+    match style.width {
+        Some(width) if needed > usize::from(width).saturating_add(usize::from(GAP)) => {
+            write_lists(&columns, &rows, style, out)
+        }
+        _ => write_columns(&columns, rows, &least, style, out),
+    }
+}
+
+fn write_columns(
+    columns: &[&str],
+    rows: Vec<Vec<Flat>>,
+    least: &[usize],
     style: TableStyle,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
     let mut table = Table::new();
-    table.load_style(presets::UTF8_BORDERS_ONLY).force_no_tty();
+    let lines = presets::NOTHING.header_separator(LineStyle::none().fill('─').junction('─'));
+    table.load_style(lines).force_no_tty();
     if style.colour {
         table.enforce_styling();
     }
     if let Some(width) = style.width {
         table
             .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_width(width);
+            // The last column's gap is cut off again.
+            .set_width(width.saturating_add(GAP));
     }
-    table.set_header(columns.map(|name| {
+    table.set_header(columns.iter().map(|name| {
         let cell = TableCell::new(name);
         if style.colour {
             cell.add_attribute(Attribute::Bold)
@@ -91,31 +170,108 @@ pub(super) fn write_table<'a>(
             cell
         }
     }));
-    table.add_rows(rows);
+    table.add_rows(
+        rows.into_iter()
+            .map(|row| row.into_iter().map(coloured).collect::<Vec<_>>()),
+    );
+    for (column, least) in table.column_iter_mut().zip(least) {
+        let least = u16::try_from(*least).unwrap_or(u16::MAX);
+        column.set_padding((0, GAP));
+        column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(
+            least.saturating_add(GAP),
+        )));
+    }
+    let limit = style.width.map_or(usize::MAX, usize::from);
     for line in table.lines() {
-        writeln!(out, "{}", line.trim_end())?;
+        let line = line.trim_end();
+        if line.starts_with('─') {
+            let rule: String = line.chars().take(limit.min(line.chars().count())).collect();
+            writeln!(out, "{rule}")?;
+        } else {
+            writeln!(out, "{line}")?;
+        }
     }
     Ok(())
 }
 
-fn dressed(cell: &Cell<'_>) -> TableCell {
-    let dressed = TableCell::new(for_terminal(&cell.text));
-    match cell.tone {
-        Tone::Plain => dressed,
-        Tone::Good => dressed.fg(Color::Green),
-        Tone::Warning => dressed.fg(Color::Yellow),
-        Tone::Bad => dressed.fg(Color::Red),
+/// One list per row: the first cell, and below it the others by name.
+fn write_lists(
+    columns: &[&str],
+    rows: &[Vec<Flat>],
+    style: TableStyle,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    for row in rows {
+        for (position, (name, cell)) in columns.iter().zip(row).enumerate() {
+            if position == 0 {
+                writeln!(out, "• {}", styled_cell(&cell.text, cell.severity, style))?;
+            } else if !cell.text.is_empty() {
+                let text = format!("{name}: {}", cell.text);
+                write_wrapped_cell(&text, "    ", cell.severity, style, out)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn coloured(cell: Flat) -> TableCell {
+    let shown = TableCell::new(cell.text);
+    match cell.severity {
+        Severity::Plain => shown,
+        Severity::Good => shown.fg(Color::Green),
+        Severity::Warning => shown.fg(Color::Yellow),
+        Severity::Bad => shown.fg(Color::Red),
     }
 }
 
-fn painted(text: &str, tone: Tone, style: TableStyle) -> String {
-    let code = match tone {
-        Tone::Plain => "1",
-        Tone::Good => "32",
-        Tone::Warning => "33",
-        Tone::Bad => "31",
+/// The columns that are left beside `margin`; a terminal without any has none to spare.
+fn room(style: TableStyle, margin: usize) -> Option<usize> {
+    style
+        .width
+        .map(|width| usize::from(width).saturating_sub(margin).max(20))
+}
+
+fn write_wrapped(
+    text: &str,
+    margin: &str,
+    severity: Severity,
+    style: TableStyle,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    for line in wrapped(text, room(style, margin.width())) {
+        writeln!(out, "{margin}{}", styled(&line, severity, style))?;
+    }
+    Ok(())
+}
+
+fn write_wrapped_cell(
+    text: &str,
+    margin: &str,
+    severity: Severity,
+    style: TableStyle,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    for line in wrapped(text, room(style, margin.width())) {
+        writeln!(out, "{margin}{}", styled_cell(&line, severity, style))?;
+    }
+    Ok(())
+}
+
+fn styled_cell(text: &str, severity: Severity, style: TableStyle) -> String {
+    match severity {
+        Severity::Plain => text.to_owned(),
+        other => styled(text, other, style),
+    }
+}
+
+fn styled(text: &str, severity: Severity, style: TableStyle) -> String {
+    let code = match severity {
+        Severity::Plain => "1",
+        Severity::Good => "32",
+        Severity::Warning => "33",
+        Severity::Bad => "31",
     };
-    if style.colour {
+    if style.colour && !text.is_empty() {
         format!("\u{1b}[{code}m{text}\u{1b}[0m")
     } else {
         text.to_owned()

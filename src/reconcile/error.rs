@@ -3,6 +3,7 @@
 use super::FailedOn;
 use crate::audit::AuditError;
 use crate::clients::{Api, CallError, ClientError};
+use crate::domain::text::error_chain;
 use crate::settings::Settings;
 use crate::store::{LockError, StoreError};
 
@@ -106,8 +107,23 @@ impl RunError {
             | Self::NoRequiredGroup(_)
             | Self::ShortTeamListing { .. }
             | Self::NoAccounts { .. }
-            | Self::TokenOwnerNotListed { .. }
-            | Self::Interrupted => FailedOn::Other,
+            | Self::TokenOwnerNotListed { .. } => FailedOn::Other,
+            Self::Interrupted => FailedOn::Interrupted,
+        }
+    }
+
+    /// The whole chain of causes, and what to do about it where a call to a directory failed.
+    pub fn explained(&self) -> String {
+        let chain = error_chain(self);
+        let remedy = match self {
+            Self::Pull { source, .. } | Self::LookUp(source) | Self::Settle(source) => {
+                source.remedy()
+            }
+            _ => None,
+        };
+        match remedy {
+            Some(remedy) => format!("{chain}. What to do: {remedy}"),
+            None => chain,
         }
     }
 

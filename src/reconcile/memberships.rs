@@ -9,7 +9,7 @@ use futures::stream::{self, TryStreamExt as _};
 
 use super::error::RunError;
 use super::pull::opa_error;
-use crate::clients::Opa;
+use crate::clients::{CallError, Opa};
 use crate::domain::Progress;
 use crate::domain::{Finding, FindingKind, GroupName, GroupRecord, OpaId, OpaName};
 use crate::rules::{GroupPattern, Lookup, Policy};
@@ -35,7 +35,7 @@ pub(super) async fn pull_memberships(
     if !matter(policy) {
         return Ok(Vec::new());
     }
-    progress.stage("reading groups");
+    progress.stage(crate::domain::Stage::ReadingGroups);
     let mut groups = opa
         .list_live_groups(|group| is_relevant(policy, group))
         .await
@@ -97,7 +97,10 @@ async fn pull_group(
         match listing.next_page().await {
             Ok(Some(page)) => {
                 snapshot.add_members(group, &page).await?;
-                progress.count(u64::try_from(page.len()).unwrap_or(0));
+                progress.count(
+                    crate::domain::Counter::Members,
+                    u64::try_from(page.len()).unwrap_or(0),
+                );
             }
             Ok(None) => return Ok(true),
             Err(error) if first && error.status().is_some_and(|status| status.as_u16() == 404) => {
@@ -127,9 +130,15 @@ async fn pull_people(
         after = Some(last.clone());
         stream::iter(people.iter().map(Ok))
             .try_for_each_concurrent(LOOKUPS_IN_FLIGHT, |(id, name)| async move {
-                let memberships = list_groups_of(opa, name, groups).await?;
-                snapshot.add_groups_of(id, &memberships).await?;
-                progress.count(1);
+                match list_groups_of(opa, name, groups).await {
+                    Ok(memberships) => snapshot.add_groups_of(id, &memberships).await?,
+                    // Doubt about this one person; the plan tells of it.
+                    Err(CallError::InvalidPathSegment { .. }) => {
+                        snapshot.add_unreadable_memberships(id).await?;
+                    }
+                    Err(error) => return Err(opa_error(error)),
+                }
+                progress.count(crate::domain::Counter::Members, 1);
                 Ok::<_, RunError>(())
             })
             .await?;
@@ -140,10 +149,10 @@ async fn list_groups_of(
     opa: &Opa,
     name: &OpaName,
     relevant: &BTreeSet<GroupName>,
-) -> Result<Vec<GroupRecord>, RunError> {
+) -> Result<Vec<GroupRecord>, CallError> {
     let mut memberships = Vec::new();
     let mut listing = opa.list_user_groups(name);
-    while let Some(page) = listing.next_page().await.map_err(opa_error)? {
+    while let Some(page) = listing.next_page().await? {
         memberships.extend(
             page.into_iter()
                 .filter(|group| group.live && relevant.contains(&group.name)),

@@ -2,28 +2,29 @@
 
 use super::RunRequest;
 use super::error::RunError;
-use super::run::Progressed;
+use super::steps::RunState;
 use crate::audit::Actor;
 use crate::domain::{
-    ActionReport, ActionStatus, ExitStatus, Mode, OpaCounts, OpseraCounts, Origin, Outcome,
-    PlannedAction, Report, SCHEMA, Summary, time::Timestamp,
+    ActionKind, ActionReport, ActionStatus, ExitStatus, FailedOn, Mode, OpaCounts, OpseraCounts,
+    Origin, Outcome, PlannedAction, Report, SCHEMA, Summary, time::Timestamp,
 };
 use crate::reconcile::{ActionResult, Applied, StopReason};
 
 /// The facts of a run's end.
-pub(super) struct Ended {
+pub(super) struct RunEnd {
     pub(super) started_at: Timestamp,
     pub(super) finished_at: Timestamp,
     pub(super) outcome: Outcome,
     pub(super) error: Option<String>,
+    pub(super) failed_on: Option<FailedOn>,
 }
 
-pub(super) fn outcome_of(mode: Mode, progressed: &Progressed, error: Option<&RunError>) -> Outcome {
-    let actions = progressed
+pub(super) fn outcome_of(mode: Mode, state: &RunState, error: Option<&RunError>) -> Outcome {
+    let actions = state
         .planned
         .as_ref()
         .map_or(0, |planned| planned.plan.actions().len());
-    let applied = &progressed.applied;
+    let applied = &state.applied;
     // What Opsera refused earlier is nobody's work until `retry.rejected_retry` has passed.
     let resting = applied
         .progress
@@ -32,7 +33,7 @@ pub(super) fn outcome_of(mode: Mode, progressed: &Progressed, error: Option<&Run
         .count();
     if error.is_some() {
         Outcome::Failed
-    } else if progressed.held {
+    } else if state.held {
         Outcome::Held
     } else if actions == resting {
         Outcome::InSync
@@ -48,15 +49,16 @@ pub(super) fn outcome_of(mode: Mode, progressed: &Progressed, error: Option<&Run
     }
 }
 
-pub(super) fn build_report(request: &RunRequest, progressed: Progressed, ended: Ended) -> Report {
-    let Progressed {
+pub(super) fn build_report(request: &RunRequest, state: RunState, ended: RunEnd) -> Report {
+    let RunState {
         opa,
         opsera,
         planned,
         guards,
         held,
+        rejection,
         applied,
-    } = progressed;
+    } = state;
     let mut summary = Summary::default();
     let mut waiting = Vec::new();
     let mut findings = applied.findings.clone();
@@ -94,6 +96,8 @@ pub(super) fn build_report(request: &RunRequest, progressed: Progressed, ended: 
         finished_at: ended.finished_at,
         audit_head: None,
         origin: Origin::default(),
+        rejection,
+        failed_on: ended.failed_on,
         opa,
         opsera,
         summary,
@@ -111,7 +115,7 @@ fn action_report(
     action: &PlannedAction,
     known: Option<&ActionResult>,
     applied: &Applied,
-    ended: &Ended,
+    ended: &RunEnd,
 ) -> ActionReport {
     let (status, attempts, message) = match known {
         Some(progress) => (progress.status, progress.attempts, progress.message.clone()),
@@ -133,10 +137,14 @@ fn action_report(
         status,
         attempts,
         message,
+        evidence: match action.kind() {
+            ActionKind::Deactivate => action.evidence.clone(),
+            ActionKind::SetRole | ActionKind::Create => serde_json::Value::Null,
+        },
     }
 }
 
-fn why_not_tried(applied: &Applied, ended: &Ended) -> String {
+fn why_not_tried(applied: &Applied, ended: &RunEnd) -> String {
     let reason = match &applied.stopped {
         Some(StopReason::Breaker(words) | StopReason::Unauthorized(words)) => words.as_str(),
         Some(StopReason::Interrupted) => "the run was interrupted",
@@ -172,6 +180,8 @@ pub fn failed_before_start(
         finished_at,
         audit_head: None,
         origin: origin_of(&Actor::of_this_process()),
+        rejection: None,
+        failed_on: Some(FailedOn::Other),
         opa: OpaCounts::default(),
         opsera: OpseraCounts::default(),
         summary: Summary::default(),

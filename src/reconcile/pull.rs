@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::Instrument as _;
 
 use super::error::RunError;
-use crate::clients::{Api, Opa, OpseraReader, SecondCount, StatusFilter};
-use crate::domain::{Finding, FindingKind, Progress};
+use crate::clients::{Api, CallError, Opa, OpseraReader, SecondCount, StatusFilter};
+use crate::domain::{Counter, Finding, FindingKind, Progress, Stage};
 use crate::rules::Policy;
 use crate::store::{Snapshot, Store};
 
@@ -50,7 +50,7 @@ pub(super) async fn pull(pulling: Pulling<'_>, sides: &Sides) -> Result<Vec<Find
         progress,
         ..
     } = pulling;
-    progress.stage("reading OPA and Opsera");
+    progress.stage(Stage::Reading);
     let ((), findings) = tokio::try_join!(
         async {
             let before = opa.human_count().await.map_err(opa_error)?;
@@ -180,7 +180,7 @@ async fn pull_people(
         let mut listing = opa.list_users(filter);
         while let Some(page) = listing.next_page().await.map_err(opa_error)? {
             snapshot.add_people(&page).await?;
-            progress.count(u64::try_from(page.len()).unwrap_or(0));
+            progress.count(Counter::OpaRecords, u64::try_from(page.len()).unwrap_or(0));
         }
     }
     look_up_unidentified(snapshot, opa).await
@@ -196,7 +196,12 @@ async fn look_up_unidentified(snapshot: &Snapshot<'_>, opa: &Opa) -> Result<(), 
         };
         after = Some(last.clone());
         for (id, name) in &people {
-            let found = opa.find_user(name).await.map_err(opa_error)?;
+            let found = match opa.find_user(name).await {
+                Ok(found) => found,
+                // OPA cannot be asked: the record stays without an address, which is told.
+                Err(CallError::InvalidPathSegment { .. }) => continue,
+                Err(error) => return Err(opa_error(error)),
+            };
             // Another id under the name is another person: it answers nothing about this one.
             if let Some(person) = found.filter(|person| person.id == *id) {
                 snapshot.add_people(std::slice::from_ref(&person)).await?;
@@ -213,12 +218,15 @@ async fn pull_accounts(
     let mut accounts = opsera.list_users();
     while let Some(batch) = accounts.next_batch().await.map_err(opsera_error)? {
         snapshot.add_accounts(&batch).await?;
-        progress.count(u64::try_from(batch.len()).unwrap_or(0));
+        progress.count(
+            Counter::OpseraAccounts,
+            u64::try_from(batch.len()).unwrap_or(0),
+        );
     }
     Ok(snapshot.end_accounts().await?)
 }
 
-pub(super) fn opa_error(source: crate::clients::CallError) -> RunError {
+pub(super) fn opa_error(source: CallError) -> RunError {
     RunError::Pull {
         api: Api::Opa,
         at: String::new(),
@@ -226,7 +234,7 @@ pub(super) fn opa_error(source: crate::clients::CallError) -> RunError {
     }
 }
 
-fn opsera_error(source: crate::clients::CallError) -> RunError {
+fn opsera_error(source: CallError) -> RunError {
     RunError::Pull {
         api: Api::Opsera,
         at: String::new(),

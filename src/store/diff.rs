@@ -9,10 +9,11 @@
 use futures::stream::{self, Stream, TryStreamExt as _};
 use sqlx::sqlite::SqliteRow;
 
-use super::diff_sql::{IS_JOINER, JOINER_PAGE, ONE_ACCOUNT, UNIDENTIFIED, UNKNOWN_STATUS};
+use super::diff_sql::{
+    IS_JOINER, JOINER_PAGE, ONE_ACCOUNT, UNIDENTIFIED, UNKNOWN_STATUS, UNREADABLE,
+};
 use super::fields::Fields;
-use super::lookups::Wanted;
-use super::renames::KnownRenames;
+use super::lookups::{Known, Wanted};
 use super::snapshot::{AccountKind, Pull, role_of};
 use super::{Store, StoreError};
 use crate::domain::{
@@ -38,12 +39,12 @@ impl Store {
             return Ok(None);
         };
         let mut page = vec![account_facts(&row)?];
-        let mut renames = KnownRenames::default();
+        let mut known = Known::default();
         let wanted = Wanted {
             actives_can_leave,
             conflicts: true,
         };
-        self.look_up(pull, &mut page, wanted, &mut renames).await?;
+        self.look_up(pull, &mut page, wanted, &mut known).await?;
         Ok(page.pop())
     }
 
@@ -108,6 +109,14 @@ impl Store {
         pull: Pull,
     ) -> impl Stream<Item = Result<KeyHolder, StoreError>> + Send + '_ {
         self.stream_by_name(pull, UNIDENTIFIED, |row| key_holder(&row))
+    }
+
+    /// People whose groups OPA cannot be asked for, by name (§5).
+    pub fn stream_unreadable_memberships(
+        &self,
+        pull: Pull,
+    ) -> impl Stream<Item = Result<KeyHolder, StoreError>> + Send + '_ {
+        self.stream_by_name(pull, UNREADABLE, |row| key_holder(&row))
     }
 
     /// Humans with a status this program does not know, by name, with the status (I3).

@@ -39,10 +39,10 @@ pub(super) const KEYLESS_PAGE: &str = account_columns!(
 
 /// `?1` keys. How many accounts each has, where it is more than one (I5).
 pub(super) const SHARED_KEYS: &str = "
-SELECT j.value AS key, count(*) AS total
-FROM json_each(?1) j CROSS JOIN opsera.accounts b INDEXED BY accounts_by_key
-     ON b.key = j.value
-GROUP BY j.value HAVING count(*) > 1";
+SELECT j.value AS key,
+       (SELECT count(*) FROM opsera.accounts b INDEXED BY accounts_by_key
+        WHERE b.key = j.value) AS total
+FROM json_each(?1) j WHERE total > 1";
 
 /// `?1` a key, `?2` how many at most.
 pub(super) const FIRST_ACCOUNTS: &str = "
@@ -166,3 +166,9 @@ SELECT id, name, coalesce(email, key) AS email, coalesce(status, '') AS status
 FROM main.people INDEXED BY people_unknown_status
 WHERE kind = 1 AND name >= ?1 AND (name, id) > (?1, ?2)
 ORDER BY name, id LIMIT 500";
+
+/// `?1` and `?2` the name and the id to go on after. People whose groups OPA cannot be asked for.
+pub(super) const UNREADABLE: &str = "
+SELECT u.id, u.name, coalesce(u.email, u.key) AS email
+FROM main.unreadable r CROSS JOIN main.people u ON u.rowid = r.person
+WHERE (u.name, u.id) > (?1, ?2) ORDER BY u.name, u.id LIMIT 500";

@@ -9,8 +9,7 @@ use sqlx::{AssertSqlSafe, FromRow, Sqlite};
 
 use super::diff::account_facts;
 use super::diff_sql::{ACCOUNTS_AT, KEYLESS_PAGE};
-use super::lookups::Wanted;
-use super::renames::KnownRenames;
+use super::lookups::{Known, Wanted};
 use super::settled_roles::{code_of, load_rules};
 use super::snapshot::{Pull, json, role_code, unsigned};
 use super::{Store, StoreError};
@@ -29,7 +28,7 @@ pub struct NeedThought<'s> {
     actives_can_leave: bool,
     default_role: Option<i64>,
     roles_are_managed: bool,
-    renames: KnownRenames,
+    known: Known,
     cursor: Cursor,
 }
 
@@ -79,7 +78,7 @@ impl Store {
             actives_can_leave: !policy.required_groups.is_empty(),
             default_role: policy.roles.default.map(role_code),
             roles_are_managed: policy.roles.managed,
-            renames: KnownRenames::default(),
+            known: Known::default(),
             cursor: Cursor::WithoutKey(String::new()),
         })
     }
@@ -199,7 +198,7 @@ impl NeedThought<'_> {
                     actives_can_leave: self.actives_can_leave,
                     conflicts: false,
                 },
-                &mut self.renames,
+                &mut self.known,
             )
             .await?;
         Ok(accounts)

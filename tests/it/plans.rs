@@ -222,7 +222,7 @@ async fn an_approval_survives_a_run_that_stops_half_way() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_rejected_plan_stays_rejected() {
+async fn a_rejected_plan_stays_rejected_until_somebody_approves_it_after_all() {
     let desk = Desk::with(COUNTING).await;
     desk.leave(&["p1", "p2"]);
     let id = desk.hold();
@@ -243,18 +243,28 @@ async fn a_rejected_plan_stays_rejected() {
     );
     let entries = desk.entries("plan_rejected");
     assert_eq!(entries[0]["reason"], "a mistake");
-    for verb in ["approve", "reject"] {
-        let told = desk.run(&["plan", verb, &id, "--reason", "after all"]);
-        let refusal = told.refused();
-        assert!(
-            refusal.starts_with(&format!("plan {id} was rejected by "))
-                && refusal.contains("it can be decided on again once a run holds it after "),
-            "{refusal}"
-        );
-    }
+    let again = desk.run(&["plan", "reject", &id]);
+    let refusal = again.refused();
+    assert!(
+        refusal.starts_with(&format!("plan {id} is already rejected, by ")),
+        "{refusal}"
+    );
     assert_eq!(desk.hold(), id);
     assert_eq!(desk.state(&id), "rejected");
     assert!(desk.deactivated().is_empty());
+    // The run says who decided, why and until when, and offers what can be done about it.
+    let report = desk.sync(3);
+    let rejection = &report["rejection"];
+    assert_eq!(rejection["reason"], "a mistake");
+    assert!(rejection["by"].as_str().is_some_and(|by| by.contains('@')));
+    assert!(rejection["until"].as_str() > rejection["at"].as_str());
+
+    let approved = desk.run(&["plan", "approve", &id, "--reason", "after all"]);
+    assert_eq!(approved.status, 0);
+    assert_eq!(desk.entries("plan_rejected").len(), 1);
+    assert_eq!(desk.entries("plan_approved")[0]["reason"], "after all");
+    assert_eq!(desk.sync(0)["outcome"], "applied");
+    assert_eq!(desk.deactivated(), addresses(&["p1", "p2"]));
 }
 
 #[tokio::test(flavor = "multi_thread")]

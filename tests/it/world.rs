@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall::audit::{Actor, Proof, Scribe, Verdict};
+use rolecall::audit::{Actor, AuditWriter, Proof, Verdict};
 use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
 use rolecall::domain::{
     ActionKind, ActionStatus, Address, Decider, KindSet, Mode, PlanState, Progress, Report, RunId,
@@ -320,7 +320,7 @@ impl World {
     /// `plan approve`
     pub(crate) async fn approve(&self, report: &Report) {
         let store = self.store().await;
-        let scribe = Scribe {
+        let audit_writer = AuditWriter {
             clock: self.context.clock.clone(),
             actor: actor(),
             key: None,
@@ -332,7 +332,7 @@ impl World {
         };
         let id = report.plan_id.as_ref().unwrap();
         store
-            .decide_plan(&scribe, id, PlanState::Approved, &decider, |plan| {
+            .decide_plan(&audit_writer, id, PlanState::Approved, &decider, |plan| {
                 plan.map(|_| ()).ok_or("no such plan")
             })
             .await

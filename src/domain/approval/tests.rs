@@ -81,11 +81,6 @@ fn what_is_done_with_cannot_be_approved_or_rejected() {
              jo@desk at 2026-03-01 11:30:00 UTC",
         ),
         (
-            PlanState::Rejected,
-            "plan 0123456789ab was rejected by jo@desk at 2026-03-01 11:30:00 UTC: it can be \
-             decided on again once a run holds it after 2026-03-01 12:30:00 UTC",
-        ),
-        (
             PlanState::Superseded,
             "plan 0123456789ab is superseded because the people changed: plan ba9876543210 is \
              what the latest run wants",
@@ -95,6 +90,24 @@ fn what_is_done_with_cannot_be_approved_or_rejected() {
         assert_eq!(approve(state, &at("11:40:00")).unwrap_err(), sentence);
         assert_eq!(reject(state, &at("11:40:00")).unwrap_err(), sentence);
     }
+}
+
+#[test]
+fn a_rejection_can_be_taken_back_by_an_approval_but_not_given_twice() {
+    assert_eq!(approve(PlanState::Rejected, &at("11:40:00")), Ok(()));
+    let stale = approve(PlanState::Rejected, &at("12:00:00")).unwrap_err();
+    assert!(
+        stale.contains(
+            "was last held at 2026-03-01 11:00:00 UTC and expired at 2026-03-01 12:00:00"
+        ),
+        "{stale}"
+    );
+    assert_eq!(
+        reject(PlanState::Rejected, &at("11:40:00")).unwrap_err(),
+        "plan 0123456789ab is already rejected, by jo@desk at 2026-03-01 11:30:00 UTC, and that \
+         stands until 2026-03-01 12:30:00 UTC: to take the rejection back, approve the plan with \
+         `rolecall plan approve 0123456789ab --reason \"…\"`"
+    );
 }
 
 #[test]

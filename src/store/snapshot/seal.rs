@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use sqlx::Executor as _;
 
-use super::super::{Place, StoreError};
+use super::super::{StoreError, StorePath};
 use super::files::{self, Seal};
 use super::sealed::Sealed;
 use super::{COUNT_ACTIVE, Snapshot, close, people, shields};
@@ -37,7 +37,7 @@ impl Snapshot<'_> {
         .await?;
         if run.rows_affected() != 1 {
             return Err(StoreError::Conflict {
-                place: Place::from(self.store.path()),
+                place: StorePath::from(self.store.path()),
                 what: format!(
                     "run {} should have been without a complete pull",
                     self.pull.0

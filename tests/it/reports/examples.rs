@@ -2,9 +2,9 @@
 
 use chrono::{TimeZone as _, Utc};
 use rolecall::domain::{
-    ActionKind, ActionReport, ActionStatus, Evidence, Finding, FindingKind, GuardReport, Mode,
-    OpaCounts, OpseraCounts, OpseraId, Origin, Outcome, PlanId, Report, RunId, SCHEMA, Summary,
-    WaitingReport, time::Timestamp,
+    ActionKind, ActionReport, ActionStatus, Evidence, Finding, FindingKind, GuardReport, History,
+    Mode, OpaCounts, OpseraCounts, OpseraId, Origin, Outcome, PlanId, Report, RunId, SCHEMA,
+    StoreReport, Summary, WaitingReport, time::Timestamp,
 };
 
 pub(super) fn at(minute: u32) -> Timestamp {
@@ -29,7 +29,13 @@ pub(super) fn in_sync() -> Report {
             actor: Some("rolecall".to_owned()),
             version: Some("0.1.0".to_owned()),
             settings_digest: Some("cd".repeat(32)),
+            store: Some(StoreReport {
+                path: "/var/lib/rolecall/rolecall.db".to_owned(),
+                history: History::Present,
+            }),
         },
+        rejection: None,
+        failed_on: None,
         opa: OpaCounts {
             users: 260,
             active: 240,
@@ -77,6 +83,7 @@ pub(super) fn action(kind: ActionKind, email: &str, status: ActionStatus) -> Act
         status,
         attempts: 0,
         message: None,
+        evidence: serde_json::Value::Null,
     }
 }
 
