@@ -121,7 +121,11 @@ fn partial(report: &Report) -> String {
     .iter()
     .sum::<usize>();
     if due > 0 {
-        text.extend(["\nThe next run plans the other ", &due.to_string(), " again"]);
+        text.extend([
+            "\nThe next run plans the other ",
+            &due.to_string(),
+            " again",
+        ]);
     }
     text
 }
