@@ -92,10 +92,9 @@ fn partial(report: &Report) -> String {
     );
     let refused: Vec<_> = with_status(report, ActionStatus::Rejected);
     if !refused.is_empty() {
-        text.push_str(&format!(
-            "\n{} refused by Opsera, which the next run does not try again:",
-            refused.len()
-        ));
+        let count = refused.len();
+        let words = "refused by Opsera, which the next run does not try again:";
+        text.extend(["\n", &count.to_string(), " ", words]);
         for action in refused.iter().take(NAMED_ACTIONS) {
             text.push_str("\n• ");
             text.push_str(&escape(&action.email, NAME));
@@ -106,7 +105,7 @@ fn partial(report: &Report) -> String {
         }
         let left_out = refused.len().saturating_sub(NAMED_ACTIONS);
         if left_out > 0 {
-            text.push_str(&format!("\n• and {left_out} more"));
+            text.extend(["\n• and ", &left_out.to_string(), " more"]);
         }
         text.push_str(
             "\nPut right what Opsera names, find the number with: rolecall queue list, then: \
@@ -122,7 +121,11 @@ fn partial(report: &Report) -> String {
     .iter()
     .sum::<usize>();
     if due > 0 {
-        text.push_str(&format!("\nThe next run plans the other {due} again"));
+        text.extend([
+            "\nThe next run plans the other ",
+            &due.to_string(),
+            " again",
+        ]);
     }
     text
 }
