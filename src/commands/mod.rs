@@ -43,7 +43,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         },
         Command::Completions(args) => completions::run(global, *args),
         Command::Man(args) => man::run(args),
-        Command::Demo(args) => demo::run(global, args).await,
+        Command::Demo(args) => Box::pin(demo::run(global, args)).await,
         Command::Check(args) => check::run(global, *args).await,
         Command::Explain(args) => explain::run(global, args).await,
         Command::Sync(args) => sync::run(global, args).await,

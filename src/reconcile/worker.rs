@@ -155,13 +155,13 @@ impl Worker<'_> {
                 }
             }
             let span = tracing::info_span!("action", action_id = queued.id);
-            let position = usize::try_from(queued.position).ok();
+            let position = queued.position;
             let next = self
                 .carry_out(queued, &mut memory, applied)
                 .instrument(span)
                 .await?;
             self.progress.count(Counter::Actions, 1);
-            let result = position.and_then(|position| applied.progress.get(&position));
+            let result = applied.progress.get(&position);
             if result.is_some_and(|result| result.unfinished) {
                 self.progress.count(Counter::ActionsNotDone, 1);
             }
