@@ -73,7 +73,7 @@ impl Head {
 
 /// Who writes to the log: the time, the name and the key it writes with.
 #[derive(Clone, Debug)]
-pub struct Scribe {
+pub struct AuditWriter {
     /// Where the time comes from.
     pub clock: SharedClock,
     /// Who writes.
@@ -82,8 +82,8 @@ pub struct Scribe {
     pub key: Option<AuditKey>,
 }
 
-impl Scribe {
-    /// How this scribe hashes.
+impl AuditWriter {
+    /// How this audit_writer hashes.
     pub fn algorithm(&self) -> Algorithm {
         match self.key {
             None => Algorithm::Sha256,
@@ -135,8 +135,13 @@ pub struct HashedEntry {
 }
 
 impl HashedEntry {
-    /// Gives `entry` the place after `head`, at `at`, in the name and under the key of `scribe`.
-    pub fn seal(scribe: &Scribe, head: &Head, at: Timestamp, entry: NewEntry) -> Self {
+    /// Gives `entry` the place after `head`, at `at`, in the name and under the key of `audit_writer`.
+    pub fn chain_entry(
+        audit_writer: &AuditWriter,
+        head: &Head,
+        at: Timestamp,
+        entry: NewEntry,
+    ) -> Self {
         let subject = entry.subject.unwrap_or_default();
         let outcome = entry.outcome.unwrap_or_default();
         let json = |value: Option<Value>| {
@@ -145,13 +150,13 @@ impl HashedEntry {
                 .as_ref()
                 .map(canonical_json)
         };
-        let mut sealed = Self {
+        let mut chained = Self {
             seq: head.entries + 1,
             at: format_time(at),
             run_id: entry.run_id.map(|id| id.as_str().to_owned()),
-            host: scribe.actor.host.clone(),
-            user: scribe.actor.user.clone(),
-            version: scribe.actor.version.clone(),
+            host: audit_writer.actor.host.clone(),
+            user: audit_writer.actor.user.clone(),
+            version: audit_writer.actor.version.clone(),
             event: entry.event.as_str().to_owned(),
             email: subject.email,
             opsera_id: subject.opsera_id.map(|id| id.as_str().to_owned()),
@@ -161,14 +166,14 @@ impl HashedEntry {
             evidence: json(entry.evidence),
             http_status: outcome.http_status,
             words: outcome.words,
-            algorithm: scribe.algorithm().as_str().to_owned(),
+            algorithm: audit_writer.algorithm().as_str().to_owned(),
             prev_hash: head.hash.clone(),
             hash: String::new(),
         };
         // What was just written canonically reads back, so the fallback is never taken.
-        let canonical = sealed.canonical().unwrap_or_default();
-        sealed.hash = digest(scribe.key.as_ref(), &sealed.prev_hash, &canonical);
-        sealed
+        let canonical = chained.canonical().unwrap_or_default();
+        chained.hash = digest(audit_writer.key.as_ref(), &chained.prev_hash, &canonical);
+        chained
     }
 
     /// The bytes that are hashed after `prev_hash`.

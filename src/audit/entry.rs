@@ -78,12 +78,21 @@ impl Event {
 }
 
 impl From<ActionState> for Event {
-    /// The event of an action that ends in this state.
+    /// The event of an action that comes into this state.
     fn from(state: ActionState) -> Self {
         match state {
             ActionState::Succeeded | ActionState::Already => Self::ActionSucceeded,
-            ActionState::Failed | ActionState::Rejected => Self::ActionFailed,
-            ActionState::Skipped => Self::ActionSkipped,
+            // An action that is planned again was tried.
+            ActionState::Failed | ActionState::Rejected | ActionState::Planned => {
+                Self::ActionFailed
+            }
+            ActionState::InFlight => Self::ActionStarted,
+            // No request: the log's event for all that keeps an action from being tried, or stops
+            // keeping it.
+            ActionState::Skipped
+            | ActionState::Superseded
+            | ActionState::Cancelled
+            | ActionState::Released => Self::ActionSkipped,
         }
     }
 }
@@ -205,13 +214,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_end_of_an_action_has_its_event() {
+    fn every_state_of_an_action_has_its_event() {
         for (state, event) in [
             (ActionState::Succeeded, Event::ActionSucceeded),
             (ActionState::Already, Event::ActionSucceeded),
             (ActionState::Failed, Event::ActionFailed),
             (ActionState::Rejected, Event::ActionFailed),
             (ActionState::Skipped, Event::ActionSkipped),
+            (ActionState::InFlight, Event::ActionStarted),
+            (ActionState::Planned, Event::ActionFailed),
+            (ActionState::Superseded, Event::ActionSkipped),
+            (ActionState::Cancelled, Event::ActionSkipped),
+            (ActionState::Released, Event::ActionSkipped),
         ] {
             assert_eq!(Event::from(state), event);
         }

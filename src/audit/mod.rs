@@ -16,10 +16,10 @@ mod verify;
 
 pub use actor::Actor;
 pub use canonical::canonical_json;
-pub use chain::{Algorithm, GENESIS, HashedEntry, Head, NotCanonical, Scribe};
+pub use chain::{Algorithm, AuditWriter, GENESIS, HashedEntry, Head, NotCanonical};
 pub use checkpoint::{Checkpoint, last_checkpoint, must_take_checkpoints, read_checkpoints};
 pub use entry::{EntryOutcome, Event, NewEntry, Subject, UnknownEvent};
 pub use error::AuditError;
 pub use export::{ExportFormat, Exporter};
 pub use key::AuditKey;
-pub use verify::{Anchor, Broken, Fault, Proof, Verdict, Verifier, is_genuine};
+pub use verify::{Anchor, Broken, IntegrityError, Proof, Verdict, Verifier, is_genuine};

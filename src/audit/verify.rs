@@ -78,7 +78,7 @@ pub struct Broken {
     /// The first entry that is wrong, where one can be named.
     pub entry: Option<u64>,
     /// What is wrong.
-    pub fault: Fault,
+    pub fault: IntegrityError,
 }
 
 fn entry_words(entry: Option<u64>) -> String {
@@ -87,7 +87,7 @@ fn entry_words(entry: Option<u64>) -> String {
 
 /// What is wrong with a log, or with one entry of it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Fault {
+pub enum IntegrityError {
     /// The row cannot be read as an entry.
     #[error("its {0} cannot be read")]
     Unreadable(String),
@@ -236,20 +236,20 @@ impl<'a> Verifier<'a> {
             fault,
         };
         if entry.seq != number {
-            return Err(wrong(Fault::Missing { next: entry.seq }));
+            return Err(wrong(IntegrityError::Missing { next: entry.seq }));
         }
         let canonical = self.check_values(entry).map_err(wrong)?;
         let algorithm: Algorithm = entry
             .algorithm
             .parse()
-            .map_err(|_| wrong(Fault::UnknownAlgorithm(entry.algorithm.clone())))?;
+            .map_err(|_| wrong(IntegrityError::UnknownAlgorithm(entry.algorithm.clone())))?;
         if entry.prev_hash != self.head.hash {
-            return Err(wrong(Fault::Unlinked));
+            return Err(wrong(IntegrityError::Unlinked));
         }
         let key = match (algorithm, &self.proof.key) {
-            (Algorithm::Sha256, _) if self.keyed => return Err(wrong(Fault::KeyDropped)),
+            (Algorithm::Sha256, _) if self.keyed => return Err(wrong(IntegrityError::KeyDropped)),
             (Algorithm::Sha256, _) => None,
-            (Algorithm::HmacSha256, None) => return Err(wrong(Fault::NoKey)),
+            (Algorithm::HmacSha256, None) => return Err(wrong(IntegrityError::NoKey)),
             (Algorithm::HmacSha256, Some(key)) => Some(key),
         };
         if digest(key, &entry.prev_hash, &canonical) != entry.hash {
@@ -257,7 +257,7 @@ impl<'a> Verifier<'a> {
                 self.suspect = Some(number);
                 return Ok(());
             }
-            return Err(wrong(Fault::Changed));
+            return Err(wrong(IntegrityError::Changed));
         }
         self.accept(entry, key.is_some());
         self.compare_checkpoints(entry)
@@ -285,13 +285,13 @@ impl<'a> Verifier<'a> {
         if let (Some(suspect), Some(key)) = (self.suspect, &self.proof.key) {
             return Some(Broken {
                 entry: Some(suspect),
-                fault: Fault::WrongKey(key.file().to_owned()),
+                fault: IntegrityError::WrongKey(key.file().to_owned()),
             });
         }
         if let Some(beyond) = self.proof.checkpoints.get(self.next_checkpoint) {
             return Some(Broken {
                 entry: Some(entries + 1),
-                fault: Fault::CutOff {
+                fault: IntegrityError::CutOff {
                     at: beyond.at.clone(),
                     entries: beyond.head.entries,
                 },
@@ -300,13 +300,13 @@ impl<'a> Verifier<'a> {
         if self.proof.key.is_some() && !self.keyed && entries > 0 {
             return Some(Broken {
                 entry: Some(entries),
-                fault: Fault::EndsUnkeyed,
+                fault: IntegrityError::EndsUnkeyed,
             });
         }
         match &self.proof.expected_head {
             Some(expected) if !self.found_expected => Some(Broken {
                 entry: None,
-                fault: Fault::HeadNotFound {
+                fault: IntegrityError::HeadNotFound {
                     expected: expected.clone(),
                     entries,
                 },
@@ -316,20 +316,20 @@ impl<'a> Verifier<'a> {
     }
 
     /// What does not depend on any hash: each value must be one that this log writes.
-    fn check_values(&self, entry: &HashedEntry) -> Result<String, Fault> {
+    fn check_values(&self, entry: &HashedEntry) -> Result<String, IntegrityError> {
         if entry.event.parse::<Event>().is_err() {
-            return Err(Fault::UnknownEvent(entry.event.clone()));
+            return Err(IntegrityError::UnknownEvent(entry.event.clone()));
         }
         let is_canonical_time = entry
             .at
             .parse::<Timestamp>()
             .is_ok_and(|time| format_time(time) == entry.at);
         if !is_canonical_time {
-            return Err(Fault::MalformedTime(entry.at.clone()));
+            return Err(IntegrityError::MalformedTime(entry.at.clone()));
         }
         // Times of one width in one zone sort as text.
         if entry.at < self.last_at {
-            return Err(Fault::TimeGoesBack);
+            return Err(IntegrityError::TimeGoesBack);
         }
         Ok(entry.canonical()?)
     }
@@ -362,7 +362,7 @@ impl<'a> Verifier<'a> {
                 if checkpoint.head.hash != entry.hash {
                     return Err(Broken {
                         entry: Some(entry.seq),
-                        fault: Fault::NotAtCheckpoint {
+                        fault: IntegrityError::NotAtCheckpoint {
                             at: checkpoint.at.clone(),
                             since: self.vouched + 1,
                         },
@@ -400,7 +400,7 @@ impl<'a> Verifier<'a> {
         if verifies {
             return Err(Broken {
                 entry: Some(suspect),
-                fault: Fault::Changed,
+                fault: IntegrityError::Changed,
             });
         }
         Ok(())

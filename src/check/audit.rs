@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::model::CheckReport;
-use crate::audit::{Actor, AuditKey, Checkpoint, Scribe, read_checkpoints};
+use crate::audit::{Actor, AuditKey, AuditWriter, Checkpoint, read_checkpoints};
 use crate::domain::{text::error_chain, time::SharedClock};
 use crate::settings::OfflineSettings;
 use crate::store::Store;
@@ -56,13 +56,13 @@ pub(super) async fn examine(
         return;
     };
     let is_keyed = key.is_some();
-    let scribe = Scribe {
+    let audit_writer = AuditWriter {
         clock: clock.clone(),
         actor,
         key,
     };
     let checkpoints = settings.audit.checkpoint_file.as_deref();
-    match store.check_anchor(&scribe, checkpoints).await {
+    match store.check_anchor(&audit_writer, checkpoints).await {
         Ok(()) => match (last, is_keyed) {
             (Some(last), _) => report.ok(
                 "audit.chain",

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
-use crate::audit::{Actor, AuditKey, Scribe};
+use crate::audit::{Actor, AuditKey, AuditWriter};
 use crate::cli::logging::{self, LogOptions};
 use crate::cli::signals::stop_on_signals;
 use crate::cli::{DemoArgs, GlobalArgs};
@@ -242,7 +242,7 @@ impl Stage<'_> {
         }
         let store =
             Store::open_existing(&self.context.settings.store.path, &*self.context.clock).await?;
-        let released = store.release_refused(&self.scribe()?).await;
+        let released = store.release_refused(&self.audit_writer()?).await;
         store.close().await;
         let released = released?;
         self.say(&format!(
@@ -253,9 +253,9 @@ impl Stage<'_> {
         ))
     }
 
-    fn scribe(&self) -> anyhow::Result<Scribe> {
+    fn audit_writer(&self) -> anyhow::Result<AuditWriter> {
         let key = self.context.settings.audit.key_file.as_deref();
-        Ok(Scribe {
+        Ok(AuditWriter {
             clock: self.context.clock.clone(),
             actor: self.context.actor.clone(),
             key: key.map(AuditKey::read).transpose()?,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::audit::{Actor, AuditKey, Scribe};
+use crate::audit::{Actor, AuditKey, AuditWriter};
 use crate::cli::{GlobalArgs, Since, TableFormat};
 use crate::domain::text;
 use crate::domain::time::{SharedClock, SystemClock, Timestamp};
@@ -57,21 +57,21 @@ impl Desk {
 
     /// Opens the store for a decision. What is decided is acted on by the next run, so it must be
     /// the store that the last run left (§8).
-    pub(super) async fn decide(global: &GlobalArgs) -> anyhow::Result<(Self, Scribe)> {
+    pub(super) async fn decide(global: &GlobalArgs) -> anyhow::Result<(Self, AuditWriter)> {
         let settings = super::load_offline_settings(global)?.settings;
         if let Some(checkpoints) = &settings.audit.checkpoint_file {
             refuse_lost_store(&settings.store.path, checkpoints)?;
         }
         let key = settings.audit.key_file.as_deref();
         let clock = SystemClock::shared();
-        let scribe = Scribe {
+        let audit_writer = AuditWriter {
             clock: clock.clone(),
             actor: Actor::of_this_process(),
             key: key.map(AuditKey::read).transpose()?,
         };
         let store = Store::open_existing(&settings.store.path, &*clock).await?;
         let anchored = store
-            .check_anchor(&scribe, settings.audit.checkpoint_file.as_deref())
+            .check_anchor(&audit_writer, settings.audit.checkpoint_file.as_deref())
             .await;
         if let Err(error) = anchored {
             store.close().await;
@@ -82,7 +82,7 @@ impl Desk {
             clock,
             store,
         };
-        Ok((desk, scribe))
+        Ok((desk, audit_writer))
     }
 }
 

@@ -3,14 +3,14 @@
 use serde_json::{Value, json};
 
 use super::desk::{Desk, Look, tell_no_run_yet};
-use crate::audit::Scribe;
+use crate::audit::AuditWriter;
 use crate::cli::{GlobalArgs, QueueArgs, QueueCommand, TableFormat};
 use crate::domain::{
-    ActionKind, ExitStatus, text::for_terminal, time::Timestamp, time::time_for_people,
+    ActionKind, ActionState, ExitStatus, text::for_terminal, time::Timestamp, time::time_for_people,
 };
 use crate::output;
 use crate::output::Listing;
-use crate::store::{QueueRow, QueueView, Ruling, RunLock, StoreError, retry_at};
+use crate::store::{QueueOutcome, QueueRow, QueueView, RunLock, StoreError, retry_at};
 
 pub(super) async fn run(global: &GlobalArgs, args: &QueueArgs) -> anyhow::Result<ExitStatus> {
     match &args.command {
@@ -122,16 +122,23 @@ fn what(row: &QueueRow) -> String {
 pub(super) fn note(row: &QueueRow) -> String {
     let said = row.message.as_deref().unwrap_or_default();
     let until = row.next_attempt_at.map(time_for_people).unwrap_or_default();
-    match row.state.as_str() {
-        "planned" if said.is_empty() => "the next run plans it afresh".to_owned(),
-        "planned" => format!("{said}; the next run plans it afresh"),
-        "in_flight" => "its request has no recorded outcome: the next run settles it by reading \
-                        the account"
-            .to_owned(),
-        "failed" => format!("{said}; the next run tries again"),
-        "rejected" => format!("refused by Opsera: {said}; not tried again before {until}"),
-        "cancelled" => format!("{said}; not tried again before {until}"),
-        _ => said.to_owned(),
+    match row.state {
+        ActionState::Planned if said.is_empty() => "the next run plans it afresh".to_owned(),
+        ActionState::Planned => format!("{said}; the next run plans it afresh"),
+        ActionState::InFlight => {
+            "its request has no recorded outcome: the next run settles it by reading the account"
+                .to_owned()
+        }
+        ActionState::Failed => format!("{said}; the next run tries again"),
+        ActionState::Rejected => {
+            format!("refused by Opsera: {said}; not tried again before {until}")
+        }
+        ActionState::Cancelled => format!("{said}; not tried again before {until}"),
+        ActionState::Succeeded
+        | ActionState::Already
+        | ActionState::Skipped
+        | ActionState::Superseded
+        | ActionState::Released => said.to_owned(),
     }
 }
 
@@ -143,19 +150,19 @@ enum Wish {
 }
 
 async fn rule(global: &GlobalArgs, id: &str, wish: Wish) -> anyhow::Result<ExitStatus> {
-    let (desk, scribe) = Desk::decide(global).await?;
+    let (desk, audit_writer) = Desk::decide(global).await?;
     let until = retry_at(desk.clock.now(), desk.settings.retry.rejected_retry);
-    let ruling = match id.trim().parse() {
+    let outcome = match id.trim().parse() {
         // An id that is no number names no action, as one that was never given.
-        Err(_) => Ok(Ruling::Unknown),
+        Err(_) => Ok(QueueOutcome::Unknown),
         Ok(number) => match wish {
-            Wish::Retry => desk.store.release_action(&scribe, number).await,
-            Wish::Cancel => cancel(&desk, &scribe, number, until).await,
+            Wish::Retry => desk.store.release_action(&audit_writer, number).await,
+            Wish::Cancel => cancel(&desk, &audit_writer, number, until).await,
         },
     };
     desk.store.close().await;
-    let text = match ruling? {
-        Ruling::Done(row) => match wish {
+    let text = match outcome? {
+        QueueOutcome::Done(row) => match wish {
             Wish::Retry => format!(
                 "{} may be tried again: the next `rolecall sync` does so if it is still due.\n",
                 named(&row)
@@ -168,12 +175,12 @@ async fn rule(global: &GlobalArgs, id: &str, wish: Wish) -> anyhow::Result<ExitS
                 row.id,
             ),
         },
-        Ruling::Unknown => anyhow::bail!(
+        QueueOutcome::Unknown => anyhow::bail!(
             "there is no action {} in the queue: `rolecall queue list` shows the ids",
             for_terminal(id.trim())
         ),
-        Ruling::Impossible(row) => anyhow::bail!(impossible(&row, wish)),
-        Ruling::InRun(row) => {
+        QueueOutcome::Impossible(row) => anyhow::bail!(impossible(&row, wish)),
+        QueueOutcome::InRun(row) => {
             let words = format!(
                 "{} is in the hands of a run that is under way: wait for its end, or interrupt it, \
                  before you cancel the action",
@@ -189,25 +196,28 @@ async fn rule(global: &GlobalArgs, id: &str, wish: Wish) -> anyhow::Result<ExitS
 
 async fn cancel(
     desk: &Desk,
-    scribe: &Scribe,
+    audit_writer: &AuditWriter,
     id: i64,
     until: Timestamp,
-) -> Result<Ruling, StoreError> {
-    let ruling = desk.store.cancel_action(scribe, id, until, None).await?;
-    if !matches!(ruling, Ruling::InRun(_)) {
-        return Ok(ruling);
+) -> Result<QueueOutcome, StoreError> {
+    let outcome = desk
+        .store
+        .cancel_action(audit_writer, id, until, None)
+        .await?;
+    if !matches!(outcome, QueueOutcome::InRun(_)) {
+        return Ok(outcome);
     }
     // The lock tells a run that is under way from one that was killed.
     match RunLock::acquire(desk.store.path(), &*desk.clock) {
         Ok(lock) => {
-            let ruling = desk
+            let outcome = desk
                 .store
-                .cancel_action(scribe, id, until, Some(&lock))
+                .cancel_action(audit_writer, id, until, Some(&lock))
                 .await;
             drop(lock);
-            ruling
+            outcome
         }
-        Err(_) => Ok(ruling),
+        Err(_) => Ok(outcome),
     }
 }
 
@@ -218,18 +228,22 @@ fn named(row: &QueueRow) -> String {
 
 /// Why the state of an action does not allow the wish, and what does instead.
 fn impossible(row: &QueueRow, wish: Wish) -> String {
-    let instead = match (wish, row.state.as_str()) {
-        (Wish::Retry, "planned" | "failed") => "the next run tries it anyway if it is still due",
-        (_, "in_flight") => {
+    let instead = match (wish, row.state) {
+        (Wish::Retry, ActionState::Planned | ActionState::Failed) => {
+            "the next run tries it anyway if it is still due"
+        }
+        (_, ActionState::InFlight) => {
             "its request was sent, and the next run settles it by reading the account"
         }
-        (Wish::Retry, "released") => "it was released already, and the next run tries it",
-        (Wish::Cancel, "cancelled") => "it is not tried again until its time has passed",
-        (Wish::Cancel, "rejected") => {
+        (Wish::Retry, ActionState::Released) => {
+            "it was released already, and the next run tries it"
+        }
+        (Wish::Cancel, ActionState::Cancelled) => "it is not tried again until its time has passed",
+        (Wish::Cancel, ActionState::Rejected) => {
             "Opsera refused it, and it is not tried again until its time has passed; protect the \
              address (protect.emails) to stop it for good"
         }
-        (Wish::Cancel, "failed" | "released") => {
+        (Wish::Cancel, ActionState::Failed | ActionState::Released) => {
             "it is over, and the next run plans it afresh; protect the address (protect.emails) to \
              stop that"
         }
@@ -244,7 +258,7 @@ fn impossible(row: &QueueRow, wish: Wish) -> String {
         row.id,
         what(row),
         for_terminal(&row.action.email),
-        row.state.replace('_', " "),
+        row.state.in_words(),
     )
 }
 

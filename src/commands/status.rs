@@ -10,7 +10,9 @@ use crate::audit::Head;
 use crate::cli::{GlobalArgs, StatusArgs, TableFormat};
 use crate::domain::approval::good_until;
 use crate::domain::time::time_for_people;
-use crate::domain::{ExitStatus, HeldPlan, PlanState, text::for_terminal, time::Timestamp};
+use crate::domain::{
+    ActionState, ExitStatus, HeldPlan, PlanState, text::for_terminal, time::Timestamp,
+};
 use crate::output;
 use crate::output::Listing;
 use crate::settings::OfflineSettings;
@@ -30,7 +32,7 @@ struct Picture {
     runs: Vec<RunRow>,
     succeeded_at: Option<Timestamp>,
     pulled_at: Option<Timestamp>,
-    depth: Vec<(String, u64)>,
+    depth: Vec<(ActionState, u64)>,
     stuck: Vec<QueueRow>,
     plans: Vec<HeldPlan>,
     head: Head,
@@ -96,7 +98,7 @@ fn document(picture: &Picture, settings: &OfflineSettings) -> Value {
     let depth: serde_json::Map<String, Value> = picture
         .depth
         .iter()
-        .map(|(state, count)| (state.clone(), json!(count)))
+        .map(|(state, count)| (state.to_string(), json!(count)))
         .collect();
     json!({
         "schema": SCHEMA,
@@ -158,17 +160,21 @@ fn facts(text: &mut String, picture: &Picture, settings: &OfflineSettings) {
             |at| format!("{} ({})", time_for_people(at), age(at, picture.now)),
         )
     };
-    let of = |state: &str| {
-        let found = picture.depth.iter().find(|(name, _)| name == state);
+    let of = |state: ActionState| {
+        let found = picture.depth.iter().find(|(found, _)| *found == state);
         found.map_or(0, |(_, count)| *count)
     };
     let over: Vec<String> = picture
         .depth
         .iter()
-        .filter(|(state, _)| !matches!(state.as_str(), "planned" | "in_flight"))
+        .filter(|(state, _)| !state.is_open())
         .map(|(state, count)| format!("{count} {state}"))
         .collect();
-    let mut depth = format!("{} planned, {} in flight", of("planned"), of("in_flight"));
+    let mut depth = format!(
+        "{} planned, {} in flight",
+        of(ActionState::Planned),
+        of(ActionState::InFlight)
+    );
     if !over.is_empty() {
         depth.push_str(&format_args!("; on record {}", over.join(", ")).to_string());
     }
@@ -243,7 +249,7 @@ fn actions(stuck: &[QueueRow]) -> Listing {
     for row in stuck {
         listing.push([
             json!(row.id),
-            json!(row.state.replace('_', " ")),
+            json!(row.state.in_words()),
             json!(row.action.kind()),
             json!(row.action.email),
             json!(queue::note(row)),

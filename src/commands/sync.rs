@@ -124,8 +124,8 @@ fn write_metrics(file: &Path, metrics: &Metrics) {
 async fn metrics_of(context: &Context) -> Metrics {
     let metrics = Metrics::new();
     if let Ok(store) = Store::open_existing_read_only(&context.settings.store.path).await {
-        if let Ok(vitals) = store.read_vitals().await {
-            metrics.restore(&vitals);
+        if let Ok(status) = store.read_status().await {
+            metrics.restore(&status);
         }
         store.close().await;
     }

@@ -29,7 +29,7 @@ use crate::metrics::{Exposition, Metrics, write_file};
 use crate::notifications::NotificationWorker;
 use crate::reconcile::{Context, FailedOn, Finished};
 use crate::settings::{ConfigSources, Loaded, Settings};
-use crate::store::{StoreError, Vitals};
+use crate::store::{StoreError, StoreStatus};
 
 /// The loop turns at least so often.
 const LOOP_INTERVAL: Duration = Duration::from_secs(1);
@@ -269,11 +269,11 @@ impl RunLoop {
             Ended::AnotherRun(words) => {
                 tracing::warn!("{words}: this one is skipped");
                 self.parts.metrics.another_run();
-                show_store(&self.parts.health, &self.parts.metrics, &outcome.vitals);
+                show_store(&self.parts.health, &self.parts.metrics, &outcome.status);
                 self.after_run("skipped: another run was in progress");
             }
             Ended::Finished(finished) => {
-                show_store(&self.parts.health, &self.parts.metrics, &outcome.vitals);
+                show_store(&self.parts.health, &self.parts.metrics, &outcome.status);
                 match finished.failed_on {
                     Some(FailedOn::Credential) => {
                         self.parts.health.set_credentials(Condition::Unhealthy);
@@ -458,11 +458,11 @@ fn fresh_secrets(loaded: &Loaded<Settings>) -> Result<Settings, String> {
     Ok(loaded.settings)
 }
 
-fn show_store(health: &Health, metrics: &Metrics, vitals: &Result<Vitals, StoreError>) {
-    match vitals {
-        Ok(vitals) => {
+fn show_store(health: &Health, metrics: &Metrics, status: &Result<StoreStatus, StoreError>) {
+    match status {
+        Ok(status) => {
             health.set_store(Condition::Healthy);
-            metrics.show_store(vitals);
+            metrics.show_store(status);
         }
         Err(error) => {
             health.set_store(Condition::Unhealthy);

@@ -13,7 +13,7 @@ use crate::reconcile::{
     Context, FailedOn, Finished, RunRequest, RunResult, failed_before_start, run as reconcile,
 };
 use crate::settings::Settings;
-use crate::store::{Store, StoreError, Vitals};
+use crate::store::{Store, StoreError, StoreStatus};
 
 /// On top of the longest silence that the settings allow.
 const MARGIN: Duration = Duration::from_mins(1);
@@ -29,7 +29,7 @@ pub(super) enum Ended {
 /// A run that has ended, and how the store is after it.
 pub(super) struct Outcome {
     pub(super) ended: Ended,
-    pub(super) vitals: Result<Vitals, StoreError>,
+    pub(super) status: Result<StoreStatus, StoreError>,
 }
 
 /// A run under way.
@@ -124,7 +124,7 @@ async fn work(context: Context, stop: CancellationToken, progress: Progress) -> 
     };
     Outcome {
         ended,
-        vitals: look(&context).await,
+        status: look(&context).await,
     }
 }
 
@@ -147,11 +147,11 @@ pub(super) fn failed_on_settings(context: &Context, error: String) -> Finished {
 }
 
 /// How the store is.
-pub(super) async fn look(context: &Context) -> Result<Vitals, StoreError> {
+pub(super) async fn look(context: &Context) -> Result<StoreStatus, StoreError> {
     let store = Store::open_existing_read_only(&context.settings.store.path).await?;
-    let vitals = store.read_vitals().await;
+    let status = store.read_status().await;
     store.close().await;
-    vitals
+    status
 }
 
 #[cfg(test)]

@@ -139,11 +139,11 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
         () = stop.cancelled() => return Ok(()),
         checked = check_start(&context) => checked?,
     }
-    let vitals = look(&context).await.map_err(RunError::from)?;
-    metrics.restore(&vitals);
+    let status = look(&context).await.map_err(RunError::from)?;
+    metrics.restore(&status);
     metrics.show_schedule(timetable.next(), 0);
     health.completed(
-        vitals.last_complete,
+        status.last_complete,
         timetable.schedule(),
         settings.schedule.jitter,
     );

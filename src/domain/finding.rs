@@ -32,11 +32,13 @@ pub enum FindingKind {
     ShortOpseraListing,
     /// §4: this machine's clock cannot end anybody's grace period.
     ClockNotTrusted,
+    /// OPA cannot be asked for the groups of this person (§5).
+    UnreadableMemberships,
 }
 
 impl FindingKind {
     /// Every kind of finding.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::InvalidEmail,
         Self::DuplicateOpseraEmail,
         Self::DuplicateOpaEmail,
@@ -50,6 +52,7 @@ impl FindingKind {
         Self::PendingLeaver,
         Self::ShortOpseraListing,
         Self::ClockNotTrusted,
+        Self::UnreadableMemberships,
     ];
 
     /// What a person can do about it, in one sentence; docs/findings.md has more.
@@ -92,6 +95,10 @@ impl FindingKind {
             }
             Self::ShortOpseraListing => "Ask Opsera how many accounts there are.",
             Self::ClockNotTrusted => "Let the machine synchronize its clock.",
+            Self::UnreadableMemberships => {
+                "The account and its role are left alone. Have Okta free the name, because no \
+                 request can name this person."
+            }
         }
     }
 
@@ -111,6 +118,7 @@ impl FindingKind {
             Self::PendingLeaver => "pending_leaver",
             Self::ShortOpseraListing => "short_opsera_listing",
             Self::ClockNotTrusted => "clock_not_trusted",
+            Self::UnreadableMemberships => "unreadable_memberships",
         }
     }
 }

@@ -25,7 +25,7 @@ pub mod text;
 pub mod time;
 
 pub use account::{AccountRecord, NewAccount, OpseraId};
-pub use action_state::{ActionState, Closing, Effect};
+pub use action_state::{ActionOutcome, ActionState, Effect};
 pub use address::{Address, Domain, InvalidAddress, Key, Matching, Skeleton};
 pub use approval::{Decider, HeldPlan, PlanState};
 pub use evidence::Evidence;

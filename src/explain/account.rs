@@ -7,7 +7,7 @@ use super::model::{
     ShieldView,
 };
 use super::{what_if, words};
-use crate::domain::{CurrentRole, Evidence, PlannedAction, time::Timestamp};
+use crate::domain::{ActionState, CurrentRole, Evidence, PlannedAction, time::Timestamp};
 use crate::rules::decision::{Entitlement, ProtectedBy, entitlement_of, protected_by};
 use crate::rules::facts::Absence;
 use crate::rules::roles::{desired_role, matching_rules};
@@ -78,12 +78,12 @@ pub(super) fn full_name(first: Option<&str>, last: Option<&str>) -> Option<Strin
 pub(super) fn back_off(refusal: Refusal) -> BackOff {
     match refusal {
         Refusal::Rejected { words, until } => BackOff {
-            state: "rejected",
+            state: ActionState::Rejected.as_str(),
             until: Some(until),
             words,
         },
         Refusal::Cancelled { words, until } => BackOff {
-            state: "cancelled",
+            state: ActionState::Cancelled.as_str(),
             until: Some(until),
             words,
         },

@@ -25,7 +25,15 @@ pub(super) async fn view(
     };
     let planned = plan_from_store(store, pull, scope, None, Vec::new()).await?;
     let plan = &planned.plan;
-    let verdict = judge(store, pull, &policy.guards, plan, planned.sums.clone(), now).await?;
+    let verdict = judge(
+        store,
+        pull,
+        &policy.guards,
+        plan,
+        planned.input.clone(),
+        now,
+    )
+    .await?;
     let held = verdict.is_held();
     let approval = verdict.approval.as_ref().map(|found| {
         format!(

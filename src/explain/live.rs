@@ -45,7 +45,7 @@ pub async fn compare(
     }
     if explanation.accounts.is_empty() {
         for address in addresses(explanation, policy) {
-            match opsera.search_user(address.as_str()).await {
+            match opsera.find_user(address.as_str()).await {
                 Ok(now) => {
                     unlisted(&mut view, &address, now.as_ref());
                     if let Some(account) = now {

@@ -19,9 +19,9 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
 use crate::clients::{AnswerClass, Api, RequestMetricsSnapshot};
-use crate::domain::{FindingKind, Outcome, Report, time::Timestamp};
+use crate::domain::{ActionState, FindingKind, Outcome, Report, time::Timestamp};
 use crate::reconcile::Finished;
-use crate::store::Vitals;
+use crate::store::StoreStatus;
 
 pub use exposition::Exposition;
 pub use file::{MetricsFileError, write as write_file};
@@ -33,8 +33,6 @@ use labels::{OutcomeLabels, StateLabels, StatusLabels};
 const DURATION_BUCKETS: [f64; 13] = [
     0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1200.0, 1800.0, 3600.0,
 ];
-/// The states of the queue that are not final.
-const OPEN_STATES: [&str; 4] = ["planned", "in_flight", "rejected", "cancelled"];
 /// `outcome` of a run that did not begin because another one was under way (A8).
 const ANOTHER_RUN: &str = "another_run";
 const OUTCOMES: [Outcome; 5] = [
@@ -44,6 +42,12 @@ const OUTCOMES: [Outcome; 5] = [
     Outcome::Partial,
     Outcome::Failed,
 ];
+
+/// The states of the queue that are not final.
+fn shown_states() -> impl Iterator<Item = ActionState> {
+    let all = ActionState::ALL.iter().copied();
+    all.filter(|state| state.is_open() || state.is_resting())
+}
 
 type Seconds = Gauge<f64, AtomicU64>;
 type Amount = Gauge<u64, AtomicU64>;
@@ -70,6 +74,7 @@ pub struct Metrics {
     opa_users: Family<StatusLabels, Amount>,
     guard_actual: Family<GuardLabels, Amount>,
     guard_limit: Family<GuardLabels, Amount>,
+    actions_refused: Amount,
     opa_quota_limit: Amount,
     opa_quota_remaining: Amount,
     opsera_token_expires_at: Seconds,
@@ -82,7 +87,7 @@ impl Default for Metrics {
 }
 
 impl Metrics {
-    /// All metrics, at nought.
+    /// All metrics, at zero.
     pub fn new() -> Self {
         let mut registry = Registry::with_prefix("rolecall");
         let metrics = Self {
@@ -104,13 +109,14 @@ impl Metrics {
             opa_users: Family::default(),
             guard_actual: Family::default(),
             guard_limit: Family::default(),
+            actions_refused: Amount::default(),
             opa_quota_limit: Amount::default(),
             opa_quota_remaining: Amount::default(),
             opsera_token_expires_at: Seconds::default(),
             registry: Registry::default(),
         };
         metrics.register(&mut registry);
-        metrics.start_at_nought();
+        metrics.start_at_zero();
         Self {
             registry,
             ..metrics
@@ -118,6 +124,11 @@ impl Metrics {
     }
 
     fn register_limits(&self, r: &mut Registry) {
+        r.register(
+            "actions_refused",
+            "Actions of the last plan that Opsera has refused and that rest until they may be tried again",
+            self.actions_refused.clone(),
+        );
         r.register(
             "opa_quota_limit",
             "Requests that OPA permits in a period, in the last run; 0: OPA tells no quota",
@@ -229,7 +240,7 @@ impl Metrics {
     }
 
     /// A series that only appears with its first event cannot be alerted on.
-    fn start_at_nought(&self) {
+    fn start_at_zero(&self) {
         for api in [Api::Opa, Api::Opsera] {
             drop(self.last_read.get_or_create(&ApiLabels::new(api)));
             drop(self.rate_limit_wait.get_or_create(&ApiLabels::new(api)));
@@ -244,34 +255,39 @@ impl Metrics {
         for kind in FindingKind::ALL.map(FindingKind::as_str) {
             drop(self.findings.get_or_create(&FindingLabels { kind }));
         }
-        for state in OPEN_STATES {
-            drop(self.queue.get_or_create(&StateLabels { state }));
+        for state in shown_states() {
+            drop(self.queue.get_or_create(&StateLabels {
+                state: state.as_str(),
+            }));
         }
     }
 
     /// What the store remembers from before this process.
-    pub fn restore(&self, vitals: &Vitals) {
-        set_time(&self.last_attempt, vitals.last_attempt);
-        set_time(&self.last_success, vitals.last_success);
+    pub fn restore(&self, status: &StoreStatus) {
+        set_time(&self.last_attempt, status.last_attempt);
+        set_time(&self.last_success, status.last_success);
         for (api, at) in [
-            (Api::Opa, vitals.last_opa_read),
-            (Api::Opsera, vitals.last_opsera_read),
+            (Api::Opa, status.last_opa_read),
+            (Api::Opsera, status.last_opsera_read),
         ] {
             set_time(&self.last_read.get_or_create(&ApiLabels::new(api)), at);
         }
-        if let Some(report) = &vitals.last_report {
+        if let Some(report) = &status.last_report {
             self.show_sizes(report);
             self.show_guards(report);
         }
-        self.show_store(vitals);
+        self.show_store(status);
     }
 
     /// The queue and the held plans as they stand.
-    pub fn show_store(&self, vitals: &Vitals) {
-        self.held_plans.set(vitals.held_plans);
-        for state in OPEN_STATES {
-            let depth = vitals.queue.get(state).copied().unwrap_or(0);
-            self.queue.get_or_create(&StateLabels { state }).set(depth);
+    pub fn show_store(&self, status: &StoreStatus) {
+        self.held_plans.set(status.held_plans);
+        for state in shown_states() {
+            let depth = status.queue.get(&state).copied().unwrap_or(0);
+            let labels = StateLabels {
+                state: state.as_str(),
+            };
+            self.queue.get_or_create(&labels).set(depth);
         }
     }
 
@@ -350,6 +366,9 @@ impl Metrics {
     }
 
     fn show_sizes(&self, report: &Report) {
+        if report.outcome != Outcome::Failed {
+            self.actions_refused.set(report.summary.refused);
+        }
         if report.opsera.complete {
             self.managed.set(report.opsera.managed);
         }

@@ -9,10 +9,15 @@ use super::webhook::WebhookClient;
 use crate::domain::text::error_chain;
 use crate::domain::{Mode, Outcome, Report, time::Timestamp};
 use crate::reconcile::Context;
-use crate::store::{Store, StoreError, Told, Trouble};
+use crate::store::{Notification, Store, StoreError, Trouble};
 
 /// A finding that was away for so long is news again.
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(7);
+
+/// A refusal that rests is told again after so long: it needs a person, and one reminder a day.
+const REFUSED_AGAIN_AFTER: TimeDelta = TimeDelta::hours(24);
+/// The subject of what Opsera refuses.
+const REFUSED: &str = "refused";
 
 /// What this process told while the store could not remember it.
 #[derive(Debug, Default)]
@@ -84,12 +89,26 @@ impl Alerts<'_> {
         if let Some((event, subject)) = event(self.report, &troubles, self.repeat_after(), now)
             && self.send(event).await
         {
-            if let Event::Recovered = event {
-                memory.troubles.clear();
-                self.note(Told::Recovery, now).await?;
-            } else {
-                memory.troubles.insert(subject.clone(), now);
-                self.note(Told::Trouble(&subject), now).await?;
+            match event {
+                Event::Recovered => {
+                    memory.troubles.retain(|subject, _| subject == REFUSED);
+                    self.note(Notification::Recovery, now).await?;
+                    if self.report.summary.refused == 0 {
+                        memory.troubles.clear();
+                        self.note(Notification::NothingRefused, now).await?;
+                    }
+                }
+                // All else is done: what was told before is over.
+                Event::Refused => {
+                    memory.troubles.clear();
+                    memory.troubles.insert(subject.clone(), now);
+                    self.note(Notification::Recovery, now).await?;
+                    self.note(Notification::Trouble(&subject), now).await?;
+                }
+                Event::Held | Event::Failed | Event::Partial | Event::NewFindings(_) => {
+                    memory.troubles.insert(subject.clone(), now);
+                    self.note(Notification::Trouble(&subject), now).await?;
+                }
             }
         }
         match self.report.outcome {
@@ -121,12 +140,14 @@ impl Alerts<'_> {
             untold.retain(|f| !(f.may_await_first_sign_in() && created.contains(&f.email)));
         }
         if !untold.is_empty() && self.send(Event::NewFindings(&untold)).await {
-            store.note_told(Told::Findings(&untold), now).await?;
+            store
+                .note_told(Notification::Findings(&untold), now)
+                .await?;
         }
         Ok(())
     }
 
-    async fn note(&self, told: Told<'_>, now: Timestamp) -> Result<(), StoreError> {
+    async fn note(&self, told: Notification<'_>, now: Timestamp) -> Result<(), StoreError> {
         match self.store {
             Some(store) => store.note_told(told, now).await,
             None => Ok(()),
@@ -169,13 +190,26 @@ fn event(
         Outcome::Failed => (Event::Failed, "failed".to_owned()),
         Outcome::Partial => (Event::Partial, "partial".to_owned()),
         Outcome::InSync | Outcome::Applied | Outcome::ChangesPending => {
-            return (!troubles.is_empty()).then(|| (Event::Recovered, String::new()));
+            return well(report, troubles, now).map(|event| (event, REFUSED.to_owned()));
         }
     };
     let told_lately = troubles
         .iter()
         .any(|trouble| trouble.subject == subject && now - trouble.told_at < repeat_after);
     (!told_lately).then_some((event, subject))
+}
+
+/// What of a run that did all it could is news.
+fn well(report: &Report, troubles: &[Trouble], now: Timestamp) -> Option<Event<'static>> {
+    let told_lately = troubles
+        .iter()
+        .any(|trouble| trouble.subject == REFUSED && now - trouble.told_at < REFUSED_AGAIN_AFTER);
+    let is_refused = report.summary.refused > 0;
+    if is_refused && !told_lately {
+        return Some(Event::Refused);
+    }
+    let is_over = |trouble: &Trouble| !is_refused || trouble.subject != REFUSED;
+    troubles.iter().any(is_over).then_some(Event::Recovered)
 }
 
 #[cfg(test)]
@@ -188,7 +222,8 @@ mod tests {
     use tokio_util::sync::CancellationToken;
 
     fn at(hour: u32) -> Timestamp {
-        format!("2026-01-01T{hour:02}:00:00Z").parse().unwrap()
+        let midnight: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        midnight + TimeDelta::hours(i64::from(hour))
     }
 
     fn report(outcome: Outcome, plan: &str) -> Report {
@@ -243,5 +278,21 @@ mod tests {
         let good = report(Outcome::InSync, "");
         assert_eq!(name(&good, &[told("partial", 1)], 2), Some("recovered"));
         assert_eq!(name(&good, &[], 2), None);
+    }
+
+    #[test]
+    fn a_refusal_that_rests_is_told_once_a_day_and_ends_with_a_recovery() {
+        let mut resting = report(Outcome::InSync, "");
+        resting.summary.refused = 2;
+        assert_eq!(name(&resting, &[], 1), Some("refused"));
+        // The run that was refused first was partial: that is over, the refusal is not.
+        assert_eq!(name(&resting, &[told("partial", 1)], 2), Some("refused"));
+        assert_eq!(name(&resting, &[told("refused", 1)], 23), None);
+        assert_eq!(name(&resting, &[told("refused", 1)], 24), None);
+        assert_eq!(name(&resting, &[told("refused", 1)], 25), Some("refused"));
+        let failed_between = [told("failed", 3), told("refused", 1)];
+        assert_eq!(name(&resting, &failed_between, 4), Some("recovered"));
+        let done = report(Outcome::Applied, "");
+        assert_eq!(name(&done, &[told("refused", 1)], 2), Some("recovered"));
     }
 }

@@ -25,6 +25,8 @@ pub(super) enum Event<'n> {
     Failed,
     /// Some actions were not done.
     Partial,
+    /// All is done but what Opsera has refused, and that rests until it may be tried again.
+    Refused,
     /// The first run that went well after one that did not.
     Recovered,
     /// Findings that nobody was told of.
@@ -37,6 +39,7 @@ impl Event<'_> {
             Self::Held => "held",
             Self::Failed => "failed",
             Self::Partial => "partial",
+            Self::Refused => "refused",
             Self::Recovered => "recovered",
             Self::NewFindings(_) => "findings",
         }
@@ -64,6 +67,7 @@ fn text(team: &str, event: Event<'_>, report: &Report) -> String {
             )
         ),
         Event::Partial => partial(report),
+        Event::Refused => refused(report),
         Event::Recovered => format!(
             "recovered: the last run went well ({})",
             report.outcome.as_str().replace('_', " ")
@@ -165,6 +169,20 @@ fn held(report: &Report) -> String {
     )
 }
 
+fn refused(report: &Report) -> String {
+    let count = report.summary.refused;
+    let (s, they) = if count == 1 {
+        ("", "it is")
+    } else {
+        ("s", "they are")
+    };
+    format!(
+        "refused: Opsera has refused {count} action{s}, and {they} not tried again yet; mostly a leaver \
+         still owns something in Opsera. Its words: rolecall queue list. After the transfer: \
+         rolecall queue retry"
+    )
+}
+
 fn new_findings(findings: &[Finding]) -> String {
     let mut text = format!(
         "{} new finding{}, left alone until somebody looks:",
@@ -191,7 +209,7 @@ fn new_findings(findings: &[Finding]) -> String {
 fn fields(team: &str, event: Event<'_>, report: &Report, text: &str) -> Value {
     let findings = match event {
         Event::NewFindings(findings) => findings,
-        Event::Held | Event::Failed | Event::Partial | Event::Recovered => &[],
+        Event::Held | Event::Failed | Event::Partial | Event::Refused | Event::Recovered => &[],
     };
     let guards: Vec<Value> = report
         .guards

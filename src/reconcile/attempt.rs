@@ -1,154 +1,135 @@
-//! One request: what comes right before it, the request itself, and what follows from the answer.
+//! One action, from its preflight to its end: the only place from which a write goes out.
+//!
+//! The order is always the same: preflight (A2), announcement in the store (A1), request, answer
+//! (`answer`), end. Every way out is an [`End`], and [`Attempt::leave`] writes it down.
 
-use super::last_look::{AccountLook, PersonLook, look_at_account, look_at_person};
-use super::settle::read_outcome;
-use super::worker::{Applied, CONSECUTIVE_FAILURES, Memory, StopReason, Worker, leave_open};
+use super::answer::NextStep;
+use super::apply::{Applied, ApplyState, Next, StopReason, Worker, progress};
+use super::preflight::Preflight;
 use crate::clients::{Answer, CallError, RatePermit};
-use crate::domain::{ActionState, Closing, Effect};
-use crate::domain::{Change, Evidence, NewAccount, PlannedAction};
-use crate::store::{QueuedAction, StoreError, retry_at};
+use crate::domain::{ActionOutcome, ActionStatus, Change, NewAccount};
+use crate::store::{QueuedAction, StoreError};
 
-/// What the look right before a request says.
-pub(super) enum Ready {
-    /// Nothing speaks against it, and it may go out at once.
-    Send(RatePermit),
-    /// There is nothing to send.
-    Close(Closing),
-    /// An earlier request of this action has no known outcome, and it cannot be read.
-    Unreadable(String),
-    /// The run must stop.
-    Stop(StopReason),
+/// The work on one action in one run.
+pub(super) struct Attempt<'a> {
+    pub(super) worker: &'a Worker<'a>,
+    pub(super) queued: QueuedAction,
+    pub(super) state: &'a mut ApplyState,
+    pub(super) applied: &'a mut Applied,
+    /// A request of this action was sent, and nobody knows what came of it.
+    pub(super) outcome_is_unknown: bool,
 }
 
-/// What follows from an answer that is not a success.
-pub(super) enum Verdict {
-    /// The action is over.
-    Close(Closing),
-    /// The run must stop; the request certainly had no effect.
-    Stop(StopReason),
-    /// No more attempts.
-    GiveUp,
-    /// Once more, after a while (A3).
-    Repeat,
+/// How an action leaves the run.
+pub(super) enum End {
+    /// With an outcome, which is written down.
+    Closed(ActionOutcome),
+    /// Still in flight: what came of a request cannot be read. The next run reads it before
+    /// anything else (A7).
+    KeptInFlight {
+        /// Why.
+        words: String,
+        /// Whether the audit log has the answer to the last request.
+        answer: LastAnswer,
+    },
+    /// Planned again: what was sent certainly had no effect.
+    Requeued {
+        /// The last status the server answered with.
+        http_status: Option<u16>,
+        /// Why.
+        words: String,
+    },
+    /// As it came: nothing was sent.
+    NotTried,
 }
 
-impl Worker<'_> {
-    /// Everything that comes before a request: pauses, then the look, then the permit, so that a
-    /// signal can come between all of them and the announcement (A10).
-    pub(super) async fn get_ready(
-        &self,
-        queued: &QueuedAction,
-        unknown: bool,
-        memory: &mut Memory,
-        applied: &mut Applied,
-    ) -> Result<Ready, StoreError> {
-        self.opsera.wait_until_unpaused().await;
-        Ok(match self.look(queued, unknown, memory, applied).await? {
-            Some(reason) => reason,
-            None => Ready::Send(self.opsera.wait_for_permit().await),
-        })
+/// What the audit log has of the last request.
+pub(super) enum LastAnswer {
+    /// Its answer, or there was no request since.
+    Recorded,
+    /// Only the announcement; the answer had this status.
+    Unrecorded(Option<u16>),
+}
+
+impl<'a> Attempt<'a> {
+    pub(super) fn new(
+        worker: &'a Worker<'a>,
+        queued: QueuedAction,
+        state: &'a mut ApplyState,
+        applied: &'a mut Applied,
+    ) -> Self {
+        Self {
+            worker,
+            queued,
+            state,
+            applied,
+            outcome_is_unknown: false,
+        }
     }
 
-    /// A reason not to send the request, if there is one.
-    async fn look(
-        &self,
-        queued: &QueuedAction,
-        unknown: bool,
-        memory: &mut Memory,
-        applied: &mut Applied,
-    ) -> Result<Option<Ready>, StoreError> {
-        match &queued.action.change {
-            Change::SetRole { .. } => Ok(None),
-            Change::Create { .. } if !unknown => Ok(None),
-            Change::Create { .. } => Ok(
-                match read_outcome(self.opsera.reader(), &queued.action).await {
-                    Ok(closing) if closing.state.is_done() => Some(Ready::Close(closing)),
-                    Ok(_) => None,
-                    Err(error) => Some(unreadable(&error)),
-                },
-            ),
-            Change::Deactivate {
-                opsera_id,
-                evidence,
-                ..
-            } => {
-                let matching = &self.policy.matching;
-                let key = &queued.action.key;
-                match look_at_account(self.opsera.reader(), matching, opsera_id, key).await {
-                    AccountLook::AsPlanned => {}
-                    AccountLook::Inactive(words) => {
-                        return Ok(Some(Ready::Close(if unknown {
-                            let words = format!("{words}, after a request without an answer");
-                            Closing::new(ActionState::Succeeded, Effect::Happened, words)
-                        } else {
-                            Closing::new(ActionState::Already, Effect::DidNotHappen, words)
-                        })));
-                    }
-                    AccountLook::Moved(closing) => return Ok(Some(Ready::Close(closing))),
-                    AccountLook::Unreadable(error @ CallError::Unauthorized { .. }) => {
-                        return Ok(Some(Ready::Stop(StopReason::Unauthorized(
-                            error.to_string(),
-                        ))));
-                    }
-                    AccountLook::Unreadable(error) if unknown => {
-                        return Ok(Some(unreadable(&error)));
-                    }
-                    AccountLook::Unreadable(error) => {
-                        return Ok(Some(Ready::Close(in_doubt(format!(
-                            "the account cannot be read right before the request: {error}"
-                        )))));
-                    }
+    /// Carries the action out, with as many requests as A3 allows.
+    ///
+    /// # Errors
+    /// The store. What was sent by then is announced in it, and the next run reads its outcome.
+    pub(super) async fn carry_out(mut self) -> Result<Next, StoreError> {
+        loop {
+            let permit = match self.prepare().await? {
+                Preflight::Send(permit) => permit,
+                Preflight::Close(outcome) => {
+                    return self.leave(End::Closed(outcome), Next::Continue).await;
                 }
-                self.look_once_more(queued, *evidence, memory, applied)
-                    .await
+                Preflight::Unreadable(words) => {
+                    let answer = LastAnswer::Recorded;
+                    let end = End::KeptInFlight { words, answer };
+                    return self.leave(end, Next::Continue).await;
+                }
+                Preflight::Stop(reason) => return self.leave_unsent(reason).await,
+            };
+            self.announce().await?;
+            // A slow disk gives a signal time to come between the announcement and the request.
+            if self.worker.stop.is_cancelled() {
+                return self.leave_unsent(StopReason::Interrupted).await;
+            }
+            let next_step = match self.send(permit).await {
+                Ok(answer) => self.after_success(&answer).await,
+                Err(error) => self.after_failure(error).await,
+            };
+            match next_step {
+                NextStep::Leave(end, next) => return self.leave(end, next).await,
+                NextStep::Repeat(error) => self.wait_before_repeating(&error).await?,
             }
         }
     }
 
-    async fn look_once_more(
-        &self,
-        queued: &QueuedAction,
-        evidence: Evidence,
-        memory: &mut Memory,
-        applied: &mut Applied,
-    ) -> Result<Option<Ready>, StoreError> {
-        Ok(
-            match look_at_person(self.opa, self.policy, &queued.action).await {
-                PersonLook::Gone => match &memory.distrusted {
-                    Some(words) if evidence == Evidence::Absent => {
-                        Some(Ready::Close(in_doubt(words.clone())))
-                    }
-                    _ => None,
-                },
-                PersonLook::Entitled { id, name } => {
-                    self.note_inconsistency(queued, &id, &name, memory, applied)
-                        .await?;
-                    Some(Ready::Close(Closing::new(
-                        ActionState::Skipped,
-                        Effect::DidNotHappen,
-                        format!(
-                            "reentitled: OPA record {name} (id {id}) is ACTIVE and entitled when it is read"
-                        ),
-                    )))
-                }
-                PersonLook::Doubt(words) => Some(Ready::Close(in_doubt(words))),
-                PersonLook::Unauthorized(error) => {
-                    Some(Ready::Stop(StopReason::Unauthorized(error.to_string())))
-                }
-            },
-        )
+    /// The preflight, unless no request may be started any more (A10).
+    async fn prepare(&mut self) -> Result<Preflight, StoreError> {
+        let stop = self.worker.stop;
+        tokio::select! {
+            // Asked first: otherwise the preflight may send its request before the signal is seen.
+            biased;
+            () = stop.cancelled() => Ok(Preflight::Stop(StopReason::Interrupted)),
+            preflight = self.preflight() => preflight,
+        }
     }
 
-    pub(super) async fn send(
-        &self,
-        action: &PlannedAction,
-        permit: RatePermit,
-    ) -> Result<Answer, CallError> {
+    /// Announces the request in the store (A1).
+    async fn announce(&mut self) -> Result<(), StoreError> {
+        let Worker {
+            store,
+            audit_writer,
+            run,
+            ..
+        } = *self.worker;
+        self.queued.attempts = store.reserve(audit_writer, run, &self.queued).await?;
+        Ok(())
+    }
+
+    async fn send(&self, permit: RatePermit) -> Result<Answer, CallError> {
+        let opsera = self.worker.opsera;
+        let action = &self.queued.action;
         match &action.change {
-            Change::SetRole { opsera_id, to, .. } => {
-                self.opsera.set_role(permit, opsera_id, *to).await
-            }
-            Change::Deactivate { opsera_id, .. } => self.opsera.deactivate(permit, opsera_id).await,
+            Change::SetRole { opsera_id, to, .. } => opsera.set_role(permit, opsera_id, *to).await,
+            Change::Deactivate { opsera_id, .. } => opsera.deactivate(permit, opsera_id).await,
             Change::Create {
                 first_name,
                 last_name,
@@ -160,251 +141,106 @@ impl Worker<'_> {
                     last_name: last_name.clone(),
                     site_role: *to,
                 };
-                self.opsera.create(permit, &account).await
+                opsera.create(permit, &account).await
             }
         }
     }
 
-    /// Reads what came of a request, unless no request may be started any more (A10). The words
-    /// of the error side say why nobody knows.
-    async fn read(&self, action: &PlannedAction, memory: &mut Memory) -> Result<Closing, String> {
-        let read = tokio::select! {
-            biased;
-            () = self.stop.cancelled() => return Err("interrupted before it could be read".to_owned()),
-            read = read_outcome(self.opsera.reader(), action) => read,
-        };
-        read.map_err(|error| {
-            if matches!(error, CallError::Unauthorized { .. }) {
-                memory.unauthorized = Some(error.to_string());
-            }
-            error.to_string()
-        })
-    }
-
-    /// After Opsera said that it is done.
-    pub(super) async fn confirm(
-        &self,
-        action: &PlannedAction,
-        answer: &Answer,
-        memory: &mut Memory,
-    ) -> Closing {
-        let status = Some(answer.status.as_u16());
-        let done = |words: String| {
-            Closing::new(ActionState::Succeeded, Effect::Happened, words).with_status(status)
-        };
-        if matches!(action.change, Change::SetRole { .. }) {
-            return done(answer.message.to_string());
-        }
-        match (&action.change, self.read(action, memory).await) {
-            (Change::Create { .. }, Ok(read)) => {
-                let mut closing = done(answer.message.to_string());
-                closing.created_id = read.created_id;
-                closing
-            }
-            (_, Ok(read)) if read.state == ActionState::Failed => Closing::new(
-                ActionState::Failed,
-                Effect::DidNotHappen,
-                format!(
-                    "Opsera said {}, but the account is still active",
-                    answer.message
-                ),
+    /// Records the answer of a request that is repeated, and waits (A3).
+    async fn wait_before_repeating(&self, error: &CallError) -> Result<(), StoreError> {
+        let Worker {
+            store,
+            audit_writer,
+            run,
+            backoff,
+            stop,
+            ..
+        } = *self.worker;
+        let http_status = error.status().map(|status| status.as_u16());
+        store
+            .note_attempt(
+                audit_writer,
+                run,
+                &self.queued,
+                http_status,
+                &error.to_string(),
             )
-            .with_status(status),
-            (_, Ok(_)) => done(answer.message.to_string()),
-            (_, Err(why)) => done(format!("{}; not confirmed: {why}", answer.message)),
+            .await?;
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => {}
+            () = audit_writer.clock.sleep(backoff.delay(self.queued.attempts)) => {}
         }
+        Ok(())
     }
 
-    /// A refusal that follows a request without a known outcome says nothing about that earlier
-    /// request: it is read before the refusal is believed.
-    pub(super) async fn close_after_lost_answer(
-        &self,
-        queued: &QueuedAction,
-        refusal: Closing,
-        memory: &mut Memory,
-        applied: &mut Applied,
-    ) -> Result<(), StoreError> {
-        let is_role = matches!(queued.action.change, Change::SetRole { .. });
-        let closing = match self.read(&queued.action, memory).await {
-            Ok(read) if read.state.is_done() => read.with_status(refusal.http_status),
-            // Setting a role again does no harm, so the refusal may stand, uncertain.
-            Ok(Closing { effect, .. }) if is_role => Closing { effect, ..refusal },
-            Err(_) if is_role => Closing {
-                effect: Effect::Unknown,
-                ..refusal
-            },
-            Ok(_) => refusal,
-            Err(why) => {
-                let words = format!(
-                    "{}; what came of the request before it cannot be read: {why}",
-                    refusal.message.unwrap_or_default()
-                );
-                self.store
-                    .note_attempt(self.scribe, self.run, queued, refusal.http_status, &words)
+    /// The run stops before this action's next request.
+    async fn leave_unsent(self, reason: StopReason) -> Result<Next, StoreError> {
+        let words = match &reason {
+            StopReason::Interrupted => "interrupted before the request was sent".to_owned(),
+            StopReason::Unauthorized(words) | StopReason::Breaker(words) => words.clone(),
+        };
+        let end = if self.queued.attempts == 0 {
+            End::NotTried
+        } else if self.outcome_is_unknown {
+            let answer = LastAnswer::Recorded;
+            End::KeptInFlight { words, answer }
+        } else {
+            let http_status = None;
+            End::Requeued { http_status, words }
+        };
+        self.leave(end, Next::Stop(reason)).await
+    }
+
+    /// Writes down how the action leaves the run.
+    async fn leave(self, end: End, next: Next) -> Result<Next, StoreError> {
+        let Worker {
+            store,
+            audit_writer,
+            run,
+            ..
+        } = *self.worker;
+        let queued = &self.queued;
+        let result = match end {
+            End::NotTried => return Ok(next),
+            End::Closed(outcome) => {
+                store
+                    .close_action(audit_writer, run, queued, &outcome)
                     .await?;
-                leave_open(queued, &words, applied);
-                return Ok(());
+                log_end(queued, &outcome);
+                let status = outcome.state.status();
+                progress(status, queued, outcome.message, outcome.still_due)
+            }
+            End::KeptInFlight { words, answer } => {
+                if let LastAnswer::Unrecorded(http_status) = answer {
+                    store
+                        .note_attempt(audit_writer, run, queued, http_status, &words)
+                        .await?;
+                }
+                tracing::warn!(action = queued.id, "the outcome of a request is not known");
+                let words = format!("{words}; the next run finds out before it does anything");
+                progress(ActionStatus::Failed, queued, Some(words), true)
+            }
+            End::Requeued { http_status, words } => {
+                store
+                    .requeue(audit_writer, run, queued, http_status, &words)
+                    .await?;
+                progress(ActionStatus::Failed, queued, Some(words), true)
             }
         };
-        self.close(queued, &closing, applied).await?;
-        Ok(())
-    }
-
-    /// What follows from an answer that is not a success (A3 to A6).
-    pub(super) async fn after_failure(
-        &self,
-        queued: &QueuedAction,
-        error: &CallError,
-        memory: &mut Memory,
-    ) -> Verdict {
-        let status = error.status().map(|status| status.as_u16());
-        match error {
-            CallError::Unauthorized { .. } => {
-                Verdict::Stop(StopReason::Unauthorized(error.to_string()))
-            }
-            CallError::ClientError { status: code, .. } => match code.as_u16() {
-                404 => Verdict::Close(
-                    self.not_found(queued, error, memory)
-                        .await
-                        .with_status(status),
-                ),
-                400 | 409 | 422 => Verdict::Close(self.rejected(error).with_status(status)),
-                403 => {
-                    memory.forbidden.insert(
-                        queued.action.kind(),
-                        format!(
-                            "Opsera does not permit {} to this token (403)",
-                            queued.action.kind()
-                        ),
-                    );
-                    Verdict::Close(self.rejected(error).with_status(status))
-                }
-                _ => Verdict::Close(
-                    Closing::new(ActionState::Failed, Effect::DidNotHappen, error.to_string())
-                        .with_status(status),
-                ),
-            },
-            CallError::UnexpectedStatus { .. } | CallError::InvalidPathSegment { .. } => {
-                Verdict::Close(
-                    Closing::new(ActionState::Failed, Effect::DidNotHappen, error.to_string())
-                        .with_status(status),
-                )
-            }
-            _ if memory.failures_in_a_row >= CONSECUTIVE_FAILURES
-                || queued.attempts >= self.retry.max_attempts
-                || !error.is_retryable() =>
-            {
-                Verdict::GiveUp
-            }
-            _ => Verdict::Repeat,
-        }
-    }
-
-    fn rejected(&self, error: &CallError) -> Closing {
-        let mut closing = Closing::new(
-            ActionState::Rejected,
-            Effect::DidNotHappen,
-            error.to_string(),
-        );
-        closing.next_attempt_at =
-            Some(retry_at(self.scribe.clock.now(), self.retry.rejected_retry));
-        closing
-    }
-
-    /// 404 on a write: the account is gone, unless it can still be read.
-    async fn not_found(
-        &self,
-        queued: &QueuedAction,
-        error: &CallError,
-        memory: &mut Memory,
-    ) -> Closing {
-        let failed = |words: String| Closing::new(ActionState::Failed, Effect::DidNotHappen, words);
-        match (
-            &queued.action.change,
-            self.read(&queued.action, memory).await,
-        ) {
-            (Change::Create { .. }, _) | (_, Err(_)) => failed(error.to_string()),
-            (Change::Deactivate { .. }, Ok(read)) if read.state.is_done() => Closing::new(
-                ActionState::Already,
-                Effect::DidNotHappen,
-                "the account is gone",
-            ),
-            (Change::SetRole { .. }, Ok(read)) if read.state == ActionState::Already => read,
-            (Change::SetRole { .. }, Ok(_)) => failed(format!(
-                "{error}, but the account exists: is opsera.site_role_path right for this tenant?"
-            )),
-            (_, Ok(_)) => failed(format!("{error}, but the account exists and is active")),
-        }
-    }
-
-    /// No more attempts: what is known about the last request is written down.
-    pub(super) async fn give_up(
-        &self,
-        queued: &QueuedAction,
-        error: &CallError,
-        unknown: bool,
-        memory: &mut Memory,
-        applied: &mut Applied,
-    ) -> Result<(), StoreError> {
-        let status = error.status().map(|status| status.as_u16());
-        if !unknown {
-            let closing =
-                Closing::new(ActionState::Failed, Effect::DidNotHappen, error.to_string())
-                    .with_status(status);
-            self.close(queued, &closing, applied).await?;
-            return Ok(());
-        }
-        match self.read(&queued.action, memory).await {
-            Ok(mut closing) => {
-                if !closing.state.is_done() {
-                    let read = closing.message.take().unwrap_or_default();
-                    closing.message = Some(format!("{error}; {read}"));
-                }
-                self.close(queued, &closing.with_status(status), applied)
-                    .await?;
-            }
-            Err(reading) => {
-                let words = format!("{error}; what came of it cannot be read: {reading}");
-                self.store
-                    .note_attempt(self.scribe, self.run, queued, status, &words)
-                    .await?;
-                leave_open(queued, &words, applied);
-            }
-        }
-        Ok(())
+        self.applied.progress.insert(queued.position, result);
+        Ok(next)
     }
 }
 
-/// A6: 5xx and transport errors count, an answer of another kind ends the row, and being asked to
-/// slow down says nothing either way.
-pub(super) fn count_failure(error: &CallError, memory: &mut Memory) {
-    match error {
-        CallError::Unreachable { .. }
-        | CallError::NoResponse { .. }
-        | CallError::ServerError { .. } => {
-            memory.failures_in_a_row += 1;
-        }
-        CallError::Throttled { .. } => {}
-        CallError::Unauthorized { .. }
-        | CallError::ClientError { .. }
-        | CallError::UnexpectedStatus { .. }
-        | CallError::InvalidPathSegment { .. }
-        | CallError::Malformed { .. }
-        | CallError::WrongTenant { .. } => memory.failures_in_a_row = 0,
-    }
-}
-
-fn unreadable(error: &CallError) -> Ready {
-    match error {
-        CallError::Unauthorized { .. } => Ready::Stop(StopReason::Unauthorized(error.to_string())),
-        _ => Ready::Unreadable(format!(
-            "what came of the last request cannot be read: {error}"
-        )),
-    }
-}
-
-fn in_doubt(words: String) -> Closing {
-    let mut closing = Closing::new(ActionState::Skipped, Effect::DidNotHappen, words);
-    closing.still_due = true;
-    closing
+fn log_end(queued: &QueuedAction, outcome: &ActionOutcome) {
+    tracing::info!(
+        action = queued.id,
+        kind = %queued.action.kind(),
+        email = queued.action.email,
+        reason = queued.action.reason,
+        state = outcome.state.as_str(),
+        message = outcome.message,
+        "action finished"
+    );
 }

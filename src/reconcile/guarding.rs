@@ -6,7 +6,7 @@ use chrono::TimeDelta;
 
 use crate::domain::{GuardReport, HeldPlan, Plan, time::Timestamp};
 use crate::rules::GuardLimits;
-use crate::rules::guards::{SOURCE_GUARDS, Sums, evaluate};
+use crate::rules::guards::{GuardInput, SOURCE_GUARDS, evaluate};
 use crate::store::{Pull, Store, StoreError};
 
 /// The window of `guards.max_deactivations_7d`.
@@ -45,7 +45,7 @@ impl GuardVerdict {
     }
 }
 
-/// Evaluates every guard for `plan`, made of `pull`. `sums` carries what planning counted; what
+/// Evaluates every guard for `plan`, made of `pull`. `input` carries what planning counted; what
 /// only the store knows is added here. An approval that covers the plan lets it pass (§6).
 ///
 /// # Errors
@@ -55,12 +55,12 @@ pub async fn judge(
     pull: Pull,
     limits: &GuardLimits,
     plan: &Plan,
-    sums: Sums,
+    input: GuardInput,
     now: Timestamp,
 ) -> Result<GuardVerdict, StoreError> {
     let (opa_active, managed) = store.count_sides(pull).await?;
     let before = store.accepted_source().await?;
-    let sums = Sums {
+    let input = GuardInput {
         opa_active,
         managed,
         opa_active_before: before.map(|before| before.opa_active),
@@ -68,10 +68,10 @@ pub async fn judge(
         opsera_listed_before: before.and_then(|before| before.opsera_listed),
         deactivated_since: before.map_or(0, |before| before.deactivated_since),
         deactivated_7d: store.count_deactivated_since(now - SEVEN_DAYS).await?,
-        ..sums
+        ..input
     };
     let mut verdict = GuardVerdict {
-        guards: evaluate(limits, &sums, plan),
+        guards: evaluate(limits, &input, plan),
         approval: None,
     };
     if verdict.is_held() {

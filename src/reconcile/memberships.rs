@@ -9,7 +9,7 @@ use futures::stream::{self, TryStreamExt as _};
 
 use super::error::RunError;
 use super::pull::opa_error;
-use crate::clients::Opa;
+use crate::clients::{CallError, Opa};
 use crate::domain::Progress;
 use crate::domain::{Finding, FindingKind, GroupName, GroupRecord, OpaId, OpaName};
 use crate::rules::{GroupPattern, Lookup, Policy};
@@ -134,8 +134,14 @@ async fn pull_people(
         after = Some(last.clone());
         stream::iter(people.iter().map(Ok))
             .try_for_each_concurrent(LOOKUPS_IN_FLIGHT, |(id, name)| async move {
-                let memberships = list_groups_of(opa, name, groups).await?;
-                snapshot.add_groups_of(id, &memberships).await?;
+                match list_groups_of(opa, name, groups).await {
+                    Ok(memberships) => snapshot.add_groups_of(id, &memberships).await?,
+                    // Doubt about this one person; the plan tells of it.
+                    Err(CallError::InvalidPathSegment { .. }) => {
+                        snapshot.add_unreadable_memberships(id).await?;
+                    }
+                    Err(error) => return Err(opa_error(error)),
+                }
                 progress.count(crate::domain::Counter::Members, 1);
                 Ok::<_, RunError>(())
             })
@@ -147,10 +153,10 @@ async fn list_groups_of(
     opa: &Opa,
     name: &OpaName,
     relevant: &BTreeSet<GroupName>,
-) -> Result<Vec<GroupRecord>, RunError> {
+) -> Result<Vec<GroupRecord>, CallError> {
     let mut memberships = Vec::new();
     let mut listing = opa.list_user_groups(name);
-    while let Some(page) = listing.next_page().await.map_err(opa_error)? {
+    while let Some(page) = listing.next_page().await? {
         memberships.extend(
             page.into_iter()
                 .filter(|group| group.live && relevant.contains(&group.name)),

@@ -3,26 +3,28 @@
 //! Schedule, command line and demo all come here, and every run reads everything afresh:
 //!
 //! ```text
-//! lock → audit anchor → settle what a crash left (A7) → pull both sides (G0)
-//!      → clocks → plan → guards → hold | dry run | queue and worker → report → checkpoint
+//! lock → audit anchor → recover what a crash left (A7) → pull both sides (G0)
+//!      → clocks → plan → guards → hold | dry run | queue and apply → report → checkpoint
 //! ```
 //!
 //! A run always returns a [`Report`], also when it fails; the same value is stored, printed and
 //! counted. Only a run that never started, because another one is under way (A8), has none.
 
+mod answer;
+mod apply;
 mod attempt;
 mod error;
 mod guarding;
-mod last_look;
 mod machine_clock;
 mod memberships;
 mod outcome;
 mod pending_leavers;
 mod planning;
+mod preflight;
 mod pull;
+mod recover;
 mod run;
-mod settle;
-mod worker;
+mod steps;
 
 use tokio_util::sync::CancellationToken;
 
@@ -32,15 +34,15 @@ use crate::domain::{KindSet, Mode, PeopleFilter, Report, RunId, time::SharedCloc
 use crate::settings::Settings;
 
 pub use crate::domain::FailedOn;
+pub use apply::{ActionResult, Applied, StopReason, Worker, refusal_progress};
 pub use error::RunError;
 pub use guarding::{GuardVerdict, judge};
 pub use machine_clock::machine_clock;
 pub(crate) use memberships::{is_relevant, matter as memberships_matter};
 pub use outcome::{exit_status, failed_before_start};
 pub use planning::{PlanScope, Planned, plan_from_store};
+pub use recover::recover;
 pub use run::{check_start, run};
-pub use settle::settle;
-pub use worker::{ActionResult, Applied, StopReason, Worker, refusal_progress};
 
 /// What a run is asked to do.
 #[derive(Clone, Debug)]

@@ -2,7 +2,7 @@
 
 use super::RunRequest;
 use super::error::RunError;
-use super::run::Progressed;
+use super::steps::RunState;
 use crate::audit::Actor;
 use crate::domain::{
     ActionKind, ActionReport, ActionStatus, ExitStatus, FailedOn, Mode, OpaCounts, OpseraCounts,
@@ -11,7 +11,7 @@ use crate::domain::{
 use crate::reconcile::{ActionResult, Applied, StopReason};
 
 /// The facts of a run's end.
-pub(super) struct Ended {
+pub(super) struct RunEnd {
     pub(super) started_at: Timestamp,
     pub(super) finished_at: Timestamp,
     pub(super) outcome: Outcome,
@@ -19,12 +19,12 @@ pub(super) struct Ended {
     pub(super) failed_on: Option<FailedOn>,
 }
 
-pub(super) fn outcome_of(mode: Mode, progressed: &Progressed, error: Option<&RunError>) -> Outcome {
-    let actions = progressed
+pub(super) fn outcome_of(mode: Mode, state: &RunState, error: Option<&RunError>) -> Outcome {
+    let actions = state
         .planned
         .as_ref()
         .map_or(0, |planned| planned.plan.actions().len());
-    let applied = &progressed.applied;
+    let applied = &state.applied;
     // What Opsera refused earlier is nobody's work until `retry.rejected_retry` has passed.
     let resting = applied
         .progress
@@ -33,7 +33,7 @@ pub(super) fn outcome_of(mode: Mode, progressed: &Progressed, error: Option<&Run
         .count();
     if error.is_some() {
         Outcome::Failed
-    } else if progressed.held {
+    } else if state.held {
         Outcome::Held
     } else if actions == resting {
         Outcome::InSync
@@ -49,8 +49,8 @@ pub(super) fn outcome_of(mode: Mode, progressed: &Progressed, error: Option<&Run
     }
 }
 
-pub(super) fn build_report(request: &RunRequest, progressed: Progressed, ended: Ended) -> Report {
-    let Progressed {
+pub(super) fn build_report(request: &RunRequest, state: RunState, ended: RunEnd) -> Report {
+    let RunState {
         opa,
         opsera,
         planned,
@@ -58,7 +58,7 @@ pub(super) fn build_report(request: &RunRequest, progressed: Progressed, ended: 
         held,
         rejection,
         applied,
-    } = progressed;
+    } = state;
     let mut summary = Summary::default();
     let mut waiting = Vec::new();
     let mut findings = applied.findings.clone();
@@ -115,7 +115,7 @@ fn action_report(
     action: &PlannedAction,
     known: Option<&ActionResult>,
     applied: &Applied,
-    ended: &Ended,
+    ended: &RunEnd,
 ) -> ActionReport {
     let (status, attempts, message) = match known {
         Some(progress) => (progress.status, progress.attempts, progress.message.clone()),
@@ -144,7 +144,7 @@ fn action_report(
     }
 }
 
-fn why_not_tried(applied: &Applied, ended: &Ended) -> String {
+fn why_not_tried(applied: &Applied, ended: &RunEnd) -> String {
     let reason = match &applied.stopped {
         Some(StopReason::Breaker(words) | StopReason::Unauthorized(words)) => words.as_str(),
         Some(StopReason::Interrupted) => "the run was interrupted",

@@ -12,7 +12,8 @@ use crate::domain::{
 };
 use crate::rules::clock_trust::wait_for_proof;
 use crate::rules::{
-    AccountFacts, Decision, Policy, decide_account, decide_joiner, facts::PersonFacts, guards::Sums,
+    AccountFacts, Decision, Policy, decide_account, decide_joiner, facts::PersonFacts,
+    guards::GuardInput,
 };
 use crate::store::{Pull, Store};
 
@@ -22,7 +23,7 @@ pub struct Planned {
     /// The plan.
     pub plan: Plan,
     /// What the guards look at; what only the caller knows is left at its default.
-    pub sums: Sums,
+    pub input: GuardInput,
     /// How many of what.
     pub summary: Summary,
     /// Accounts whose grace has not passed.
@@ -110,7 +111,7 @@ pub async fn plan_from_store(
     Ok(builder.finish())
 }
 
-/// I3 and I7: findings about people, whether or not they have an account.
+/// I3, I7 and §5: findings about people, whether or not they have an account.
 async fn note_doubtful_people(
     store: &Store,
     pull: Pull,
@@ -129,6 +130,23 @@ async fn note_doubtful_people(
                 "OPA record {} (id {}) is ACTIVE with {address}, so nobody knows which account is \
                  theirs: accounts with the same name are left alone; give the record its address",
                 person.name, person.id
+            ),
+        });
+    }
+    let mut people = std::pin::pin!(store.stream_unreadable_memberships(pull));
+    while let Some(person) = people.try_next().await? {
+        builder.findings.push(Finding {
+            kind: FindingKind::UnreadableMemberships,
+            email: person
+                .email
+                .unwrap_or_else(|| person.name.as_str().to_owned()),
+            detail: format!(
+                "OPA cannot be asked for the groups of the record {:?} (id {}), because the name \
+                 would change the path of the request: the person keeps account and role, and gets \
+                 no new account; give the record another name in OPA, or set roles.lookup = \
+                 \"group\"",
+                person.name.as_str(),
+                person.id
             ),
         });
     }
@@ -324,10 +342,10 @@ impl PlanBuilder {
         self.summary.findings = u64::try_from(self.findings.len()).unwrap_or(u64::MAX);
         Planned {
             plan: Plan::new(self.actions),
-            sums: Sums {
+            input: GuardInput {
                 administrators: self.administrators,
                 administrators_lost: self.administrators_lost,
-                ..Sums::default()
+                ..GuardInput::default()
             },
             summary: self.summary,
             waiting: self.waiting,

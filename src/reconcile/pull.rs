@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::Instrument as _;
 
 use super::error::RunError;
-use crate::clients::{Api, Opa, OpseraReader, SecondCount, StatusFilter};
+use crate::clients::{Api, CallError, Opa, OpseraReader, SecondCount, StatusFilter};
 use crate::domain::{Counter, Finding, FindingKind, Progress, Stage};
 use crate::rules::Policy;
 use crate::store::{Snapshot, Store};
@@ -196,7 +196,12 @@ async fn look_up_unidentified(snapshot: &Snapshot<'_>, opa: &Opa) -> Result<(), 
         };
         after = Some(last.clone());
         for (id, name) in &people {
-            let found = opa.find_user(name).await.map_err(opa_error)?;
+            let found = match opa.find_user(name).await {
+                Ok(found) => found,
+                // OPA cannot be asked: the record stays without an address, which is told.
+                Err(CallError::InvalidPathSegment { .. }) => continue,
+                Err(error) => return Err(opa_error(error)),
+            };
             // Another id under the name is another person: it answers nothing about this one.
             if let Some(person) = found.filter(|person| person.id == *id) {
                 snapshot.add_people(std::slice::from_ref(&person)).await?;
@@ -221,7 +226,7 @@ async fn pull_accounts(
     Ok(())
 }
 
-pub(super) fn opa_error(source: crate::clients::CallError) -> RunError {
+pub(super) fn opa_error(source: CallError) -> RunError {
     RunError::Pull {
         api: Api::Opa,
         at: String::new(),
@@ -229,7 +234,7 @@ pub(super) fn opa_error(source: crate::clients::CallError) -> RunError {
     }
 }
 
-fn opsera_error(source: crate::clients::CallError) -> RunError {
+fn opsera_error(source: CallError) -> RunError {
     RunError::Pull {
         api: Api::Opsera,
         at: String::new(),

@@ -89,19 +89,19 @@ fn account(people: Vec<PersonFacts>) -> AccountFacts {
         renamed_walk: WalkEnd::Complete,
         look_alikes: Vec::new(),
         unclaimed: Vec::new(),
-        absence: absent_since(noon() - TimeDelta::hours(2)),
+        absence: Some(absent_since(noon() - TimeDelta::hours(2))),
         known_names: Vec::new(),
         earlier_names: Vec::new(),
     }
 }
 
-fn absent_since(since: Timestamp) -> Option<Absence> {
-    Some(Absence { since, pulls: 3 })
+fn absent_since(since: Timestamp) -> Absence {
+    Absence { since, pulls: 3 }
 }
 
 fn same_key(ids: &[&str], first_managed: &str) -> SameKey {
     SameKey {
-        total: ids.len() as u64,
+        total: u64::try_from(ids.len()).unwrap(),
         first: ids
             .iter()
             .map(|id| AccountWithKey {
@@ -477,7 +477,7 @@ fn an_absent_person_waits_out_the_grace_and_a_disabled_one_does_not() {
         // The clock was set back: that proves nothing, so it waits.
         (-grace, false),
     ] {
-        facts.absence = absent_since(noon() - missing_for);
+        facts.absence = Some(absent_since(noon() - missing_for));
         let decided = decide_account(&facts, &policy(), noon());
         assert_eq!(reason(&decided).is_some(), due, "{missing_for}");
         if let Decision::Waiting(waiting) = decided.decision {
@@ -486,7 +486,7 @@ fn an_absent_person_waits_out_the_grace_and_a_disabled_one_does_not() {
     }
     let mut at_once = policy();
     at_once.absent_grace = Duration::ZERO;
-    facts.absence = absent_since(noon());
+    facts.absence = Some(absent_since(noon()));
     assert!(reason(&decide_account(&facts, &at_once, noon())).is_some());
     let disabled = account(vec![person("1", "DISABLED")]);
     assert!(reason(&decide_account(&disabled, &policy(), noon())).is_some());

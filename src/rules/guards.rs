@@ -7,7 +7,7 @@ use crate::rules::GuardLimits;
 
 /// What the guards look at beside the plan itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sums {
+pub struct GuardInput {
     /// ACTIVE OPA humans of this pull.
     pub opa_active: u64,
     /// ACTIVE OPA humans of the last run that G1 and G2 did not hold; `None`: there was none.
@@ -30,7 +30,7 @@ pub struct Sums {
 
 /// Evaluates every guard, in the order of the settings. Never stops at the first that holds: a
 /// reviewer wants to see them all.
-pub fn evaluate(limits: &GuardLimits, sums: &Sums, plan: &Plan) -> Vec<GuardReport> {
+pub fn evaluate(limits: &GuardLimits, input: &GuardInput, plan: &Plan) -> Vec<GuardReport> {
     let deactivations = emails(plan, |action| action.kind() == ActionKind::Deactivate);
     let role_changes = emails(plan, |action| action.kind() == ActionKind::SetRole);
     let creations = emails(plan, |action| action.kind() == ActionKind::Create);
@@ -39,9 +39,9 @@ pub fn evaluate(limits: &GuardLimits, sums: &Sums, plan: &Plan) -> Vec<GuardRepo
         action.kind() == ActionKind::SetRole && action.to() == Some(SiteRole::Administrators)
     });
     vec![
-        min_opa_users(limits, sums),
-        max_opa_drop(limits, sums),
-        max_opsera_drop(limits, sums),
+        min_opa_users(limits, input),
+        max_opa_drop(limits, input),
+        max_opsera_drop(limits, input),
         most(
             "max_deactivations",
             limits.max_deactivations,
@@ -50,15 +50,15 @@ pub fn evaluate(limits: &GuardLimits, sums: &Sums, plan: &Plan) -> Vec<GuardRepo
         most_percent(
             "max_deactivations_percent",
             limits.max_deactivations_percent,
-            sums.managed,
+            input.managed,
             &deactivations,
         ),
-        weekly_deactivations(limits, sums, &deactivations),
+        weekly_deactivations(limits, input, &deactivations),
         most("max_role_changes", limits.max_role_changes, &role_changes),
         most_percent(
             "max_role_changes_percent",
             limits.max_role_changes_percent,
-            sums.managed,
+            input.managed,
             &role_changes,
         ),
         most("max_creations", limits.max_creations, &creations),
@@ -67,7 +67,7 @@ pub fn evaluate(limits: &GuardLimits, sums: &Sums, plan: &Plan) -> Vec<GuardRepo
             limits.max_administrator_grants,
             &grants,
         ),
-        min_administrators(limits, sums, granted_now.len()),
+        min_administrators(limits, input, granted_now.len()),
     ]
 }
 
@@ -133,14 +133,18 @@ fn most_percent(name: &str, percent: u64, managed: u64, concerned: &[String]) ->
     guard(name, limit, actual, actual > limit, Some(basis), concerned)
 }
 
-fn weekly_deactivations(limits: &GuardLimits, sums: &Sums, planned: &[String]) -> GuardReport {
+fn weekly_deactivations(
+    limits: &GuardLimits,
+    input: &GuardInput,
+    planned: &[String],
+) -> GuardReport {
     let new = as_count(planned.len());
-    let actual = sums.deactivated_7d.saturating_add(new);
+    let actual = input.deactivated_7d.saturating_add(new);
     // A week that is already over the limit (an approval let it) must not hold role changes.
     let held = new > 0 && actual > limits.max_deactivations_7d;
     let basis = format!(
         "{} in the last seven days, {new} in this plan",
-        sums.deactivated_7d
+        input.deactivated_7d
     );
     guard(
         "max_deactivations_7d",
@@ -152,26 +156,26 @@ fn weekly_deactivations(limits: &GuardLimits, sums: &Sums, planned: &[String]) -
     )
 }
 
-fn min_opa_users(limits: &GuardLimits, sums: &Sums) -> GuardReport {
-    let held = sums.opa_active < limits.min_opa_users;
+fn min_opa_users(limits: &GuardLimits, input: &GuardInput) -> GuardReport {
+    let held = input.opa_active < limits.min_opa_users;
     let basis = "ACTIVE people in the OPA Team".to_owned();
     guard(
         "min_opa_users",
         limits.min_opa_users,
-        sums.opa_active,
+        input.opa_active,
         held,
         Some(basis),
         &[],
     )
 }
 
-fn max_opa_drop(limits: &GuardLimits, sums: &Sums) -> GuardReport {
-    let before = sums.opa_active_before.unwrap_or(sums.opa_active);
-    let drop = before.saturating_sub(sums.opa_active);
+fn max_opa_drop(limits: &GuardLimits, input: &GuardInput) -> GuardReport {
+    let before = input.opa_active_before.unwrap_or(input.opa_active);
+    let drop = before.saturating_sub(input.opa_active);
     let limit = percent_rounded_down(before, limits.max_opa_drop_percent);
     let basis = format!(
         "{} % of the {before} ACTIVE people of the last accepted pull; now {}",
-        limits.max_opa_drop_percent, sums.opa_active
+        limits.max_opa_drop_percent, input.opa_active
     );
     guard(
         "max_opa_drop_percent",
@@ -183,17 +187,17 @@ fn max_opa_drop(limits: &GuardLimits, sums: &Sums) -> GuardReport {
     )
 }
 
-fn max_opsera_drop(limits: &GuardLimits, sums: &Sums) -> GuardReport {
-    let before = sums.opsera_listed_before.unwrap_or(sums.opsera_listed);
-    let own = sums.deactivated_since;
+fn max_opsera_drop(limits: &GuardLimits, input: &GuardInput) -> GuardReport {
+    let before = input.opsera_listed_before.unwrap_or(input.opsera_listed);
+    let own = input.deactivated_since;
     let drop = before
         .saturating_sub(own)
-        .saturating_sub(sums.opsera_listed);
+        .saturating_sub(input.opsera_listed);
     let limit = percent_rounded_down(before, limits.max_opsera_drop_percent);
     let basis = format!(
         "{} % of the {before} Opsera accounts of the last accepted pull; now {}, and {own} \
          deactivated by rolecall since then",
-        limits.max_opsera_drop_percent, sums.opsera_listed
+        limits.max_opsera_drop_percent, input.opsera_listed
     );
     guard(
         "max_opsera_drop_percent",
@@ -205,16 +209,16 @@ fn max_opsera_drop(limits: &GuardLimits, sums: &Sums) -> GuardReport {
     )
 }
 
-fn min_administrators(limits: &GuardLimits, sums: &Sums, granted: usize) -> GuardReport {
-    let lost = as_count(sums.administrators_lost.len());
-    let after = sums
+fn min_administrators(limits: &GuardLimits, input: &GuardInput, granted: usize) -> GuardReport {
+    let lost = as_count(input.administrators_lost.len());
+    let after = input
         .administrators
         .saturating_sub(lost)
         .saturating_add(as_count(granted));
-    let held = after < limits.min_administrators && after < sums.administrators;
+    let held = after < limits.min_administrators && after < input.administrators;
     let basis = format!(
         "{} known now, {lost} lost and {granted} gained by this plan",
-        sums.administrators
+        input.administrators
     );
     guard(
         "min_administrators",
@@ -222,7 +226,7 @@ fn min_administrators(limits: &GuardLimits, sums: &Sums, granted: usize) -> Guar
         after,
         held,
         Some(basis),
-        &sums.administrators_lost,
+        &input.administrators_lost,
     )
 }
 
@@ -295,21 +299,21 @@ mod tests {
         })
     }
 
-    fn held(limits: &GuardLimits, sums: &Sums, actions: Vec<PlannedAction>) -> Vec<String> {
-        evaluate(limits, sums, &Plan::new(actions))
+    fn held(limits: &GuardLimits, input: &GuardInput, actions: Vec<PlannedAction>) -> Vec<String> {
+        evaluate(limits, input, &Plan::new(actions))
             .into_iter()
             .filter(|guard| guard.held)
             .map(|guard| guard.guard)
             .collect()
     }
 
-    fn calm(managed: u64) -> Sums {
-        Sums {
+    fn calm(managed: u64) -> GuardInput {
+        GuardInput {
             opa_active: 1000,
             opa_active_before: Some(1000),
             managed,
             administrators: 5,
-            ..Sums::default()
+            ..GuardInput::default()
         }
     }
 
@@ -352,46 +356,46 @@ mod tests {
 
     #[test]
     fn a_slow_drip_is_held_by_the_weekly_limit_but_only_where_there_is_something_to_hold() {
-        let sums = |deactivated_7d| Sums {
+        let input = |deactivated_7d| GuardInput {
             deactivated_7d,
             ..calm(100_000)
         };
         let limits = limits();
-        assert!(held(&limits, &sums(74), vec![leaver(1)]).is_empty());
+        assert!(held(&limits, &input(74), vec![leaver(1)]).is_empty());
         assert_eq!(
-            held(&limits, &sums(75), vec![leaver(1)]),
+            held(&limits, &input(75), vec![leaver(1)]),
             ["max_deactivations_7d"]
         );
-        assert!(held(&limits, &sums(200), vec![mover(1)]).is_empty());
+        assert!(held(&limits, &input(200), vec![mover(1)]).is_empty());
     }
 
     #[test]
     fn a_source_that_shrank_or_is_nearly_empty_is_held_even_without_a_plan() {
-        let sums = |opa_active, before| Sums {
+        let input = |opa_active, before| GuardInput {
             opa_active,
             opa_active_before: before,
             ..calm(10)
         };
         let limits = limits();
-        assert!(held(&limits, &sums(80, Some(100)), vec![]).is_empty());
+        assert!(held(&limits, &input(80, Some(100)), vec![]).is_empty());
         assert_eq!(
-            held(&limits, &sums(79, Some(100)), vec![]),
+            held(&limits, &input(79, Some(100)), vec![]),
             ["max_opa_drop_percent"]
         );
         assert_eq!(
-            held(&limits, &sums(8, Some(11)), vec![]),
+            held(&limits, &input(8, Some(11)), vec![]),
             ["max_opa_drop_percent"]
         );
-        assert!(held(&limits, &sums(9, Some(11)), vec![]).is_empty());
-        assert_eq!(held(&limits, &sums(0, None), vec![]), ["min_opa_users"]);
-        assert!(held(&limits, &sums(1, None), vec![]).is_empty());
-        assert!(held(&limits, &sums(5, None), vec![]).is_empty());
-        assert!(held(&limits, &sums(500, Some(100)), vec![]).is_empty());
+        assert!(held(&limits, &input(9, Some(11)), vec![]).is_empty());
+        assert_eq!(held(&limits, &input(0, None), vec![]), ["min_opa_users"]);
+        assert!(held(&limits, &input(1, None), vec![]).is_empty());
+        assert!(held(&limits, &input(5, None), vec![]).is_empty());
+        assert!(held(&limits, &input(500, Some(100)), vec![]).is_empty());
     }
 
     #[test]
     fn a_listing_of_accounts_that_shrank_is_held_but_not_by_what_rolecall_did_itself() {
-        let sums = |listed, before, own| Sums {
+        let input = |listed, before, own| GuardInput {
             opsera_listed: listed,
             opsera_listed_before: before,
             deactivated_since: own,
@@ -412,7 +416,7 @@ mod tests {
             (9, Some(11), 0, false),
             (8, Some(11), 0, true),
         ] {
-            let held = held(&limits, &sums(listed, before, own), vec![]);
+            let held = held(&limits, &input(listed, before, own), vec![]);
             assert_eq!(
                 held == [name],
                 expected,
@@ -423,23 +427,23 @@ mod tests {
 
     #[test]
     fn the_last_known_administrators_are_not_taken_away() {
-        let sums = |administrators, lost: usize| Sums {
+        let input = |administrators, lost: usize| GuardInput {
             administrators,
             administrators_lost: (0..lost).map(|n| n.to_string()).collect(),
             ..calm(1000)
         };
         let limits = limits();
-        assert!(held(&limits, &sums(2, 1), vec![leaver(1)]).is_empty());
+        assert!(held(&limits, &input(2, 1), vec![leaver(1)]).is_empty());
         assert_eq!(
-            held(&limits, &sums(1, 1), vec![leaver(1)]),
+            held(&limits, &input(1, 1), vec![leaver(1)]),
             ["min_administrators"]
         );
         // Somebody else becomes one in the same plan, and before: A9.
-        assert!(held(&limits, &sums(1, 1), vec![leaver(1), grant(2)]).is_empty());
+        assert!(held(&limits, &input(1, 1), vec![leaver(1), grant(2)]).is_empty());
         // Another role is no replacement, and an account that is only being created is none yet.
         let other = vec![leaver(1), mover(2), joiner(3)];
-        assert_eq!(held(&limits, &sums(1, 1), other), ["min_administrators"]);
+        assert_eq!(held(&limits, &input(1, 1), other), ["min_administrators"]);
         // Nobody is known to be one: nothing can fall.
-        assert!(held(&limits, &sums(0, 0), vec![leaver(1)]).is_empty());
+        assert!(held(&limits, &input(0, 0), vec![leaver(1)]).is_empty());
     }
 }

@@ -330,11 +330,6 @@ impl Accounts {
         self.lock().token_owner = Some(email.to_owned());
     }
 
-    /// The account that the token belongs to, where one was named.
-    pub(super) fn owner_of_token(&self) -> Option<String> {
-        self.lock().token_owner.clone()
-    }
-
     pub(super) fn lock(&self) -> MutexGuard<'_, AccountsState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

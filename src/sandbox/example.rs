@@ -59,8 +59,7 @@ impl Sandbox {
             quoted(&self.key_secret()),
             quoted(self.opsera_url()),
             quoted(&self.opsera_token()),
-            // An organisation without that account has no owner to protect.
-            quoted(&self.opsera().owner_of_token().unwrap_or_default()),
+            quoted(self.token_owner()),
         );
         // On loopback there is no service to spare.
         text.push_str("requests_per_second = 200\nburst = 50\n");
@@ -68,6 +67,15 @@ impl Sandbox {
             self.write_policy(aliases, &mut text);
         }
         text
+    }
+
+    /// Whoever owns the token, where the listing has the account: rolecall takes a listing without
+    /// it for incomplete.
+    fn token_owner(&self) -> &'static str {
+        match self.opsera().get(TOKEN_OWNER) {
+            Some(_) => TOKEN_OWNER,
+            None => "",
+        }
     }
 
     /// The lines that `rolecall sandbox` prints: where both directories are, and how large.

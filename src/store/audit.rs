@@ -6,14 +6,14 @@ mod verify;
 use sqlx::SqliteConnection;
 
 use super::StoreError;
-use crate::audit::{Algorithm, AuditError, HashedEntry, Head, NewEntry, Scribe};
+use super::fields::Fields;
+use crate::audit::{Algorithm, AuditError, AuditWriter, HashedEntry, Head, NewEntry};
 use crate::domain::time::Timestamp;
 
 pub use read::{AuditFilter, ExportError};
 pub use verify::refuse_lost_store;
 
 /// The last row, as far as the next one depends on it.
-#[derive(sqlx::FromRow)]
 struct Last {
     seq: i64,
     at: String,
@@ -25,10 +25,10 @@ struct Last {
 /// the clock's, or the last entry's if the clock was set back: the log never goes backwards.
 ///
 /// # Errors
-/// The log is keyed and `scribe` has no key, or the store cannot be written.
+/// The log is keyed and `audit_writer` has no key, or the store cannot be written.
 pub async fn append(
     conn: &mut SqliteConnection,
-    scribe: &Scribe,
+    audit_writer: &AuditWriter,
     entry: NewEntry,
 ) -> Result<Head, StoreError> {
     let (head, not_before) = match last(conn).await? {
@@ -39,7 +39,7 @@ pub async fn append(
                 .parse()
                 .map_err(|error| StoreError::corrupt("audit", "at", last.seq, error))?;
             let entries = number("seq", last.seq, last.seq)?;
-            if last.algorithm == Algorithm::HmacSha256.as_str() && scribe.key.is_none() {
+            if last.algorithm == Algorithm::HmacSha256.as_str() && audit_writer.key.is_none() {
                 return Err(AuditError::KeyMissing { entry: entries }.into());
             }
             (
@@ -51,13 +51,13 @@ pub async fn append(
             )
         }
     };
-    let now = scribe.clock.now();
+    let now = audit_writer.clock.now();
     let at = not_before.map_or(now, |last| last.max(now));
-    let sealed = HashedEntry::seal(scribe, &head, at, entry);
-    insert(conn, &sealed).await?;
+    let chained = HashedEntry::chain_entry(audit_writer, &head, at, entry);
+    insert(conn, &chained).await?;
     Ok(Head {
-        entries: sealed.seq,
-        hash: sealed.hash,
+        entries: chained.seq,
+        hash: chained.hash,
     })
 }
 
@@ -87,11 +87,19 @@ pub async fn head(conn: &mut SqliteConnection) -> Result<Head, StoreError> {
 }
 
 async fn last(conn: &mut SqliteConnection) -> Result<Option<Last>, StoreError> {
-    let last =
-        sqlx::query_as("SELECT seq, at, algorithm, hash FROM audit ORDER BY seq DESC LIMIT 1")
-            .fetch_optional(conn)
-            .await?;
-    Ok(last)
+    let row = sqlx::query("SELECT seq, at, algorithm, hash FROM audit ORDER BY seq DESC LIMIT 1")
+        .fetch_optional(conn)
+        .await?;
+    row.map(|row| {
+        let row = Fields::of(&row, "audit", "seq");
+        Ok(Last {
+            seq: row.get("seq")?,
+            at: row.get("at")?,
+            algorithm: row.get("algorithm")?,
+            hash: row.get("hash")?,
+        })
+    })
+    .transpose()
 }
 
 async fn insert(conn: &mut SqliteConnection, entry: &HashedEntry) -> Result<(), StoreError> {

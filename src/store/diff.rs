@@ -15,8 +15,7 @@ use super::diff_sql::{
     ACCOUNT_PAGE, COUNT_TO_LOOK_UP, JOINER_PAGE, KEYLESS_PAGE, ONE_ACCOUNT, PEOPLE_TO_LOOK_UP,
 };
 use super::fields::Fields;
-use super::lookups::Wanted;
-use super::renames::KnownRenames;
+use super::lookups::{Known, Wanted};
 use super::snapshot::Pull;
 use super::{Store, StoreError};
 use crate::domain::{
@@ -40,7 +39,7 @@ struct Pages<'s> {
     store: &'s Store,
     pull: Pull,
     actives_can_leave: bool,
-    renames: KnownRenames,
+    known: Known,
     next: Next,
     ready: VecDeque<AccountFacts>,
 }
@@ -92,7 +91,7 @@ impl Pages<'_> {
                         actives_can_leave: self.actives_can_leave,
                         conflicts: false,
                     },
-                    &mut self.renames,
+                    &mut self.known,
                 )
                 .await?;
             self.ready.extend(page);
@@ -112,7 +111,7 @@ impl Store {
             store: self,
             pull,
             actives_can_leave,
-            renames: KnownRenames::default(),
+            known: Known::default(),
             next: Next::Keyless(String::new()),
             ready: VecDeque::new(),
         };
@@ -138,12 +137,12 @@ impl Store {
             return Ok(None);
         };
         let mut page = vec![account_facts(&row)?];
-        let mut renames = KnownRenames::default();
+        let mut known = Known::default();
         let wanted = Wanted {
             actives_can_leave,
             conflicts: true,
         };
-        self.look_up(pull, &mut page, wanted, &mut renames).await?;
+        self.look_up(pull, &mut page, wanted, &mut known).await?;
         Ok(page.pop())
     }
 
@@ -200,6 +199,21 @@ impl Store {
         sqlx::query(
             "SELECT id, name, email FROM opa_users
              WHERE pull = ?1 AND key IS NULL AND service = 0 AND status_rank = 0 ORDER BY name",
+        )
+        .bind(pull.0)
+        .fetch(self.reader())
+        .map(|row| key_holder(&row?))
+    }
+
+    /// People whose groups OPA cannot be asked for, by id (§5).
+    pub fn stream_unreadable_memberships(
+        &self,
+        pull: Pull,
+    ) -> impl Stream<Item = Result<KeyHolder, StoreError>> + Send + '_ {
+        sqlx::query(
+            "SELECT u.id, u.name, u.email FROM unreadable_memberships r
+             CROSS JOIN opa_users u ON u.pull = r.pull AND u.id = r.opa_id
+             WHERE r.pull = ?1 ORDER BY u.id",
         )
         .bind(pull.0)
         .fetch(self.reader())

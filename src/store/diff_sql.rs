@@ -37,10 +37,10 @@ pub(super) const ONE_ACCOUNT: &str = account_columns!("", "WHERE a.pull = ?1 AND
 
 /// `?1` the pull, `?2` keys. How many accounts each has, where it is more than one (I5).
 pub(super) const SHARED_KEYS: &str = "
-SELECT j.value AS key, count(*) AS total
-FROM json_each(?2) j CROSS JOIN opsera_accounts b INDEXED BY opsera_accounts_by_key
-     ON b.pull = ?1 AND b.key = j.value
-GROUP BY j.value HAVING count(*) > 1";
+SELECT j.value AS key,
+       (SELECT count(*) FROM opsera_accounts b INDEXED BY opsera_accounts_by_key
+        WHERE b.pull = ?1 AND b.key = j.value) AS total
+FROM json_each(?2) j WHERE total > 1";
 
 /// `?1` the pull, `?2` a key, `?3` how many at most.
 pub(super) const FIRST_ACCOUNTS: &str = "

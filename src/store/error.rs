@@ -9,15 +9,15 @@ use crate::audit::AuditError;
 
 /// Which store an error is about.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Place(Option<PathBuf>);
+pub struct StorePath(Option<PathBuf>);
 
-impl From<&Path> for Place {
+impl From<&Path> for StorePath {
     fn from(path: &Path) -> Self {
         Self(Some(path.to_owned()))
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for StorePath {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Some(path) => write!(f, "the store {}", path.display()),
@@ -55,7 +55,7 @@ pub enum StoreError {
     )]
     NewerSchema {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// The schema's number.
         version: i64,
         /// The highest number this program knows.
@@ -68,7 +68,7 @@ pub enum StoreError {
     )]
     OlderSchema {
         /// Which store.
-        place: Place,
+        place: StorePath,
     },
     /// The tables are not what this program's migrations make.
     #[error(
@@ -77,7 +77,7 @@ pub enum StoreError {
     )]
     ForeignSchema {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// What the migrations ran into.
         #[source]
         source: Box<MigrateError>,
@@ -88,7 +88,7 @@ pub enum StoreError {
     )]
     NotAStore {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// What SQLite said.
         #[source]
         source: sqlx::Error,
@@ -100,7 +100,7 @@ pub enum StoreError {
     )]
     Damaged {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// What SQLite said.
         #[source]
         source: sqlx::Error,
@@ -112,7 +112,7 @@ pub enum StoreError {
     )]
     FailedCheck {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// What the check says.
         finding: String,
     },
@@ -123,7 +123,7 @@ pub enum StoreError {
     )]
     Corrupt {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// The table.
         table: &'static str,
         /// The column.
@@ -140,7 +140,7 @@ pub enum StoreError {
     )]
     ReadOnly {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// What SQLite said.
         #[source]
         source: sqlx::Error,
@@ -149,7 +149,7 @@ pub enum StoreError {
     #[error("the volume of {place} is full: free some space and run again; nothing was lost")]
     Full {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// What SQLite said.
         #[source]
         source: sqlx::Error,
@@ -161,7 +161,7 @@ pub enum StoreError {
     )]
     Io {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// What SQLite said.
         #[source]
         source: sqlx::Error,
@@ -173,7 +173,7 @@ pub enum StoreError {
     )]
     CannotOpen {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// What SQLite said.
         #[source]
         source: sqlx::Error,
@@ -182,7 +182,7 @@ pub enum StoreError {
     #[error("{place} is busy: another process holds it; look for a rolecall that hangs")]
     Busy {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// What SQLite said.
         #[source]
         source: sqlx::Error,
@@ -205,7 +205,7 @@ pub enum StoreError {
     )]
     OtherInstallation {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// Which of the three facts differs.
         what: &'static str,
         /// What the store says.
@@ -217,7 +217,7 @@ pub enum StoreError {
     #[error("{place} changed while it was being written: {what}")]
     Conflict {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// Which row was expected in which state.
         what: String,
     },
@@ -228,7 +228,7 @@ pub enum StoreError {
     #[error("{place} refused a statement")]
     Statement {
         /// Which store.
-        place: Place,
+        place: StorePath,
         /// What SQLite said.
         #[source]
         source: sqlx::Error,
@@ -274,7 +274,7 @@ impl StoreError {
         detail: impl fmt::Display,
     ) -> Self {
         Self::Corrupt {
-            place: Place::default(),
+            place: StorePath::default(),
             table,
             column,
             row: row.to_string(),
@@ -306,7 +306,7 @@ fn primary_code(error: &sqlx::Error) -> Option<i32> {
 
 impl From<sqlx::Error> for StoreError {
     fn from(source: sqlx::Error) -> Self {
-        let place = Place::default();
+        let place = StorePath::default();
         match (primary_code(&source), &source) {
             (Some(code::CORRUPT | code::FORMAT), _)
             | (None, sqlx::Error::ColumnDecode { .. } | sqlx::Error::Decode(_)) => {

@@ -4,7 +4,7 @@
 
 use url::Url;
 
-use super::{Place, Store, StoreError};
+use super::{Store, StoreError, StorePath};
 use crate::domain::base_url;
 
 /// What a store is bound to.
@@ -122,7 +122,7 @@ impl Store {
             return Ok(());
         }
         Err(StoreError::OtherInstallation {
-            place: Place::from(self.path()),
+            place: StorePath::from(self.path()),
             what: fact.what,
             recorded,
             configured: fact.value.to_owned(),

@@ -34,6 +34,16 @@ pub(super) struct Wanted {
     pub(super) conflicts: bool,
 }
 
+/// What is kept from page to page of one pass over the accounts.
+#[derive(Default)]
+pub(super) struct Known {
+    /// The memory of I8.
+    renames: KnownRenames,
+    /// The last key that several accounts have: the accounts come by key, so a page may go on with
+    /// it, and counting them again on every page would take the square of their number.
+    shared: Option<(Key, SameKey)>,
+}
+
 /// The records with one key.
 #[derive(Default)]
 struct Found {
@@ -56,9 +66,11 @@ impl Store {
         pull: Pull,
         page: &mut [AccountFacts],
         wanted: Wanted,
-        renames: &mut KnownRenames,
+        known: &mut Known,
     ) -> Result<(), StoreError> {
-        let mut same_key = self.list_same_key(pull, &keys_of(page, |_| true)).await?;
+        let same_key = self
+            .list_same_key(pull, keys_of(page, |_| true), &mut known.shared)
+            .await?;
         for facts in page.iter_mut() {
             if let Some((_, key)) = &facts.identity {
                 facts.same_key = same_key.get(key).cloned().unwrap_or(SameKey {
@@ -71,7 +83,7 @@ impl Store {
                 });
             }
         }
-        same_key.clear();
+        drop(same_key);
         // Nothing else matters for accounts that are left alone anyhow.
         let counts = |facts: &AccountFacts| {
             facts.managed && (wanted.conflicts || !facts.same_key.is_conflict())
@@ -107,7 +119,7 @@ impl Store {
             facts.memberships = memberships;
             facts.groups = groups.remove(key).unwrap_or_default();
             if let Some(former) = former.remove(key) {
-                self.follow(pull, facts, former, names, leaver, renames)
+                self.follow(pull, facts, former, names, leaver, &mut known.renames)
                     .await?;
             } else if leaver {
                 facts.known_names = names.into_iter().collect();
@@ -189,14 +201,19 @@ impl Store {
     async fn list_same_key(
         &self,
         pull: Pull,
-        keys: &[Key],
+        mut keys: Vec<Key>,
+        last: &mut Option<(Key, SameKey)>,
     ) -> Result<HashMap<Key, SameKey>, StoreError> {
+        let mut all = HashMap::new();
+        if let Some((key, same_key)) = last.take().filter(|(key, _)| keys.contains(key)) {
+            keys.retain(|other| *other != key);
+            all.insert(key, same_key);
+        }
         let shared: Vec<(String, i64)> = sqlx::query_as(SHARED_KEYS)
             .bind(pull.0)
-            .bind(json(keys)?)
+            .bind(json(&keys)?)
             .fetch_all(self.reader())
             .await?;
-        let mut all = HashMap::new();
         for (key, total) in shared {
             let first: Vec<(String, String)> = sqlx::query_as(FIRST_ACCOUNTS)
                 .bind(pull.0)
@@ -222,6 +239,10 @@ impl Store {
             };
             all.insert(Key::from_store(key), same_key);
         }
+        *last = all
+            .iter()
+            .max_by_key(|(key, _)| key.as_str())
+            .map(|(key, same_key)| (key.clone(), same_key.clone()));
         Ok(all)
     }
 

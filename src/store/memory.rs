@@ -8,6 +8,7 @@ use super::{Store, StoreError};
 use crate::domain::{
     Finding, FindingKind, Key, OpseraId, SiteRole, time::Timestamp, time::format_time,
 };
+use crate::rules::clock_trust::ClockTrust;
 
 /// How a role came to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,20 +34,28 @@ impl RoleSource {
 impl Store {
     /// Moves the clocks of §4 step 6: starts them for accounts whose person a complete pull
     /// missed, counts the pulls that did, and clears those of people who are there and of accounts
-    /// that are gone. Whoever only lost the address is there (I11). No clock starts before the end
-    /// of the audit log: a machine that boots with its clock far behind must not make the grace
-    /// look long past once it has learnt the time.
-    pub async fn move_absence_clocks(&self, pull: Pull, now: Timestamp) -> Result<(), StoreError> {
+    /// that are gone. A person who only lost the address is there (I11). No absence starts at a
+    /// time that an untrusted clock tells: a clock that is behind would make the grace look long
+    /// past once the machine has learnt the time, and one that is ahead would put its end off by
+    /// as much. Such a pull counts for nobody.
+    pub async fn move_absence_clocks(
+        &self,
+        pull: Pull,
+        now: Timestamp,
+        clock: &ClockTrust,
+    ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         sqlx::query(STOP_CLOCKS)
             .bind(pull.0)
             .execute(&mut *tx)
             .await?;
-        sqlx::query(MOVE_CLOCKS)
-            .bind(pull.0)
-            .bind(format_time(now))
-            .execute(&mut *tx)
-            .await?;
+        if clock.is_trusted() {
+            sqlx::query(MOVE_CLOCKS)
+                .bind(pull.0)
+                .bind(format_time(now))
+                .execute(&mut *tx)
+                .await?;
+        }
         self.commit(tx).await
     }
 
@@ -212,8 +221,7 @@ const STOP_CLOCKS: &str = concat!(
 
 const MOVE_CLOCKS: &str = concat!(
     "INSERT INTO absences (key, since, pulls, last_pull)
-     SELECT DISTINCT a.key,
-            max(?2, coalesce((SELECT at FROM audit ORDER BY seq DESC LIMIT 1), '')), 1, ?1
+     SELECT DISTINCT a.key, ?2, 1, ?1
      FROM opsera_accounts a INDEXED BY opsera_accounts_by_key
      WHERE a.pull = ?1 AND a.key IS NOT NULL AND NOT ",
     is_there!("a.key"),

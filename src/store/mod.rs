@@ -16,18 +16,18 @@ mod installation;
 mod lock;
 mod lookups;
 mod memory;
-mod notices;
+mod notifications;
 mod open;
 mod pending_leavers;
 mod person;
 mod plans;
 mod queue;
-mod queue_desk;
+mod queue_admin;
 mod renames;
 mod runs;
 mod size;
 mod snapshot;
-mod vitals;
+mod status;
 
 use std::path::{Path, PathBuf};
 
@@ -36,18 +36,18 @@ use sqlx::{Sqlite, Transaction};
 
 use crate::domain::time::Timestamp;
 
-pub use error::{Place, StoreError};
+pub use error::{StoreError, StorePath};
 pub use installation::Installation;
 pub use lock::{Holder, LockError, RunLock};
-pub use notices::{Told, Trouble};
+pub use notifications::{Notification, Trouble};
 pub use person::{AccountEntry, KeyMemory, OpaEntry, RoleMemory, Similarity, Suggestion};
 
 pub use pending_leavers::HiddenLeaver;
 pub use queue::{QueuedAction, Refusal, retry_at};
-pub use queue_desk::{QueueRow, QueueView, Ruling};
+pub use queue_admin::{QueueOutcome, QueueRow, QueueView};
 pub use runs::{AcceptedSource, FinishedRun, RunLimits, RunRow};
 pub use snapshot::{Pull, Snapshot};
-pub use vitals::Vitals;
+pub use status::StoreStatus;
 
 /// Takes the right to write at once rather than with the first write.
 const BEGIN: &str = "BEGIN IMMEDIATE";

@@ -1,16 +1,18 @@
 //! Opening the store: who may, with which settings, and brought up to date.
 
+use std::collections::BTreeMap;
 use std::fs::{OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
 
-use super::{Place, Store, StoreError};
+use super::{Store, StoreError, StorePath};
 use crate::domain::time::Clock;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -134,7 +136,7 @@ impl Store {
             },
         };
         let known = newest_known();
-        let place = Place::default();
+        let place = StorePath::default();
         match version.cmp(&known) {
             std::cmp::Ordering::Less => Err(StoreError::OlderSchema { place }),
             std::cmp::Ordering::Equal => Ok(()),
@@ -146,8 +148,14 @@ impl Store {
         }
     }
 
-    /// Looks for damage where that is cheap; in a large store it is found when it is met.
+    /// Looks for damage where that is cheap; in a large store it is found when it is met. A file
+    /// in which this process has found nothing is not looked at again until it has changed: the
+    /// daemon opens the store every half minute.
     async fn check_file(&self) -> Result<(), StoreError> {
+        let state = FileState::of(&self.path);
+        if state.is_some() && state == known_sound().get(&self.path).cloned() {
+            return Ok(());
+        }
         let size = std::fs::metadata(&self.path).map_or(0, |file| file.len());
         let has_side_file = std::fs::metadata(side_file(&self.path, "-wal"))
             .is_ok_and(|write_ahead| write_ahead.len() > 0);
@@ -163,14 +171,52 @@ impl Store {
             .fetch_one(&self.reader)
             .await?;
         if finding == "ok" {
+            match state {
+                Some(state) => known_sound().insert(self.path.clone(), state),
+                None => known_sound().remove(&self.path),
+            };
             Ok(())
         } else {
             Err(StoreError::FailedCheck {
-                place: Place::default(),
+                place: StorePath::default(),
                 finding,
             })
         }
     }
+}
+
+/// What tells a changed file from the one that was looked at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct FileState {
+    device: u64,
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl FileState {
+    /// `None` where the file alone does not tell: rows are in the side file, because a run is
+    /// under way or was killed, or the side file is another store's.
+    fn of(path: &Path) -> Option<Self> {
+        if std::fs::metadata(side_file(path, "-wal")).is_ok_and(|file| file.len() > 0) {
+            return None;
+        }
+        let file = std::fs::metadata(path).ok()?;
+        Some(Self {
+            device: file.dev(),
+            inode: file.ino(),
+            size: file.len(),
+            modified: (file.mtime(), file.mtime_nsec()),
+            changed: (file.ctime(), file.ctime_nsec()),
+        })
+    }
+}
+
+/// The files in which this process has found no damage.
+fn known_sound() -> MutexGuard<'static, BTreeMap<PathBuf, FileState>> {
+    static FILES: Mutex<BTreeMap<PathBuf, FileState>> = Mutex::new(BTreeMap::new());
+    FILES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn pool(connections: u32) -> SqlitePoolOptions {
@@ -209,7 +255,7 @@ fn newest_known() -> i64 {
 }
 
 fn explain_migration(error: MigrateError) -> StoreError {
-    let place = Place::default();
+    let place = StorePath::default();
     let known = newest_known();
     match error {
         MigrateError::Execute(source) | MigrateError::ExecuteMigration(source, _) => {
@@ -307,5 +353,42 @@ fn file_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Sto
         doing,
         path: path.to_owned(),
         source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::time::SystemClock;
+
+    fn is_known_sound(path: &Path) -> bool {
+        let state = FileState::of(path);
+        state.is_some() && state == known_sound().get(path).cloned()
+    }
+
+    #[tokio::test]
+    async fn a_store_is_looked_at_again_only_when_it_has_changed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s.db");
+        let clock = SystemClock::shared();
+        Store::open(&path, &*clock).await.unwrap().close().await;
+        assert!(!is_known_sound(&path), "closing has folded rows into it");
+        Store::open_existing_read_only(&path)
+            .await
+            .unwrap()
+            .close()
+            .await;
+        assert!(is_known_sound(&path));
+        // Rows that are not folded in yet: somebody writes, or was killed.
+        std::fs::write(side_file(&path, "-wal"), b"rows").unwrap();
+        assert!(!is_known_sound(&path));
+        std::fs::remove_file(side_file(&path, "-wal")).unwrap();
+        assert!(is_known_sound(&path));
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.truncate(bytes.len() / 2);
+        std::fs::write(&path, bytes).unwrap();
+        assert!(!is_known_sound(&path));
+        Store::open_existing_read_only(&path).await.unwrap_err();
+        assert!(!is_known_sound(&path));
     }
 }

@@ -3,9 +3,9 @@
 //! Nothing here decides: `explain` shows these rows beside what the rules make of them. Every
 //! query is bounded, because one hostile address can stand on any number of records.
 
-use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 
+use super::fields::Fields;
 use super::snapshot::{Pull, count};
 use super::{Store, StoreError};
 use crate::domain::{
@@ -132,7 +132,7 @@ impl Store {
         let statement = format!(
             "SELECT u.id, u.name, u.status, u.service, u.email, u.key, u.first_name, u.last_name,
                     (SELECT json_group_array(m.group_name ORDER BY m.group_name) FROM memberships m
-                     WHERE m.pull = u.pull AND m.opa_id = u.id)
+                     WHERE m.pull = u.pull AND m.opa_id = u.id) AS groups
              FROM opa_users u WHERE u.pull = ?1 AND {wanted} ORDER BY u.id LIMIT ?3"
         );
         sqlx::query(sqlx::AssertSqlSafe(statement))
@@ -188,10 +188,10 @@ impl Store {
         id: &OpseraId,
     ) -> Result<Option<AccountEntry>, StoreError> {
         let row = sqlx::query(
-            "SELECT a.email, a.first_name, a.last_name, a.site_role,
-                    iif(k.opsera_id IS NULL, c.role, k.role),
-                    iif(k.opsera_id IS NULL, iif(c.key IS NULL, NULL, 'created'), k.source),
-                    coalesce(k.at, c.at)
+            "SELECT a.id, a.email, a.first_name, a.last_name, a.site_role,
+                    iif(k.opsera_id IS NULL, c.role, k.role) AS role,
+                    iif(k.opsera_id IS NULL, iif(c.key IS NULL, NULL, 'created'), k.source) AS source,
+                    coalesce(k.at, c.at) AS at
              FROM opsera_accounts a
              LEFT JOIN known_roles k ON k.opsera_id = a.id
              LEFT JOIN created_roles c ON c.key = a.key
@@ -202,25 +202,20 @@ impl Store {
         .fetch_optional(self.reader())
         .await?;
         row.map(|row| {
-            let at = row
-                .get::<Option<String>, _>(6)
-                .map(|text| super::time("known_roles", "at", &text))
-                .transpose()?;
-            let memory = row
-                .get::<Option<String>, _>(5)
-                .zip(at)
-                .map(|(source, at)| RoleMemory {
-                    source,
-                    role: row.get(4),
-                    at,
-                });
+            let memory = Fields::of(&row, "known_roles", "id");
+            let at = memory.maybe_time("at")?;
+            let source: Option<String> = memory.get("source")?;
+            let role = memory.get("role")?;
+            let fields = Fields::of(&row, "opsera_accounts", "id");
             Ok(AccountEntry {
                 id: id.clone(),
-                email: row.get(0),
-                first_name: row.get(1),
-                last_name: row.get(2),
-                site_role: row.get(3),
-                memory,
+                email: fields.get("email")?,
+                first_name: fields.get("first_name")?,
+                last_name: fields.get("last_name")?,
+                site_role: fields.get("site_role")?,
+                memory: source
+                    .zip(at)
+                    .map(|(source, at)| RoleMemory { source, role, at }),
             })
         })
         .transpose()
@@ -229,22 +224,25 @@ impl Store {
     /// The OPA records that carry or ever carried `key`, by id.
     pub async fn list_key_holders(&self, key: &Key) -> Result<Vec<KeyMemory>, StoreError> {
         let rows = sqlx::query(
-            "SELECT opa_id, name, carried_until IS NULL, active_until IS NOT 0 FROM carriers
-             WHERE key = ?1 ORDER BY opa_id LIMIT ?2",
+            "SELECT opa_id, name, carried_until IS NULL AS carries_now,
+                    active_until IS NOT 0 AS was_active
+             FROM carriers WHERE key = ?1 ORDER BY opa_id LIMIT ?2",
         )
         .bind(key.as_str())
         .bind(MOST)
         .fetch_all(self.reader())
         .await?;
-        Ok(rows
-            .iter()
-            .map(|row| KeyMemory {
-                id: OpaId::new(row.get::<String, _>(0)),
-                name: OpaName::new(row.get::<String, _>(1)),
-                carries_now: row.get(2),
-                was_active: row.get(3),
+        rows.iter()
+            .map(|row| {
+                let fields = Fields::of(row, "carriers", "opa_id");
+                Ok(KeyMemory {
+                    id: OpaId::new(fields.get::<String>("opa_id")?),
+                    name: OpaName::new(fields.get::<String>("name")?),
+                    carries_now: fields.get("carries_now")?,
+                    was_active: fields.get("was_active")?,
+                })
             })
-            .collect())
+            .collect()
     }
 
     /// Accounts that this program remembers to be Administrators.
@@ -293,28 +291,29 @@ impl Store {
             .fetch(self.reader());
         let mut found: Vec<Suggestion> = Vec::new();
         while let Some(row) = rows.try_next().await? {
-            let other: String = row.get(1);
+            let fields = Fields::of(&row, "opa_users", "key");
+            let other: String = fields.get("key")?;
+            let looks: Option<String> = fields.get("skeleton")?;
             let local = other
                 .split_once('@')
                 .map_or(other.as_str(), |(local, _)| local);
-            let similarity =
-                if row.get::<Option<String>, _>(2).as_deref() == Some(skeleton.as_str()) {
-                    Similarity::Skeleton
-                } else if crate::rules::shields::fold_name(local) == folded {
-                    Similarity::LocalPart
-                } else if other.ends_with(&domain) && is_near(&other) {
-                    Similarity::Spelling
-                } else {
-                    continue;
-                };
+            let similarity = if looks.as_deref() == Some(skeleton.as_str()) {
+                Similarity::Skeleton
+            } else if crate::rules::shields::fold_name(local) == folded {
+                Similarity::LocalPart
+            } else if other.ends_with(&domain) && is_near(&other) {
+                Similarity::Spelling
+            } else {
+                continue;
+            };
             let alike = found
                 .iter()
                 .filter(|other| other.similarity == similarity)
                 .count();
             if alike < limit {
                 found.push(Suggestion {
-                    directory: row.get(0),
-                    email: row.get::<Option<String>, _>(3).unwrap_or_default(),
+                    directory: fields.get("directory")?,
+                    email: fields.get::<Option<String>>("email")?.unwrap_or_default(),
                     key: Key::from_store(other),
                     similarity,
                 });
@@ -325,23 +324,21 @@ impl Store {
 }
 
 fn opa_entry(row: &SqliteRow) -> Result<OpaEntry, StoreError> {
-    let id: String = row.get(0);
-    let groups: String = row.get(8);
+    let fields = Fields::of(row, "opa_users", "id");
     Ok(OpaEntry {
-        groups: serde_json::from_str(&groups)
-            .map_err(|error| StoreError::corrupt("memberships", "group_name", &id, error))?,
-        name: OpaName::new(row.get::<String, _>(1)),
-        status: PersonStatus::parse(&row.get::<String, _>(2)),
-        user_type: if row.get::<bool, _>(3) {
+        groups: Fields::of(row, "memberships", "id").json("groups")?,
+        name: OpaName::new(fields.get::<String>("name")?),
+        status: PersonStatus::parse(&fields.get::<String>("status")?),
+        user_type: if fields.get("service")? {
             UserType::Service
         } else {
             UserType::Human
         },
-        email: row.get(4),
-        key: row.get::<Option<String>, _>(5).map(Key::from_store),
-        first_name: row.get(6),
-        last_name: row.get(7),
-        id: OpaId::new(id),
+        email: fields.get("email")?,
+        key: fields.get::<Option<String>>("key")?.map(Key::from_store),
+        first_name: fields.get("first_name")?,
+        last_name: fields.get("last_name")?,
+        id: OpaId::new(fields.get::<String>("id")?),
     })
 }
 
@@ -353,7 +350,7 @@ const WITH_KEY: &str = "(u.key = ?2 OR (u.key IS NULL AND u.service = 0 AND u.st
                 > coalesce(c.carried_until, 9223372036854775806)))))";
 
 const NEAR: &str = "
-SELECT 'opsera', key, skeleton, email FROM opsera_accounts
+SELECT 'opsera' AS directory, key, skeleton, email FROM opsera_accounts
 WHERE pull = ?1 AND key IS NOT NULL AND key <> ?2
 UNION ALL
 SELECT 'opa', key, skeleton, email FROM opa_users

@@ -11,7 +11,7 @@ use sqlx::SqliteConnection;
 use super::audit::append;
 use super::fields::Fields;
 use super::{RunLimits, Store, StoreError};
-use crate::audit::{Event, NewEntry, Scribe};
+use crate::audit::{AuditWriter, Event, NewEntry};
 use crate::domain::time::{after, format_time};
 use crate::domain::{
     Decider, GuardReport, HeldPlan, Plan, PlanId, PlanState, PlannedAction, RunId, time::Timestamp,
@@ -23,14 +23,14 @@ impl Store {
     /// given while this run was looking at its guards.
     pub async fn hold_plan(
         &self,
-        scribe: &Scribe,
+        audit_writer: &AuditWriter,
         run: &RunId,
         limits: RunLimits<'_>,
         plan: &Plan,
         guards: &[GuardReport],
         ttl: Duration,
     ) -> Result<PlanState, StoreError> {
-        let now = scribe.clock.now();
+        let now = audit_writer.clock.now();
         let guards_json = serde_json::to_string(guards)
             .map_err(|error| StoreError::corrupt("plans", "guards", plan.id(), error))?;
         let mut tx = self.begin().await?;
@@ -76,7 +76,7 @@ impl Store {
                     serde_json::json!({ "guard": guard.guard, "limit": guard.limit, "actual": guard.actual })
                 }).collect::<Vec<_>>(),
             }));
-        append(&mut tx, scribe, entry).await?;
+        append(&mut tx, audit_writer, entry).await?;
         self.commit(tx).await?;
         Ok(state)
     }
@@ -146,7 +146,7 @@ impl Store {
     /// looks at the plan as it is inside that transaction and may refuse.
     pub async fn decide_plan<E>(
         &self,
-        scribe: &Scribe,
+        audit_writer: &AuditWriter,
         id: &PlanId,
         decision: PlanState,
         decider: &Decider,
@@ -175,7 +175,7 @@ impl Store {
             "actions": plan.as_ref().map(|plan| plan.actions),
         }));
         entry.reason.clone_from(&decider.reason);
-        append(&mut tx, scribe, entry).await?;
+        append(&mut tx, audit_writer, entry).await?;
         let after = find(&mut tx, id)
             .await?
             .ok_or_else(|| self.conflict(format!("plan {id} should be there")))?;
@@ -205,12 +205,12 @@ impl Store {
     /// Every plan that was ever held and is not pruned, the latest first.
     pub async fn list_plans(&self) -> Result<Vec<HeldPlan>, StoreError> {
         let mut conn = self.reader().acquire().await?;
-        let ids: Vec<String> =
-            sqlx::query_scalar("SELECT id FROM plans ORDER BY last_held_at DESC, id")
-                .fetch_all(&mut *conn)
-                .await?;
-        let mut plans = Vec::with_capacity(ids.len());
-        for id in ids {
+        let rows = sqlx::query("SELECT id FROM plans ORDER BY last_held_at DESC, id")
+            .fetch_all(&mut *conn)
+            .await?;
+        let mut plans = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let id: String = Fields::of(row, "plans", "id").get("id")?;
             plans.extend(find(&mut conn, &PlanId::new(id)).await?);
         }
         Ok(plans)

@@ -11,10 +11,11 @@ use super::fields::Fields;
 use super::memory::{RoleSource, remember_created, remember_role};
 use super::plans::use_up;
 use super::{Store, StoreError};
-use crate::audit::{Event, NewEntry, Scribe};
+use crate::audit::{AuditWriter, Event, NewEntry};
 use crate::domain::time::format_time;
 use crate::domain::{
-    ActionKind, Change, Closing, Effect, Plan, PlannedAction, RunId, time::Timestamp,
+    ActionKind, ActionOutcome, ActionState, Change, Effect, Plan, PlannedAction, RunId,
+    time::Timestamp,
 };
 
 /// An action in the queue.
@@ -154,11 +155,11 @@ impl Store {
     /// durable once this returns (A1). A role that is about to change is uncertain from here on.
     pub async fn reserve(
         &self,
-        scribe: &Scribe,
+        audit_writer: &AuditWriter,
         run: &RunId,
         queued: &QueuedAction,
     ) -> Result<u32, StoreError> {
-        let now = scribe.clock.now();
+        let now = audit_writer.clock.now();
         let mut tx = self.begin().await?;
         let attempts = queued.attempts.saturating_add(1);
         let moved = sqlx::query(
@@ -181,7 +182,7 @@ impl Store {
             map.insert("because".into(), queued.action.evidence.clone());
         }
         let entry = entry(Event::ActionStarted, run, &queued.action).evidence(evidence);
-        append(&mut tx, scribe, entry).await?;
+        append(&mut tx, audit_writer, entry).await?;
         self.commit(tx).await?;
         Ok(attempts)
     }
@@ -189,7 +190,7 @@ impl Store {
     /// Writes down what came of one request that will be repeated: the row stays `in_flight`.
     pub async fn note_attempt(
         &self,
-        scribe: &Scribe,
+        audit_writer: &AuditWriter,
         run: &RunId,
         queued: &QueuedAction,
         http_status: Option<u16>,
@@ -199,7 +200,7 @@ impl Store {
         let entry = entry(Event::ActionFailed, run, &queued.action)
             .evidence(json!({ "action": queued.id, "attempt": queued.attempts, "repeated": true }))
             .outcome(http_status, Some(words.to_owned()));
-        append(&mut tx, scribe, entry).await?;
+        append(&mut tx, audit_writer, entry).await?;
         self.commit(tx).await
     }
 
@@ -207,12 +208,15 @@ impl Store {
     /// audit entry, in one transaction.
     pub async fn close_action(
         &self,
-        scribe: &Scribe,
+        audit_writer: &AuditWriter,
         run: &RunId,
         queued: &QueuedAction,
-        closing: &Closing,
+        outcome: &ActionOutcome,
     ) -> Result<(), StoreError> {
-        let now = scribe.clock.now();
+        let now = audit_writer.clock.now();
+        if outcome.state.is_open() || !ActionState::InFlight.can_become(outcome.state) {
+            return Err(self.conflict(format!("action {} cannot end {}", queued.id, outcome.state)));
+        }
         let mut tx = self.begin().await?;
         let moved = sqlx::query(
             "UPDATE actions SET state = ?2, http_status = ?3, message = ?4, next_attempt_at = ?5,
@@ -220,23 +224,23 @@ impl Store {
              WHERE id = ?1 AND state IN ('planned', 'in_flight')",
         )
         .bind(queued.id)
-        .bind(closing.state.as_str())
-        .bind(closing.http_status)
-        .bind(&closing.message)
-        .bind(closing.next_attempt_at.map(format_time))
+        .bind(outcome.state.as_str())
+        .bind(outcome.http_status)
+        .bind(&outcome.message)
+        .bind(outcome.next_attempt_at.map(format_time))
         .bind(format_time(now))
         .execute(&mut *tx)
         .await?;
         self.exactly_one(moved.rows_affected(), queued.id, "planned or in flight")?;
-        self.remember_effect(&mut tx, queued, closing, now).await?;
+        self.remember_effect(&mut tx, queued, outcome, now).await?;
         let mut evidence = json!({ "action": queued.id, "attempt": queued.attempts });
-        if let (Some(map), Some(seen)) = (evidence.as_object_mut(), &closing.seen) {
+        if let (Some(map), Some(seen)) = (evidence.as_object_mut(), &outcome.seen) {
             map.insert("seen".into(), seen.clone());
         }
-        let entry = entry(closing.state.into(), run, &queued.action)
+        let entry = entry(outcome.state.into(), run, &queued.action)
             .evidence(evidence)
-            .outcome(closing.http_status, closing.message.clone());
-        append(&mut tx, scribe, entry).await?;
+            .outcome(outcome.http_status, outcome.message.clone());
+        append(&mut tx, audit_writer, entry).await?;
         self.commit(tx).await
     }
 
@@ -244,13 +248,13 @@ impl Store {
         &self,
         conn: &mut SqliteConnection,
         queued: &QueuedAction,
-        closing: &Closing,
+        outcome: &ActionOutcome,
         now: Timestamp,
     ) -> Result<(), StoreError> {
-        if closing.state.is_done() {
+        if outcome.state.is_done() {
             use_up(conn, queued.action.identity().as_str(), now).await?;
         }
-        match (&queued.action.change, &closing.effect) {
+        match (&queued.action.change, &outcome.effect) {
             (Change::SetRole { opsera_id, to, .. }, Effect::Happened) => {
                 remember_role(conn, opsera_id, Some(*to), RoleSource::Set, now).await
             }
@@ -260,7 +264,7 @@ impl Store {
                 },
                 Effect::DidNotHappen,
             ) => restore_role(conn, opsera_id, from.as_deref(), now).await,
-            (Change::Create { to, .. }, Effect::Happened) => match &closing.created_id {
+            (Change::Create { to, .. }, Effect::Happened) => match &outcome.created_id {
                 Some(id) => remember_role(conn, id, Some(*to), RoleSource::Created, now).await,
                 None => remember_created(conn, &queued.action.key, *to, now).await,
             },
@@ -269,15 +273,15 @@ impl Store {
     }
 
     /// Puts an action back that Opsera certainly did not carry out, for a later run.
-    pub async fn put_back(
+    pub async fn requeue(
         &self,
-        scribe: &Scribe,
+        audit_writer: &AuditWriter,
         run: &RunId,
         queued: &QueuedAction,
         http_status: Option<u16>,
         words: &str,
     ) -> Result<(), StoreError> {
-        let now = scribe.clock.now();
+        let now = audit_writer.clock.now();
         let mut tx = self.begin().await?;
         let moved = sqlx::query(
             "UPDATE actions SET state = 'planned', http_status = ?2, message = ?3, updated_at = ?4
@@ -299,7 +303,7 @@ impl Store {
         let entry = entry(Event::ActionFailed, run, &queued.action)
             .evidence(json!({ "action": queued.id, "attempt": queued.attempts, "repeated": false }))
             .outcome(http_status, Some(words.to_owned()));
-        append(&mut tx, scribe, entry).await?;
+        append(&mut tx, audit_writer, entry).await?;
         self.commit(tx).await
     }
 
@@ -343,9 +347,9 @@ async fn refusals(
         let identity: String = row.get("identity")?;
         let words = row.get::<Option<String>>("message")?.unwrap_or_default();
         let until = row.maybe_time("next_attempt_at")?;
-        let refusal = match (row.get::<String>("state")?.as_str(), until) {
-            ("rejected", Some(until)) => Refusal::Rejected { words, until },
-            ("cancelled", Some(until)) => Refusal::Cancelled { words, until },
+        let refusal = match (row.text("state")?, until) {
+            (ActionState::Rejected, Some(until)) => Refusal::Rejected { words, until },
+            (ActionState::Cancelled, Some(until)) => Refusal::Cancelled { words, until },
             _ => Refusal::Unsettled,
         };
         by_identity.insert(identity, refusal);

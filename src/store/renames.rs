@@ -109,7 +109,7 @@ impl Store {
         Ok(history)
     }
 
-    /// One more than the walk may visit, so that it notices that there are too many.
+    /// One more than the walk may visit, so that it notifications that there are too many.
     async fn list_tenures(
         &self,
         statement: &'static str,

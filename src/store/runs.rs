@@ -8,8 +8,8 @@ use sqlx::SqliteConnection;
 use super::audit::append;
 use super::fields::Fields;
 use super::snapshot::{Pull, latest_complete};
-use super::{Place, Store, StoreError};
-use crate::audit::{Event, Head, NewEntry, Scribe};
+use super::{Store, StoreError, StorePath};
+use crate::audit::{AuditWriter, Event, Head, NewEntry};
 use crate::domain::time::format_time;
 use crate::domain::{
     Key, KindSet, Mode, Outcome, PeopleFilter, PlanId, Report, RunId, time::Timestamp,
@@ -79,7 +79,7 @@ impl Store {
     /// runs that never ended were killed; they are closed as failed.
     pub async fn begin_run(
         &self,
-        scribe: &Scribe,
+        audit_writer: &AuditWriter,
         run: &RunId,
         mode: Mode,
         limits: RunLimits<'_>,
@@ -107,7 +107,7 @@ impl Store {
         let entry = NewEntry::new(Event::RunStarted)
             .in_run(run)
             .evidence(serde_json::json!({ "mode": mode_name(mode), "only": limits.kinds.to_string(), "people": limits.people }));
-        append(&mut tx, scribe, entry).await?;
+        append(&mut tx, audit_writer, entry).await?;
         self.commit(tx).await
     }
 
@@ -115,12 +115,12 @@ impl Store {
     /// the run's checkpoint (§8).
     pub async fn finish_run(
         &self,
-        scribe: &Scribe,
+        audit_writer: &AuditWriter,
         finished: FinishedRun<'_>,
     ) -> Result<Head, StoreError> {
         let mut tx = self.begin().await?;
         let head = self
-            .write_end(&mut tx, scribe, finished.report, false)
+            .write_end(&mut tx, audit_writer, finished.report, false)
             .await?;
         self.commit(tx).await?;
         Ok(head)
@@ -130,12 +130,12 @@ impl Store {
     /// `run_finished`, which is the one that counts. Gives the log's new end.
     pub async fn correct_run(
         &self,
-        scribe: &Scribe,
+        audit_writer: &AuditWriter,
         finished: FinishedRun<'_>,
     ) -> Result<Head, StoreError> {
         let mut tx = self.begin().await?;
         let head = self
-            .write_end(&mut tx, scribe, finished.report, true)
+            .write_end(&mut tx, audit_writer, finished.report, true)
             .await?;
         self.commit(tx).await?;
         Ok(head)
@@ -144,7 +144,7 @@ impl Store {
     async fn write_end(
         &self,
         conn: &mut SqliteConnection,
-        scribe: &Scribe,
+        audit_writer: &AuditWriter,
         report: &Report,
         is_closed: bool,
     ) -> Result<Head, StoreError> {
@@ -156,7 +156,7 @@ impl Store {
                 "summary": report.summary,
                 "error": report.error,
             }));
-        let head = append(conn, scribe, entry).await?;
+        let head = append(conn, audit_writer, entry).await?;
         let kept = without_people(report, &head);
         let json = serde_json::to_string(&kept)
             .map_err(|error| StoreError::corrupt("runs", "report", &report.run_id, error))?;
@@ -181,9 +181,13 @@ impl Store {
     }
 
     /// Writes one entry of a run into the audit log.
-    pub async fn note(&self, scribe: &Scribe, entry: NewEntry) -> Result<Head, StoreError> {
+    pub async fn note(
+        &self,
+        audit_writer: &AuditWriter,
+        entry: NewEntry,
+    ) -> Result<Head, StoreError> {
         let mut tx = self.begin().await?;
-        let head = append(&mut tx, scribe, entry).await?;
+        let head = append(&mut tx, audit_writer, entry).await?;
         self.commit(tx).await?;
         Ok(head)
     }
@@ -375,7 +379,7 @@ impl Store {
     /// An update that must change exactly one row did not find it.
     pub(super) fn conflict(&self, what: String) -> StoreError {
         StoreError::Conflict {
-            place: Place::from(self.path()),
+            place: StorePath::from(self.path()),
             what,
         }
     }

@@ -11,7 +11,7 @@ use chrono::TimeZone as _;
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rolecall::audit::{
-    Actor, AuditKey, Checkpoint, Event, HashedEntry, NewEntry, Proof, Scribe, Verdict,
+    Actor, AuditKey, AuditWriter, Checkpoint, Event, HashedEntry, NewEntry, Proof, Verdict,
     read_checkpoints,
 };
 use rolecall::domain::{OpseraId, RunId, time::ManualClock};
@@ -44,7 +44,7 @@ const COLUMNS: [&str; 18] = [
 struct World {
     directory: tempfile::TempDir,
     clock: std::sync::Arc<ManualClock>,
-    scribe: Scribe,
+    audit_writer: AuditWriter,
 }
 
 impl World {
@@ -53,7 +53,7 @@ impl World {
         let start = chrono::Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap();
         let clock = ManualClock::at(start);
         let key = keyed.then(|| key(&directory.path().join("key"), 7));
-        let scribe = Scribe {
+        let audit_writer = AuditWriter {
             clock: clock.clone(),
             actor: Actor {
                 host: "host-1".into(),
@@ -65,7 +65,7 @@ impl World {
         Self {
             directory,
             clock,
-            scribe,
+            audit_writer,
         }
     }
 
@@ -89,9 +89,13 @@ impl World {
         for number in 0..entries {
             self.clock
                 .advance(Duration::from_millis(rng.random_range(0..5000)));
-            head = append(&mut transaction, &self.scribe, some_entry(number, rng))
-                .await
-                .unwrap();
+            head = append(
+                &mut transaction,
+                &self.audit_writer,
+                some_entry(number, rng),
+            )
+            .await
+            .unwrap();
         }
         store.commit(transaction).await.unwrap();
         let now = rolecall::domain::time::Clock::now(&*self.clock);
@@ -103,7 +107,7 @@ impl World {
 
     fn proof(&self, checkpoints: bool) -> Proof {
         Proof {
-            key: self.scribe.key.clone(),
+            key: self.audit_writer.key.clone(),
             expected_head: None,
             checkpoints: if checkpoints {
                 read_checkpoints(&self.checkpoint_file()).unwrap()
@@ -373,7 +377,7 @@ async fn a_cut_end_is_found_by_the_checkpoint_and_names_the_first_entry_that_is_
             assert_eq!(broken.entry, Some(left + 1), "{broken}");
             let store = world.open(&forged).await;
             let refused = store
-                .check_anchor(&world.scribe, Some(&world.checkpoint_file()))
+                .check_anchor(&world.audit_writer, Some(&world.checkpoint_file()))
                 .await;
             assert!(
                 refused.is_err(),
@@ -390,7 +394,7 @@ async fn another_store_in_the_place_of_this_one_is_found() {
     let world = World::new(true);
     world.write_log("honest.db", 20, &mut rng).await;
     let mut other = World::new(true);
-    other.scribe.key = Some(key(&other.path("other-key"), 9));
+    other.audit_writer.key = Some(key(&other.path("other-key"), 9));
     other.write_log("honest.db", 30, &mut rng).await;
     std::fs::copy(other.path("honest.db"), world.path("swapped.db")).unwrap();
 
@@ -398,19 +402,22 @@ async fn another_store_in_the_place_of_this_one_is_found() {
     assert!(by_key_is_wrong(&by_key), "{by_key:?}");
     let store = world.open("swapped.db").await;
     let error = store
-        .check_anchor(&world.scribe, Some(&world.checkpoint_file()))
+        .check_anchor(&world.audit_writer, Some(&world.checkpoint_file()))
         .await
         .unwrap_err()
         .to_string();
     assert!(error.contains("names entry 20"), "{error}");
-    let error = store.check_anchor(&world.scribe, None).await.unwrap_err();
+    let error = store
+        .check_anchor(&world.audit_writer, None)
+        .await
+        .unwrap_err();
     assert!(error.to_string().contains("the key in"), "{error}");
 }
 
 fn by_key_is_wrong(verdict: &Verdict) -> bool {
     matches!(
         verdict,
-        Verdict::Broken(broken) if matches!(broken.fault, rolecall::audit::Fault::WrongKey(_))
+        Verdict::Broken(broken) if matches!(broken.fault, rolecall::audit::IntegrityError::WrongKey(_))
     )
 }
 
@@ -437,7 +444,7 @@ async fn a_hundred_honest_logs_are_accepted() {
         assert_eq!(entry, counts["entries"]);
         let store = world.open("honest.db").await;
         store
-            .check_anchor(&world.scribe, Some(&world.checkpoint_file()))
+            .check_anchor(&world.audit_writer, Some(&world.checkpoint_file()))
             .await
             .unwrap();
     }

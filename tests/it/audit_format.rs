@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use chrono::TimeZone as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use rolecall::audit::{Actor, AuditKey, Event, ExportFormat, NewEntry, Scribe};
+use rolecall::audit::{Actor, AuditKey, AuditWriter, Event, ExportFormat, NewEntry};
 use rolecall::domain::time::ManualClock;
 use rolecall::store::{Store, audit::append};
 use serde_json::{Value, json};
@@ -79,7 +79,7 @@ async fn export_of_a_log_that_got_a_key_later(format: ExportFormat) -> (String, 
     std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let start = chrono::Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap();
     let clock = ManualClock::at(start);
-    let mut scribe = Scribe {
+    let mut audit_writer = AuditWriter {
         clock: clock.clone(),
         actor: Actor {
             host: "höst".into(),
@@ -94,7 +94,7 @@ async fn export_of_a_log_that_got_a_key_later(format: ExportFormat) -> (String, 
     let mut head = rolecall::audit::Head::genesis();
     for number in 0..10 {
         if number == 4 {
-            scribe.key = Some(AuditKey::read(&key_file).unwrap());
+            audit_writer.key = Some(AuditKey::read(&key_file).unwrap());
         }
         clock.advance(Duration::from_millis(1500));
         let mut transaction = store.begin().await.unwrap();
@@ -103,7 +103,9 @@ async fn export_of_a_log_that_got_a_key_later(format: ExportFormat) -> (String, 
             .because("line\nbreak \u{1}\u{8}\u{c} \u{7f} \u{2028} 😀 \"\\/")
             .evidence(json!({"ü": [1, -2, null], "a": {"z": 0.5, "b": u64::MAX}}))
             .outcome(Some(200), None);
-        head = append(&mut transaction, &scribe, entry).await.unwrap();
+        head = append(&mut transaction, &audit_writer, entry)
+            .await
+            .unwrap();
         store.commit(transaction).await.unwrap();
     }
     let mut out = Vec::new();
@@ -162,7 +164,7 @@ async fn the_csv_export_holds_no_formula() {
 
 #[tokio::test]
 async fn a_key_may_come_later_and_never_go_again() {
-    use rolecall::audit::{Fault, Proof, Verdict};
+    use rolecall::audit::{IntegrityError, Proof, Verdict};
     use std::os::unix::fs::PermissionsExt as _;
     let directory = tempfile::tempdir().unwrap();
     let key_file = directory.path().join("key");
@@ -170,12 +172,12 @@ async fn a_key_may_come_later_and_never_go_again() {
     std::fs::set_permissions(&key_file, std::fs::Permissions::from_mode(0o600)).unwrap();
     let key = AuditKey::read(&key_file).unwrap();
     let clock = rolecall::domain::time::SystemClock::shared();
-    let unkeyed = Scribe {
+    let unkeyed = AuditWriter {
         clock: clock.clone(),
         actor: Actor::of_this_process(),
         key: None,
     };
-    let keyed = Scribe {
+    let keyed = AuditWriter {
         key: Some(key.clone()),
         ..unkeyed.clone()
     };
@@ -193,7 +195,10 @@ async fn a_key_may_come_later_and_never_go_again() {
     let Verdict::Broken(broken) = store.verify_audit(&proof).await.unwrap() else {
         panic!("a log without a keyed end proves nothing under a key")
     };
-    assert_eq!((broken.entry, broken.fault), (Some(1), Fault::EndsUnkeyed));
+    assert_eq!(
+        (broken.entry, broken.fault),
+        (Some(1), IntegrityError::EndsUnkeyed)
+    );
     store.check_anchor(&keyed, None).await.unwrap();
 
     append(&mut conn, &keyed, entry()).await.unwrap();

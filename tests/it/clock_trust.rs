@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use rolecall::domain::Outcome;
+use rolecall::sandbox::{Api, DateHeader};
 
 use crate::model::{Limits, Org, Rules};
 use crate::world::{World, account, findings};
@@ -36,10 +37,54 @@ async fn a_clock_that_was_a_year_back_and_is_right_a_second_later_ends_no_grace(
     assert_eq!(findings(&right_again, "clock_not_trusted"), ["clock"]);
     assert_eq!(right_again.outcome, Outcome::InSync);
     assert_eq!(right_again.summary.waiting, 1);
-    // The next run trusts it, and the absence counts from the run before it.
+    // The next run trusts it, and the absence counts from there.
     world.pass(HOUR / 2);
     let soon = world.sync().await;
     assert_eq!(findings(&soon, "clock_not_trusted"), [""; 0]);
+    assert_eq!(world.deactivated(), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_a_year_ahead_puts_nobody_off_for_longer_than_the_grace() {
+    let world = somebody_is_missing().await;
+    let right = world.now();
+    world.clock.jump_to(right + YEAR);
+    world.sync().await;
+    world.clock.jump_to(right);
+    let back = world.sync().await;
+    assert_eq!(findings(&back, "clock_not_trusted"), ["clock"]);
+    // The grace begins with the first pull of a trusted clock, and the third one ends it.
+    world.sync().await;
+    world.pass(HOUR / 2);
+    world.sync().await;
+    assert_eq!(world.deactivated(), [""; 0]);
+    world.pass(HOUR / 2);
+    world.sync().await;
+    assert_eq!(world.deactivated(), ["gone"]);
+}
+
+#[tokio::test]
+async fn a_start_anew_with_the_right_clock_does_not_believe_what_a_wrong_one_noted() {
+    let world = somebody_is_missing().await;
+    let right = world.now();
+    world.clock.jump_to(right - YEAR);
+    // The servers know the time; the sandbox's own clock is the machine's.
+    for api in [Api::Opa, Api::Opsera] {
+        world.sandbox.date_header(api, DateHeader::Offset(YEAR));
+    }
+    let behind = world.sync().await;
+    assert_eq!(findings(&behind, "clock_not_trusted"), ["clock"]);
+    for api in [Api::Opa, Api::Opsera] {
+        world.sandbox.date_header(api, DateHeader::Clock);
+    }
+    // Nothing but the servers' time is left to compare with.
+    world.clock.restart();
+    world.clock.jump_to(right);
+    for _ in 0..4 {
+        let report = world.sync().await;
+        assert_eq!(findings(&report, "clock_not_trusted"), [""; 0]);
+        assert_eq!(report.summary.waiting, 1);
+    }
     assert_eq!(world.deactivated(), [""; 0]);
 }
 

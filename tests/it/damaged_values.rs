@@ -97,6 +97,8 @@ async fn used_store() -> Desk {
     for statement in [
         "CREATE INDEX actions_by_run ON actions (run_id, position)",
         "CREATE INDEX actions_by_identity ON actions (identity, id)",
+        // The pages of what was deleted from the schema alone.
+        "VACUUM",
     ] {
         sqlx::query(statement).execute(&mut store).await.unwrap();
     }
@@ -116,7 +118,7 @@ async fn read_all(store: &Store, plan: &PlanId, run: &RunId) -> Vec<Option<Store
         store.latest_pull().await.err(),
         store.accepted_source().await.err(),
         store.last_clock().await.err(),
-        store.read_vitals().await.err(),
+        store.read_status().await.err(),
         store.list_queue(QueueView::All, 100).await.err(),
         store.list_queue(QueueView::Unsettled, 100).await.err(),
         store.count_queue().await.err(),

@@ -22,6 +22,7 @@ use rolecall::store::Store;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
+mod blocked;
 mod prediction;
 
 const POLICY: &str = r#"
@@ -297,10 +298,14 @@ async fn a_refused_action_is_told_with_its_back_off_and_its_history() {
 async fn a_person_whose_account_is_gone_is_known_from_the_past() {
     let mut world = World::new(POLICY).await;
     world.account("hal@example.com", "Users");
+    // A listing without any account would be incomplete (G0).
+    world.account("somebody@example.com", "Users");
     world.run(Mode::Apply).await;
     world.clock.advance(Duration::from_hours(2));
-    world.run(Mode::Apply).await;
-    world.run(Mode::Apply).await;
+    // The third complete pull that misses the person ends the grace; the fourth misses the account.
+    for _ in 0..3 {
+        world.run(Mode::Apply).await;
+    }
     let explanation = world.explain("hal@example.com").await;
     assert_eq!(explanation.found, Found::Past);
     let events: Vec<&str> = explanation

@@ -121,11 +121,11 @@ fn units_manifests_and_documentation_treat_every_exit_code_alike() {
 
 #[test]
 fn another_run_in_progress_fails_nothing_anywhere() {
-    for row in [&documented()[&AnotherRun.code()]] {
-        assert_eq!(row[0], "success");
-        assert_eq!(row[1], "success");
-        assert_eq!(row[3], "waited for");
-    }
+    let row = &documented()[&AnotherRun.code()];
+    assert_eq!(
+        [&row[0], &row[1], &row[3]],
+        ["success", "success", "waited for"]
+    );
 }
 
 #[test]
@@ -208,7 +208,7 @@ fn the_settings_that_the_chart_shows_are_accepted_by_the_program() {
             std::fs::write(place.path().join(file), "secret").unwrap();
         }
         let text = settings_in(path).replace("/run/secrets/rolecall", &secrets);
-        assert!(text.matches(&secrets).count() == 2, "{path}: {text}");
+        assert_eq!(text.matches(&secrets).count(), 2, "{path}: {text}");
         std::fs::write(place.path().join("rolecall.toml"), text).unwrap();
         let output = Command::new(env!("CARGO_BIN_EXE_rolecall"))
             .current_dir(place.path())

@@ -25,7 +25,8 @@ use self::approvals::Approvals;
 use self::events::{Happening, Life};
 use self::people::People;
 use self::witness::Witness;
-use crate::model::decide::plan;
+use crate::model::address::{canonical, opsera_key};
+use crate::model::decide::{Pulled, plan};
 use crate::model::memory::Memory;
 use crate::model::wild::Dice;
 use crate::model::{Limits, Org, Rules};
@@ -43,7 +44,7 @@ async fn over_many_runs_nobody_entitled_goes_and_nobody_due_stays() {
     let mut seen = BTreeMap::new();
     for seed in first..first + count {
         let mut story = Vec::new();
-        if let Err(words) = live(seed, &mut story, &mut seen, true).await {
+        if let Err(words) = Box::pin(live(seed, &mut story, &mut seen, true)).await {
             panic!("seed {seed}: {words}\n{}", story.join("\n"));
         }
     }
@@ -83,7 +84,9 @@ async fn how_many_a_version_harms() {
     let mut harmful = 0;
     for seed in first..first + count {
         let before = seen.get("harmed").copied();
-        live(seed, &mut Vec::new(), &mut seen, false).await.unwrap();
+        Box::pin(live(seed, &mut Vec::new(), &mut seen, false))
+            .await
+            .unwrap();
         harmful += u64::from(seen.get("harmed").copied() > before.or(Some(0)));
     }
     println!("{count} histories, {harmful} with harm: {seen:?}");
@@ -222,6 +225,9 @@ async fn live(
     history.life.end_masks(&history.world);
     let missed = history.missed().await;
     *tally.entry("harmed").or_default() += crate::model::whole(history.witness.harmed());
+    for reason in history.witness.lost_by_the_letter() {
+        *tally.entry(reason).or_default() += 1;
+    }
     *tally.entry("missed").or_default() += crate::model::whole(missed.len());
     if strict && !missed.is_empty() {
         return Err(format!("they left, and keep their accounts: {missed:?}"));
@@ -254,7 +260,8 @@ impl History {
         story: &mut Vec<String>,
     ) -> Result<Report, String> {
         let org = self.world.truth();
-        self.witness.expect_nothing(&self.world, &self.rules);
+        self.witness
+            .expect_nothing(&self.world, &self.rules, &self.memory);
         let (rules, world) = (&self.rules, &self.world);
         world.sandbox.journal().clear();
         if let Some(seed) = twist {
@@ -269,6 +276,9 @@ impl History {
         self.witness.allow(&due);
         let report = world.run(mode).await;
         if !self.strict {
+            if self.pulled_at(&report).await.is_some() {
+                self.memory.learn_pull(&org, &self.rules);
+            }
             return Ok(report);
         }
         self.witness.verdict()?;
@@ -299,7 +309,7 @@ impl History {
         let before = self.memory.clone();
         self.approvals.apply(&mut expected, &report, pulled_at);
         if report.plan_id.is_some() {
-            self.compare(&expected, &report)?;
+            Self::compare(&expected, &report, calm)?;
             self.memory.learn(&org, &self.rules, &expected);
             self.approvals.correct_baseline(&mut self.memory, &expected);
         } else if calm {
@@ -347,10 +357,17 @@ impl History {
         let mut last = None;
         for _ in 0..4 {
             self.world.pass(Duration::from_hours(30));
-            self.witness.expect_nothing(&self.world, &rules);
-            last = Some(self.world.sync().await);
+            self.witness
+                .expect_nothing(&self.world, &rules, &self.memory);
+            let org = self.world.truth();
+            let report = self.world.sync().await;
+            if self.pulled_at(&report).await.is_some() {
+                self.memory.learn_pull(&org, &rules);
+            }
+            last = Some(report);
         }
         let truth = self.world.truth();
+        let pulled = Pulled::of(&truth, &rules, &self.memory);
         let people = self.life.people.lock().unwrap();
         let still_there = |id: &str| {
             let account = truth.accounts.iter().find(|a| a.id == id);
@@ -369,8 +386,19 @@ impl History {
             });
             let mut records = people.records_of(&self.world.sandbox, person);
             let gone = records.all(|r| ["DISABLED", "DELETED"].contains(&r.status.as_str()));
+            // Somebody else has the address now, or the way of I8 leads to somebody else.
+            let key = account.email.as_deref().and_then(canonical);
+            let went_to_another = key.is_some_and(|address| {
+                let key = opsera_key(&rules, &address);
+                let mut holders = pulled
+                    .people
+                    .iter()
+                    .filter(|p| p.key.as_ref() == Some(&key));
+                holders.any(|p| !["DISABLED", "DELETED"].contains(&p.human.status.as_str()))
+                    || !self.memory.way(&key, &pulled).active.is_empty()
+            });
             // p00 is protected.
-            if gone && alone && person != "p00" {
+            if gone && alone && !went_to_another && person != "p00" {
                 let told = last.as_ref().map(|report| {
                     let findings = report.findings.iter().map(|f| f.detail.clone());
                     let actions = report.actions.iter().map(|a| format!("{a:?}"));

@@ -51,6 +51,10 @@ mod helm;
 #[cfg(test)]
 mod histories;
 #[cfg(test)]
+mod identity_edges;
+#[cfg(test)]
+mod identity_upgrade;
+#[cfg(test)]
 mod interrupts;
 #[cfg(test)]
 mod joiners;
@@ -76,6 +80,7 @@ mod opa_tokens;
 mod operator;
 #[cfg(test)]
 mod oracle;
+mod other_sqlite;
 #[cfg(test)]
 mod people_filter;
 #[cfg(test)]
@@ -118,5 +123,7 @@ mod store_surprises;
 mod strace_kills;
 #[cfg(test)]
 mod target_faults;
+#[cfg(test)]
+mod unreadable_memberships;
 #[cfg(test)]
 mod world;

@@ -267,6 +267,46 @@ async fn a_refusal_is_told_with_who_and_why_and_without_the_promise_of_a_retry()
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_rests_is_told_once_a_day_until_it_is_gone() {
+    let world = World::start().await;
+    world.sync().await;
+    world.sandbox.opa().disable("ada").unwrap();
+    let refusal = FaultKind::Answer(Answer::status(400));
+    let writes = |received: &rolecall::sandbox::Received| received.is_write();
+    world
+        .sandbox
+        .inject(Fault::opsera(refusal).when(writes).always());
+    let loose = "[guards]\nmax_opa_drop_percent = 100\n[retry]\nrejected_retry = \"72h\"\n";
+    let run = || world.run(Mode::Apply, loose);
+    assert_eq!(run().await.outcome, Outcome::Partial);
+    world.chat.texts();
+    let resting = run().await;
+    assert_eq!(
+        (resting.outcome, resting.summary.refused),
+        (Outcome::InSync, 1)
+    );
+    let told = world.chat.texts();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains("refused: Opsera has refused 1 action,"),
+        "{told:?}"
+    );
+    world.clock.advance(Duration::from_hours(23));
+    run().await;
+    assert_eq!(world.chat.texts(), [""; 0]);
+    world.clock.advance(Duration::from_hours(1));
+    run().await;
+    assert_eq!(world.chat.texts().len(), 1);
+    world.sandbox.clear_faults();
+    world.clock.advance(Duration::from_hours(72));
+    assert_eq!(run().await.outcome, Outcome::Applied);
+    let told = world.chat.texts();
+    assert!(told[0].contains("recovered: "), "{told:?}");
+    run().await;
+    assert_eq!(world.chat.texts(), [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn findings_are_told_at_first_sight_in_one_message_that_cannot_do_harm() {
     let world = World::start().await;
     let hostile = "<!channel>`*x*`@here \u{202e}\r\n[l](http://evil.example)";

@@ -28,10 +28,10 @@ async fn the_plan_is_the_models_plan_and_what_is_applied_is_what_was_planned() {
     let mut seen: BTreeMap<&'static str, u64> = BTreeMap::new();
     for seed in first..first + cases {
         let (org, rules) = organisation(seed);
-        match check(&org, &rules).await {
+        match Box::pin(check(&org, &rules)).await {
             Ok(plan) => tally(&plan, &mut seen),
             Err(words) => {
-                let (org, rules, words) = shrink(org, rules, words).await;
+                let (org, rules, words) = Box::pin(shrink(org, rules, words)).await;
                 panic!("seed {seed}: {words}\n{org:#?}\n{rules:#?}");
             }
         }
@@ -120,7 +120,7 @@ async fn shrink(mut org: Org, mut rules: Rules, mut words: String) -> (Org, Rule
             }
         }
         for (fewer, less) in candidates {
-            if let Err(still) = check(&fewer, &less).await {
+            if let Err(still) = Box::pin(check(&fewer, &less)).await {
                 (org, rules, words, smaller) = (fewer, less, still, true);
                 break;
             }

@@ -76,14 +76,10 @@ async fn the_command_takes_several_and_a_held_plan_names_them_again() {
     // A run for everybody wants another plan, and does not take this one away.
     desk.sync(3);
     assert_eq!(desk.state(&id), "held");
-    let shown = desk.run(&["plan", "show", &id]);
-    assert!(
-        shown
-            .out
-            .contains("--person p1@example.com --person p2@example.com")
-            || shown.out.contains("p1@example.com, p2@example.com"),
-        "{}",
-        shown.out
+    let shown = desk.run(&["plan", "show", &id]).json();
+    assert_eq!(
+        shown["people"],
+        serde_json::json!(["p1@example.com", "p2@example.com"])
     );
     desk.approve(&id);
     assert_eq!(desk.run(&limited).status, 0);

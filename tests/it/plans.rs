@@ -103,7 +103,7 @@ async fn a_reviewer_sees_guards_people_and_evidence() {
         json["actions"][1]["evidence"]["opa_records"][0]["status"],
         "DISABLED"
     );
-    let guard = &json["guards"][2];
+    let guard = &json["guards"][3];
     assert_eq!(guard["guard"], "max_deactivations");
     assert_eq!(
         (guard["limit"].as_u64(), guard["actual"].as_u64()),
@@ -459,7 +459,7 @@ async fn the_environment_cannot_say_who_decided() {
         .unwrap();
     assert!(output.status.success(), "{output:?}");
     let entries = desk.entries("plan_approved");
-    let user = entries[0]["actor"]["user"].as_str().unwrap();
+    let user = entries[0]["user"].as_str().unwrap();
     assert!(user.starts_with(&format!("uid:{uid}")), "{user}");
     assert!(!entries[0].to_string().contains("ceo"), "{entries:?}");
 }

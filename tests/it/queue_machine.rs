@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use proptest::prelude::*;
-use rolecall::audit::{Actor, Proof, Scribe, Verdict};
+use rolecall::audit::{Actor, AuditWriter, Proof, Verdict};
 use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
 use rolecall::domain::{
-    ActionState, Change, Closing, Effect, Evidence, Key, OpseraId, Plan, PlannedAction, RunId,
-    SiteRole,
+    ActionOutcome, ActionState, Change, Effect, Evidence, Key, OpseraId, Plan, PlannedAction,
+    RunId, SiteRole,
 };
-use rolecall::store::{QueueView, QueuedAction, Ruling, Store, retry_at};
+use rolecall::store::{QueueOutcome, QueueView, QueuedAction, Store, retry_at};
 
 const DAY: Duration = Duration::from_hours(24);
 const WORK: usize = 4;
@@ -159,7 +159,7 @@ impl Model {
 struct Bench {
     store: Store,
     clock: Arc<ManualClock>,
-    scribe: Scribe,
+    audit_writer: AuditWriter,
     model: Model,
     _dir: tempfile::TempDir,
 }
@@ -171,7 +171,7 @@ impl Bench {
         let store = Store::open(&dir.path().join("rolecall.db"), &*clock)
             .await
             .unwrap();
-        let scribe = Scribe {
+        let audit_writer = AuditWriter {
             clock: clock.clone(),
             actor: Actor::of_this_process(),
             key: None,
@@ -179,7 +179,7 @@ impl Bench {
         Self {
             store,
             clock,
-            scribe,
+            audit_writer,
             model: Model::default(),
             _dir: dir,
         }
@@ -217,11 +217,11 @@ impl Bench {
                 let run = self.run_id();
                 let attempts = self
                     .store
-                    .reserve(&self.scribe, &run, &queued)
+                    .reserve(&self.audit_writer, &run, &queued)
                     .await
                     .unwrap();
                 // The same reservation twice would be the same request twice.
-                let again = self.store.reserve(&self.scribe, &run, &queued).await;
+                let again = self.store.reserve(&self.audit_writer, &run, &queued).await;
                 assert!(again.is_err());
                 let row = self.model.open(*work).unwrap();
                 (row.state, row.attempts) = ("in_flight", row.attempts + 1);
@@ -232,9 +232,9 @@ impl Bench {
                     return;
                 };
                 let run = self.run_id();
-                let noted = self
-                    .store
-                    .note_attempt(&self.scribe, &run, &queued, Some(500), "no");
+                let noted =
+                    self.store
+                        .note_attempt(&self.audit_writer, &run, &queued, Some(500), "no");
                 noted.await.unwrap();
             }
             Happening::Close(work, end) => self.close(*work, *end, now).await,
@@ -245,7 +245,7 @@ impl Bench {
                 let run = self.run_id();
                 let back = self
                     .store
-                    .put_back(&self.scribe, &run, &queued, Some(401), "no")
+                    .requeue(&self.audit_writer, &run, &queued, Some(401), "no")
                     .await;
                 let row = self.model.open(*work).unwrap();
                 assert_eq!(back.is_ok(), row.state == "in_flight");
@@ -258,18 +258,22 @@ impl Bench {
                 let until = retry_at(now, DAY);
                 let ruling = self
                     .store
-                    .cancel_action(&self.scribe, queued.id, until, None)
+                    .cancel_action(&self.audit_writer, queued.id, until, None)
                     .await;
                 let row = self.model.open(*work).unwrap();
                 if row.state == "planned" {
-                    assert!(matches!(ruling.unwrap(), Ruling::Done(_)));
+                    assert!(matches!(ruling.unwrap(), QueueOutcome::Done(_)));
                     (row.state, row.until) = ("cancelled", Some(until));
                 } else {
-                    assert!(matches!(ruling.unwrap(), Ruling::Impossible(_)));
+                    assert!(matches!(ruling.unwrap(), QueueOutcome::Impossible(_)));
                 }
             }
             Happening::Release => {
-                let released = self.store.release_refused(&self.scribe).await.unwrap();
+                let released = self
+                    .store
+                    .release_refused(&self.audit_writer)
+                    .await
+                    .unwrap();
                 let mut expected = 0;
                 for row in &mut self.model.rows {
                     if matches!(row.state, "rejected" | "cancelled") {
@@ -322,12 +326,12 @@ impl Bench {
         let Some(queued) = self.queued(work) else {
             return;
         };
-        let mut closing = Closing::new(end, Effect::Unknown, "so");
-        closing.next_attempt_at = (end == ActionState::Rejected).then(|| retry_at(now, DAY));
+        let mut outcome = ActionOutcome::new(end, Effect::Unknown, "so");
+        outcome.next_attempt_at = (end == ActionState::Rejected).then(|| retry_at(now, DAY));
         let run = self.run_id();
         let closed = self
             .store
-            .close_action(&self.scribe, &run, &queued, &closing)
+            .close_action(&self.audit_writer, &run, &queued, &outcome)
             .await;
         let row = self.model.open(work).unwrap();
         // Without a request there is nothing to have succeeded or to be refused.
@@ -340,7 +344,7 @@ impl Bench {
             row.state
         );
         if legal {
-            (row.state, row.until) = (end.as_str(), closing.next_attempt_at);
+            (row.state, row.until) = (end.as_str(), outcome.next_attempt_at);
         }
     }
 
@@ -355,7 +359,11 @@ impl Bench {
             .map(|row| {
                 (
                     row.id,
-                    (row.state, row.attempts, row.next_attempt_at.is_some()),
+                    (
+                        row.state.to_string(),
+                        row.attempts,
+                        row.next_attempt_at.is_some(),
+                    ),
                 )
             })
             .collect();

@@ -19,6 +19,8 @@ pub(crate) enum Requirement {
     NotRoot,
     /// `strace` is installed and may trace here.
     Strace,
+    /// `sqlite3`, the command of SQLite as the distribution builds it, is installed.
+    Sqlite3,
     /// `systemd-analyze` is installed.
     SystemdAnalyze,
     /// `deploy/kubernetes/validate` has what it needs; it says itself what it lacks ([`skip`]).
@@ -33,6 +35,7 @@ impl Requirement {
             Self::Ext4 => "ext4",
             Self::NotRoot => "not-root",
             Self::Strace => "strace",
+            Self::Sqlite3 => "sqlite3",
             Self::SystemdAnalyze => "systemd-analyze",
             Self::Kubernetes => "kubernetes",
         }
@@ -53,6 +56,10 @@ impl Requirement {
             Self::Strace => (
                 succeeds("strace", &["-f", "-o", "/dev/null", "true"]),
                 "strace is not installed, or may not trace here",
+            ),
+            Self::Sqlite3 => (
+                succeeds("sqlite3", &["-version"]),
+                "sqlite3 is not installed (Debian: sqlite3)",
             ),
             Self::SystemdAnalyze => (
                 succeeds("systemd-analyze", &["--version"]),

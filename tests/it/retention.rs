@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall::audit::{Actor, Scribe};
+use rolecall::audit::{Actor, AuditWriter};
 use rolecall::domain::Progress;
 use rolecall::domain::time::{Clock as _, ManualClock};
 use rolecall::domain::{ActionKind, Decider, KindSet, Mode, Outcome, Plan, PlanState, RunId};
@@ -190,7 +190,7 @@ async fn decide_on_a_plan(world: &World, run: &RunId) {
     let store = Store::open_existing(world.store(), &*world.clock)
         .await
         .unwrap();
-    let scribe = Scribe {
+    let audit_writer = AuditWriter {
         clock: world.clock.clone(),
         actor: actor(),
         key: None,
@@ -198,7 +198,7 @@ async fn decide_on_a_plan(world: &World, run: &RunId) {
     let plan = Plan::new(Vec::new());
     let kinds = KindSet::only([ActionKind::Deactivate]);
     store
-        .hold_plan(&scribe, run, deactivations(&kinds), &plan, &[], DAY)
+        .hold_plan(&audit_writer, run, deactivations(&kinds), &plan, &[], DAY)
         .await
         .unwrap();
     let decider = Decider {
@@ -208,7 +208,13 @@ async fn decide_on_a_plan(world: &World, run: &RunId) {
     };
     let checked = |_: Option<&rolecall::domain::HeldPlan>| Ok::<_, std::convert::Infallible>(());
     let Ok(rejected) = store
-        .decide_plan(&scribe, plan.id(), PlanState::Rejected, &decider, checked)
+        .decide_plan(
+            &audit_writer,
+            plan.id(),
+            PlanState::Rejected,
+            &decider,
+            checked,
+        )
         .await
         .unwrap();
     assert_eq!(rejected.state, PlanState::Rejected);
@@ -222,14 +228,14 @@ async fn an_approval_given_while_a_run_looks_at_its_guards_is_not_lost_when_it_h
     let store = Store::open_existing(world.store(), &*world.clock)
         .await
         .unwrap();
-    let scribe = Scribe {
+    let audit_writer = AuditWriter {
         clock: world.clock.clone(),
         actor: actor(),
         key: None,
     };
     let plan = Plan::new(Vec::new());
     let kinds = KindSet::only([ActionKind::Deactivate]);
-    let hold = || store.hold_plan(&scribe, &id, deactivations(&kinds), &plan, &[], DAY);
+    let hold = || store.hold_plan(&audit_writer, &id, deactivations(&kinds), &plan, &[], DAY);
     assert_eq!(hold().await.unwrap(), PlanState::Held);
     let decider = Decider {
         by: actor().to_string(),
@@ -238,7 +244,13 @@ async fn an_approval_given_while_a_run_looks_at_its_guards_is_not_lost_when_it_h
     };
     let checked = |_: Option<&rolecall::domain::HeldPlan>| Ok::<_, std::convert::Infallible>(());
     let Ok(_) = store
-        .decide_plan(&scribe, plan.id(), PlanState::Approved, &decider, checked)
+        .decide_plan(
+            &audit_writer,
+            plan.id(),
+            PlanState::Approved,
+            &decider,
+            checked,
+        )
         .await
         .unwrap();
     assert_eq!(hold().await.unwrap(), PlanState::Approved);

@@ -82,7 +82,7 @@ async fn a_dry_run_is_no_success_of_the_job() {
     assert_eq!(world.run(Mode::DryRun).await.outcome, Outcome::InSync);
     let store = world.store().await;
     assert_eq!(store.last_success().await.unwrap(), None);
-    assert_eq!(store.read_vitals().await.unwrap().last_success, None);
+    assert_eq!(store.read_status().await.unwrap().last_success, None);
     store.close().await;
     let report = world.sync().await;
     let store = world.store().await;

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rolecall::audit::{Actor, Checkpoint, Event, Head, NewEntry, Scribe};
+use rolecall::audit::{Actor, AuditWriter, Checkpoint, Event, Head, NewEntry};
 use rolecall::domain::time::{SharedClock, SystemClock};
 use rolecall::store::audit::{append, refuse_lost_store};
 use rolecall::store::{Installation, LockError, RunLock, Store, StoreError};
@@ -34,8 +34,8 @@ impl Place {
         Store::open(&self.path("s.db"), &*self.clock).await
     }
 
-    fn scribe(&self) -> Scribe {
-        Scribe {
+    fn audit_writer(&self) -> AuditWriter {
+        AuditWriter {
             clock: self.clock.clone(),
             actor: Actor::of_this_process(),
             key: None,
@@ -45,7 +45,7 @@ impl Place {
     async fn append(&self, store: &Store) -> Result<Head, StoreError> {
         let mut transaction = store.begin().await?;
         let entry = NewEntry::new(Event::RunStarted);
-        let head = append(&mut transaction, &self.scribe(), entry).await?;
+        let head = append(&mut transaction, &self.audit_writer(), entry).await?;
         store.commit(transaction).await?;
         Ok(head)
     }
@@ -202,7 +202,7 @@ async fn rows_of_another_store_in_the_side_file_are_found() {
     let refused = match place.open().await {
         Err(error) => error,
         Ok(store) => store
-            .check_anchor(&place.scribe(), Some(&place.path("checkpoints")))
+            .check_anchor(&place.audit_writer(), Some(&place.path("checkpoints")))
             .await
             .unwrap_err(),
     };

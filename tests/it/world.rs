@@ -3,11 +3,12 @@
 //! A test describes an organisation, starts the world, disturbs either side through the sandbox's
 //! handles and runs; nothing sleeps and nothing is spawned.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall::audit::{Actor, Proof, Scribe, Verdict};
+use rolecall::audit::{Actor, AuditWriter, Proof, Verdict};
 use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
 use rolecall::domain::{
     ActionKind, ActionStatus, Address, Decider, KindSet, Mode, PlanState, Progress, Report, RunId,
@@ -15,7 +16,7 @@ use rolecall::domain::{
 use rolecall::reconcile::{Context, Finished, RunRequest, RunResult};
 use rolecall::sandbox::{
     AccountSeed, AccountStatus, Effect, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
-    UserKind, Visibility,
+    StatsAnswer, UserKind, Visibility,
 };
 use rolecall::settings::{ConfigSources, Settings};
 use rolecall::store::Store;
@@ -156,6 +157,18 @@ impl World {
             self.hire(human);
         }
         let team = self.sandbox.opa();
+        // A record that is listed in two states is one of those that `team_stats` counts.
+        let counted = |p: &&Human| p.listed && !p.service && p.status != "DELETED";
+        let counted: Vec<&str> = org
+            .people
+            .iter()
+            .filter(counted)
+            .map(|p| p.id.as_str())
+            .collect();
+        let distinct: BTreeSet<&str> = counted.iter().copied().collect();
+        if distinct.len() < counted.len() {
+            team.team_stats(StatsAnswer::HumanUsers(distinct.len().into()));
+        }
         for (group, members) in &org.dead_groups {
             team.add_group(group);
             for member in members {
@@ -307,7 +320,7 @@ impl World {
     /// `plan approve`
     pub(crate) async fn approve(&self, report: &Report) {
         let store = self.store().await;
-        let scribe = Scribe {
+        let audit_writer = AuditWriter {
             clock: self.context.clock.clone(),
             actor: actor(),
             key: None,
@@ -319,7 +332,7 @@ impl World {
         };
         let id = report.plan_id.as_ref().unwrap();
         store
-            .decide_plan(&scribe, id, PlanState::Approved, &decider, |plan| {
+            .decide_plan(&audit_writer, id, PlanState::Approved, &decider, |plan| {
                 plan.map(|_| ()).ok_or("no such plan")
             })
             .await

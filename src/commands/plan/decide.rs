@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::audit::Scribe;
+use crate::audit::AuditWriter;
 use crate::cli::{GlobalArgs, TableFormat};
 use crate::commands::desk::{Desk, counted};
 use crate::domain::approval::{
@@ -33,8 +33,8 @@ pub(super) async fn run(
     asked: Asked,
     format: TableFormat,
 ) -> anyhow::Result<ExitStatus> {
-    let (desk, scribe) = Desk::decide(global).await?;
-    let decided = decide(&desk, &scribe, &asked).await;
+    let (desk, audit_writer) = Desk::decide(global).await?;
+    let decided = decide(&desk, &audit_writer, &asked).await;
     desk.store.close().await;
     let plan = decided??;
     let ttl = desk.settings.policy.guards.approval_ttl;
@@ -65,7 +65,7 @@ pub(super) async fn run(
 
 async fn decide(
     desk: &Desk,
-    scribe: &Scribe,
+    audit_writer: &AuditWriter,
     asked: &Asked,
 ) -> Result<Result<HeldPlan, Refusal>, StoreError> {
     let known = desk.store.find_plan(&asked.id).await?;
@@ -87,7 +87,7 @@ async fn decide(
         wanted: wanted.map_or(Wanted::Unknown, Wanted::Plan),
     };
     let decider = Decider {
-        by: scribe.actor.to_string(),
+        by: audit_writer.actor.to_string(),
         reason: asked.reason.clone(),
         at: now,
     };
@@ -97,7 +97,7 @@ async fn decide(
             Decision::Reject => (PlanState::Rejected, may_reject),
         };
     desk.store
-        .decide_plan(scribe, &asked.id, state, &decider, |plan| {
+        .decide_plan(audit_writer, &asked.id, state, &decider, |plan| {
             check(&asked.id, plan, &circumstances)
         })
         .await

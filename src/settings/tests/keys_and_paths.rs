@@ -239,7 +239,7 @@ fn a_protected_address_cannot_be_released() {
         .policy
         .release
         .iter()
-        .map(|key| key.as_str())
+        .map(crate::domain::Key::as_str)
         .collect();
     assert_eq!(released, ["bob@x.example"]);
     for (entry, words) in [

@@ -6,8 +6,8 @@ use futures::TryStreamExt as _;
 
 use super::read::{Unreadable, stream};
 use crate::audit::{
-    AuditError, Broken, Checkpoint, Fault, HashedEntry, Proof, Scribe, Verdict, Verifier,
-    is_genuine, last_checkpoint,
+    AuditError, AuditWriter, Broken, Checkpoint, HashedEntry, IntegrityError, Proof, Verdict,
+    Verifier, is_genuine, last_checkpoint,
 };
 use crate::store::{Store, StoreError};
 
@@ -62,7 +62,7 @@ impl Store {
     /// [`AuditError`] in plain words; the store cannot be read.
     pub async fn check_anchor(
         &self,
-        scribe: &Scribe,
+        audit_writer: &AuditWriter,
         checkpoint_file: Option<&Path>,
     ) -> Result<(), StoreError> {
         // Read before the rows: an entry that a checkpoint names was stored before it.
@@ -76,7 +76,7 @@ impl Store {
         match self.last_entry().await? {
             None => Ok(()),
             Some(Err(unreadable)) => Err(end_is_wrong(unreadable_entry(&unreadable, 0))),
-            Some(Ok(last)) => check_last(&last, scribe),
+            Some(Ok(last)) => check_last(&last, audit_writer),
         }
     }
 
@@ -125,17 +125,17 @@ impl Store {
     }
 }
 
-fn check_last(last: &HashedEntry, scribe: &Scribe) -> Result<(), StoreError> {
+fn check_last(last: &HashedEntry, audit_writer: &AuditWriter) -> Result<(), StoreError> {
     let is_keyed = last.algorithm == crate::audit::Algorithm::HmacSha256.as_str();
-    if is_keyed && scribe.key.is_none() {
+    if is_keyed && audit_writer.key.is_none() {
         return Err(AuditError::KeyMissing { entry: last.seq }.into());
     }
-    if is_genuine(last, scribe.key.as_ref()) {
+    if is_genuine(last, audit_writer.key.as_ref()) {
         return Ok(());
     }
-    let fault = match &scribe.key {
-        Some(key) if is_keyed => Fault::WrongKey(key.file().to_owned()),
-        _ => Fault::Changed,
+    let fault = match &audit_writer.key {
+        Some(key) if is_keyed => IntegrityError::WrongKey(key.file().to_owned()),
+        _ => IntegrityError::Changed,
     };
     Err(end_is_wrong(Broken {
         entry: Some(last.seq),
@@ -150,7 +150,7 @@ fn end_is_wrong(broken: Broken) -> StoreError {
 fn unreadable_entry(unreadable: &Unreadable, position: u64) -> Broken {
     Broken {
         entry: unreadable.row.or(Some(position)),
-        fault: Fault::Unreadable(unreadable.column.to_owned()),
+        fault: IntegrityError::Unreadable(unreadable.column.to_owned()),
     }
 }
 

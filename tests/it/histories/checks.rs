@@ -12,7 +12,7 @@ use crate::model::decide::{Plan, Pulled};
 use crate::model::memory::Memory;
 
 impl History {
-    pub(super) fn compare(&self, expected: &Plan, report: &Report) -> Result<(), String> {
+    pub(super) fn compare(expected: &Plan, report: &Report, calm: bool) -> Result<(), String> {
         let model: Vec<String> = expected
             .actions
             .iter()
@@ -54,11 +54,11 @@ impl History {
             .collect();
         findings.sort();
         findings.dedup();
-        if expected.findings != findings {
-            return Err(format!(
-                "model {:?}\nprogram {findings:?}",
-                expected.findings
-            ));
+        // A look-up that failed is left to the next run, so this one may not tell of the leaver.
+        let mut wanted = expected.findings.clone();
+        wanted.retain(|one| calm || one.0 != "pending_leaver" || findings.contains(one));
+        if wanted != findings {
+            return Err(format!("model {wanted:?}\nprogram {findings:?}"));
         }
         let waiting = report.waiting.len();
         if expected.waiting.len() != waiting {

@@ -125,9 +125,6 @@ impl Life {
                 let other = dice.pick(&people);
                 let mailbox = someone.email.clone();
                 let email = format!("other{}@example.com", self.born);
-                let mut truth = self.people.lock().unwrap();
-                truth.pass_on(&someone.id);
-                truth.pass_on(&other.id);
                 team.rename_address(name, Some(&email)).unwrap();
                 team.rename_address(&other.name, mailbox.as_deref())
                     .unwrap();
@@ -135,10 +132,6 @@ impl Life {
             }
             25 => {
                 let (b, c) = (dice.pick(&people), dice.pick(&people));
-                let mut truth = self.people.lock().unwrap();
-                for one in [&someone, &b, &c] {
-                    truth.pass_on(&one.id);
-                }
                 team.rename_address(name, b.email.as_deref()).unwrap();
                 team.rename_address(&b.name, c.email.as_deref()).unwrap();
                 team.rename_address(&c.name, someone.email.as_deref())
@@ -239,13 +232,17 @@ impl Life {
         }
     }
 
-    /// Everybody is listed again.
+    /// Whoever is ACTIVE is listed again. While a listing misses one of them, it is not to be
+    /// trusted, and no `absent` deactivation goes out (A2); the leavers that it misses must go all
+    /// the same.
     pub(crate) fn end_masks(&mut self, world: &World) {
         self.masked.clear();
         let team = world.sandbox.opa();
         for person in team.people() {
-            team.set_visibility(&person.name, Visibility::Listed)
-                .unwrap();
+            if person.status == "ACTIVE" {
+                team.set_visibility(&person.name, Visibility::Listed)
+                    .unwrap();
+            }
         }
     }
 

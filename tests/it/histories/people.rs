@@ -2,8 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rolecall::sandbox::{Person, Sandbox, UserKind, Visibility};
+use rolecall::sandbox::{AccountStatus, Person, Sandbox, UserKind, Visibility};
 
+use crate::model::address::{canonical, opa_key, opsera_key};
+use crate::model::memory::Memory;
 use crate::model::{Org, Rules};
 
 /// The people behind the records.
@@ -13,8 +15,6 @@ pub(crate) struct People {
     records: HashMap<String, String>,
     /// Opsera id → the person.
     accounts: HashMap<String, String>,
-    /// Whose address somebody else got: whose account it is then, nobody can say.
-    passed_on: HashSet<String>,
 }
 
 impl People {
@@ -36,24 +36,14 @@ impl People {
         }
     }
 
-    /// The address of whoever has this record went to somebody else.
-    pub(crate) fn pass_on(&mut self, record: &str) {
-        if let Some(person) = self.records.get(record) {
-            self.passed_on.insert(person.clone());
-        }
-    }
-
-    /// The owner of an account, where there is no doubt about it.
+    /// The owner of an account.
     pub(crate) fn owner(&self, account: &str) -> Option<&String> {
-        let person = self.accounts.get(account)?;
-        (!self.passed_on.contains(person)).then_some(person)
+        self.accounts.get(account)
     }
 
-    /// Every account with its owner, where there is no doubt about it.
+    /// Every account with its owner.
     pub(crate) fn accounts(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.accounts
-            .iter()
-            .filter(|(_, person)| !self.passed_on.contains(*person))
+        self.accounts.iter()
     }
 
     /// The records of a person.
@@ -66,21 +56,59 @@ impl People {
         all.filter(move |record| self.records.get(&record.id).is_some_and(|p| p == person))
     }
 
-    /// Whether another account has the address of a person's record, so that they keep that one:
-    /// an account that was made for them, or a second one that somebody opened.
-    pub(crate) fn has_another_account(&self, sandbox: &Sandbox, person: &str, id: &str) -> bool {
-        let same = |a: &Option<String>, b: &Option<String>| match (a, b) {
-            (Some(a), Some(b)) => a.to_lowercase() == b.to_lowercase(),
-            _ => false,
-        };
-        let others: Vec<_> = sandbox
+    /// The accounts that the specification lets go although their owner is at work, each with the
+    /// reason. `memory` holds the complete pulls before the run.
+    pub(crate) fn excused(
+        &self,
+        sandbox: &Sandbox,
+        rules: &Rules,
+        memory: &Memory,
+    ) -> HashMap<String, &'static str> {
+        let key_of = |email: &Option<String>| email.as_deref().and_then(canonical);
+        let listed: Vec<_> = sandbox
             .opsera()
             .accounts()
             .into_iter()
-            .filter(|account| account.id != id)
+            .filter(|account| account.status == AccountStatus::Active)
+            .map(|account| {
+                let key = key_of(&account.email).map(|address| opsera_key(rules, &address));
+                (account.id, key)
+            })
             .collect();
-        self.records_of(sandbox, person)
-            .any(|record| others.iter().any(|other| same(&other.email, &record.email)))
+        let mut excused = HashMap::new();
+        for (id, person) in &self.accounts {
+            let Some((_, Some(key))) = listed.iter().find(|(other, _)| other == id) else {
+                continue;
+            };
+            let is_theirs = |record: &String| self.records.get(record) == Some(person);
+            let last = memory.last_carriers(key);
+            if last.iter().any(is_theirs) {
+                continue;
+            }
+            // Whose an address is says who carried it last (I8): it was passed on, and the account
+            // goes with the other person, unless it is nobody's at all and a name speaks (I10).
+            if !last.is_empty() {
+                excused.insert(id.clone(), "passed on");
+                continue;
+            }
+            // The account has an address that nobody ever had in OPA, since somebody changed it in
+            // Opsera, so I8 knows nothing of it; and each of the person's own addresses is that of
+            // another listed account, so the person is not unclaimed (I10).
+            let mut actives = self
+                .records_of(sandbox, person)
+                .filter(|record| record.status == "ACTIVE");
+            let has_another = |record: Person| {
+                let theirs = key_of(&record.email).map(|address| opa_key(rules, &address));
+                theirs.is_some()
+                    && listed
+                        .iter()
+                        .any(|(other, key)| other != id && *key == theirs)
+            };
+            if actives.all(has_another) {
+                excused.insert(id.clone(), "moved, and they have another one");
+            }
+        }
+        excused
     }
 
     /// The people who are at work and whom the listing shows to be.

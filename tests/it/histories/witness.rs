@@ -1,6 +1,6 @@
 //! Sees every request at the moment it arrives, before it has any effect.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::{Arc, Mutex, Weak};
 
 use rand::SeedableRng as _;
@@ -23,8 +23,12 @@ struct Seen {
     twist: Option<u64>,
     /// Who was at work when the run began, as the listing shows it.
     at_work: HashSet<String>,
+    /// Accounts that may go although their owner is at work, as the run began, and why.
+    excused: HashMap<String, &'static str>,
     /// People at work who lost their account.
     harmed: BTreeSet<String>,
+    /// The same, where the specification demands it, with the reason.
+    lost_by_the_letter: BTreeSet<(String, &'static str)>,
 }
 
 /// What was seen, and what should not have been.
@@ -58,12 +62,17 @@ impl Witness {
         }
     }
 
-    pub(crate) fn expect_nothing(&self, world: &World, rules: &Rules) {
-        let at_work = self.people.lock().unwrap().at_work(&world.sandbox, rules);
+    pub(crate) fn expect_nothing(&self, world: &World, rules: &Rules, memory: &Memory) {
+        let people = self.people.lock().unwrap();
+        let at_work = people.at_work(&world.sandbox, rules);
+        let excused = people.excused(&world.sandbox, rules, memory);
+        drop(people);
         let mut seen = self.seen.lock().unwrap();
         *seen = Seen {
             at_work,
+            excused,
             harmed: std::mem::take(&mut seen.harmed),
+            lost_by_the_letter: std::mem::take(&mut seen.lost_by_the_letter),
             ..Seen::default()
         };
         drop(seen);
@@ -97,6 +106,15 @@ impl Witness {
     /// How many people at work have lost their account so far.
     pub(crate) fn harmed(&self) -> usize {
         self.seen.lock().unwrap().harmed.len()
+    }
+
+    /// Who lost an account at work because the specification demands it, by the reason.
+    pub(crate) fn lost_by_the_letter(&self) -> Vec<&'static str> {
+        let seen = self.seen.lock().unwrap();
+        seen.lost_by_the_letter
+            .iter()
+            .map(|(_, why)| *why)
+            .collect()
     }
 
     /// Whether an account was deactivated by a request of this run.
@@ -166,11 +184,14 @@ fn look(sandbox: &Sandbox, rules: &Rules, people: &People, received: &Received, 
     if let Some(owner) = people.owner(id)
         && seen.at_work.contains(owner)
         && people.at_work(sandbox, rules).contains(owner)
-        && !people.has_another_account(sandbox, owner, id)
     {
-        seen.harmed.insert(owner.clone());
-        seen.wrong
-            .push(format!("{id} is deactivated while {owner} is at work"));
+        if let Some(reason) = seen.excused.get(id) {
+            seen.lost_by_the_letter.insert((owner.clone(), *reason));
+        } else {
+            seen.harmed.insert(owner.clone());
+            seen.wrong
+                .push(format!("{id} is deactivated while {owner} is at work"));
+        }
     }
     let account = sandbox.opsera().get(id).unwrap();
     let Some(address) = account.email.as_deref().and_then(canonical) else {

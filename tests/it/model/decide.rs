@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::address::{bare, canonical, in_scope, local, opa_key, opsera_key, protects, skeleton};
 use super::guards::{Guard, guards};
-use super::memory::Memory;
+use super::memory::{Answer, Memory, unlisted_account};
 use super::{Acct, Human, Life, Org, Rules, whole};
 use rolecall::domain::time::Timestamp;
 use unicode_normalization::UnicodeNormalization as _;
@@ -119,10 +119,10 @@ impl Pulled {
                     .then(|| memory.last_key(&human.id))
                     .flatten();
                 Listed {
+                    human,
+                    address,
                     key,
                     lost,
-                    address,
-                    human,
                 }
             })
             .collect();
@@ -264,6 +264,17 @@ pub(crate) fn plan(org: &Org, rules: &Rules, memory: &Memory, now: Timestamp) ->
         managed: whole(pulled.accounts.iter().filter(|a| a.managed).count()),
         ..Plan::default()
     };
+    // G0: a listing without the owner of the token is incomplete.
+    let owner = canonical(&rules.token_owner).map(|owner| opsera_key(rules, &owner));
+    if owner.is_some() && !pulled.accounts.iter().any(|a| a.key == owner) {
+        plan.incomplete = true;
+        return plan;
+    }
+    // G0: so is one that is empty although accounts were known.
+    if pulled.accounts.is_empty() && memory.listed > 0 {
+        plan.incomplete = true;
+        return plan;
+    }
     if rules.required.iter().any(|r| !org.groups.contains(r)) {
         plan.incomplete = true;
         return plan;
@@ -284,6 +295,16 @@ pub(crate) fn plan(org: &Org, rules: &Rules, memory: &Memory, now: Timestamp) ->
             plan.findings
                 .push(("unidentified_opa_user", human.name.clone()));
         }
+    }
+    for key in &memory.left_unlisted {
+        if unlisted_account(&pulled, org, key) == Answer::Waits {
+            plan.findings.push(("pending_leaver", key.clone()));
+        }
+    }
+    // Opsera's other lists stop there.
+    if plan.listed == 1000 {
+        let subject = "GET /users".to_owned();
+        plan.findings.push(("short_opsera_listing", subject));
     }
     for shown in &pulled.accounts {
         decide(shown, &pulled, org, rules, memory, now, &mut plan);
@@ -462,9 +483,10 @@ fn decide(
     }
     // 6
     if evidence == "absent" {
-        let since = memory.missing_since.get(key).copied().unwrap_or(now);
+        let (since, pulls) = memory.missing.get(key).copied().unwrap_or((now, 1));
         let grace = chrono::TimeDelta::seconds(i64::try_from(rules.grace).unwrap());
-        if now - since < grace {
+        // The time counts once three pulls have missed the person; without a grace none is asked.
+        if rules.grace > 0 && (now - since < grace || pulls < 3) {
             plan.waiting.push((email, shown.acct.id.clone()));
             return;
         }

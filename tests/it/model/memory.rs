@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::decide::{Plan, Pulled};
-use super::{Org, Rules};
+use super::{Acct, Life, Org, Rules};
 use rolecall::domain::time::Timestamp;
 
 /// A human record as one pull showed it.
@@ -21,8 +21,13 @@ pub(crate) struct Seen {
 pub(crate) struct Memory {
     /// Every complete pull, the first one first.
     pub(crate) pulls: Vec<Vec<Seen>>,
-    /// key → the first complete pull that missed the person.
-    pub(crate) missing_since: HashMap<String, Timestamp>,
+    /// key → the first complete pull that missed the person, and how many did.
+    pub(crate) missing: HashMap<String, (Timestamp, u32)>,
+    /// Keys of people who left while no listed account carried them, and whose account may wait for
+    /// its first sign-in (§4, last paragraph).
+    pub(crate) left_unlisted: BTreeSet<String>,
+    /// Accounts that the last complete pull listed.
+    pub(crate) listed: usize,
     /// Opsera id → what this program last set or adopted; `None`: a request without an outcome.
     pub(crate) roles: HashMap<String, Option<String>>,
     /// ACTIVE humans of the last run that G1 and G2 did not hold.
@@ -45,7 +50,7 @@ pub(crate) struct Way {
 impl Memory {
     /// Whether a record ever had a key.
     pub(crate) fn ever_had(&self, key: &str, id: &str) -> bool {
-        self.last_with(&self.pulls, id, key).is_some()
+        Self::last_with(&self.pulls, id, key).is_some()
     }
 
     /// I8: the ids that last carried a key. With several at once, or where the last one was never
@@ -77,7 +82,7 @@ impl Memory {
         self.pulls.iter().rev().find_map(of)
     }
 
-    fn last_with(&self, pulls: &[Vec<Seen>], id: &str, key: &str) -> Option<usize> {
+    fn last_with(pulls: &[Vec<Seen>], id: &str, key: &str) -> Option<usize> {
         pulls.iter().rposition(|pull| {
             pull.iter()
                 .any(|seen| seen.id == id && seen.key.as_deref() == Some(key))
@@ -91,7 +96,7 @@ impl Memory {
         let mut way = Way::default();
         let mut todo: Vec<(String, usize)> = Vec::new();
         for id in self.last_carriers(key) {
-            let until = self.last_with(&self.pulls, &id, key).unwrap();
+            let until = Self::last_with(&self.pulls, &id, key).unwrap();
             todo.push((id, until));
         }
         let mut done: HashSet<(String, usize)> = HashSet::new();
@@ -116,7 +121,7 @@ impl Memory {
                 .filter(|later| later != key)
                 .collect();
             for next in later {
-                let last = self.last_with(&pulls, &id, &next).unwrap();
+                let last = Self::last_with(&pulls, &id, &next).unwrap();
                 // Where its latest stay with that key began.
                 let has = |pull: &&Vec<Seen>| {
                     pull.iter()
@@ -131,7 +136,7 @@ impl Memory {
                     .map(|seen| &seen.id)
                     .collect();
                 for other in everybody {
-                    let until = self.last_with(&pulls, other, &next).unwrap();
+                    let until = Self::last_with(&pulls, other, &next).unwrap();
                     todo.push((other.clone(), until));
                 }
             }
@@ -153,13 +158,41 @@ impl Memory {
             .filter_map(|p| p.counts_under())
             .cloned()
             .collect();
-        self.missing_since
+        self.missing
             .retain(|key, _| keys.contains(key) && !present.contains(key));
-        for key in keys {
-            if !present.contains(&key) {
-                self.missing_since.entry(key).or_insert(now);
+        for key in &keys {
+            if !present.contains(key) {
+                let (_, pulls) = self.missing.entry(key.clone()).or_insert((now, 0));
+                *pulls += 1;
             }
         }
+        self.note_unlisted_leavers(&pulled, org, &keys);
+    }
+
+    /// §4, last paragraph: who left since the last complete pull and has no listed account is asked
+    /// for, and again as long as the answer is an account that is not deactivated.
+    fn note_unlisted_leavers(&mut self, pulled: &Pulled, org: &Org, listed: &HashSet<String>) {
+        let left = |status: &str| ["DISABLED", "DELETED"].contains(&status);
+        let was_active = |id: &str, key: &String| {
+            let mut last = self.pulls.last().into_iter().flatten();
+            last.any(|seen| seen.id == id && seen.key.as_ref() == Some(key) && seen.active)
+        };
+        let new: Vec<String> = pulled
+            .people
+            .iter()
+            .filter(|p| left(&p.human.status))
+            .filter_map(|p| p.key.clone().filter(|key| was_active(&p.human.id, key)))
+            .collect();
+        self.left_unlisted.extend(new);
+        self.left_unlisted.retain(|key| {
+            let mut records = pulled.people.iter().filter(|p| p.key.as_ref() == Some(key));
+            let is_there = records.clone().next().is_some();
+            let all_left = records.all(|p| left(&p.human.status));
+            !listed.contains(key)
+                && is_there
+                && all_left
+                && unlisted_account(pulled, org, key) != Answer::NothingToDo
+        });
     }
 
     /// After the plan is made: who carries what, and whether the source is the new baseline.
@@ -179,7 +212,38 @@ impl Memory {
     /// Who carries what, also where no plan came of a complete pull.
     pub(crate) fn learn_pull(&mut self, org: &Org, rules: &Rules) {
         let pulled = Pulled::of(org, rules, self);
+        self.listed = pulled.accounts.len();
         self.pulls.push(seen(&pulled));
+    }
+}
+
+/// What Opsera answers when it is asked for the account of somebody who left.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// An account that is not yet deactivated.
+    Waits,
+    /// None, or a deactivated one.
+    NothingToDo,
+    /// Several accounts have the address: it does not say which.
+    Several,
+}
+
+pub(super) fn unlisted_account(pulled: &Pulled, org: &Org, key: &str) -> Answer {
+    let records = pulled
+        .people
+        .iter()
+        .filter(|p| p.key.as_deref() == Some(key));
+    let address = records.filter_map(|p| p.address.as_ref()).min().unwrap();
+    let has = |acct: &&Acct| {
+        acct.email
+            .as_ref()
+            .is_some_and(|e| e.to_lowercase() == *address)
+    };
+    let found: Vec<&Acct> = org.accounts.iter().filter(has).collect();
+    match found.as_slice() {
+        [one] if one.life != Life::Inactive => Answer::Waits,
+        [] | [_] => Answer::NothingToDo,
+        _ => Answer::Several,
     }
 }
 

@@ -37,8 +37,18 @@ const ROLES: [&str; 5] = [
 /// One random organisation and settings for it.
 pub(crate) fn organisation(seed: u64) -> (Org, Rules) {
     let mut dice = Dice(StdRng::seed_from_u64(seed));
-    let rules = dice.rules();
+    let mut rules = dice.rules();
     let mut org = dice.org();
+    // Mostly the owner of the token has an account (G0).
+    let owners: Vec<String> = org
+        .accounts
+        .iter()
+        .filter(|acct| acct.life == Life::Active)
+        .filter_map(|acct| super::address::canonical(acct.email.as_deref()?))
+        .collect();
+    if !rules.token_owner.is_empty() && !owners.is_empty() && !dice.one_in(6) {
+        rules.token_owner = dice.pick(&owners);
+    }
     // Mostly a required group exists.
     for group in &rules.required {
         if !org.groups.contains(group) && !dice.one_in(12) {

@@ -6,11 +6,11 @@ use sqlx::sqlite::SqliteRow;
 
 use super::fields::Fields;
 use super::{Store, StoreError};
-use crate::domain::{Mode, Outcome, Report, time::Timestamp, time::format_time};
+use crate::domain::{ActionState, Mode, Outcome, Report, time::Timestamp, time::format_time};
 
 /// What of the runs and the queue outlives a process. Times are those of runs that apply.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct Vitals {
+pub struct StoreStatus {
     /// When a run last started.
     pub last_attempt: Option<Timestamp>,
     /// When a run last did everything there was to do.
@@ -24,7 +24,7 @@ pub struct Vitals {
     /// The last run that ended, without its lists of people.
     pub last_report: Option<Report>,
     /// Actions by state, for the states that are not final.
-    pub queue: BTreeMap<String, u64>,
+    pub queue: BTreeMap<ActionState, u64>,
     /// Plans that wait for a decision.
     pub held_plans: u64,
 }
@@ -51,7 +51,7 @@ impl Store {
     ///
     /// # Errors
     /// The store cannot be read, or a row is not one that this program writes.
-    pub async fn read_vitals(&self) -> Result<Vitals, StoreError> {
+    pub async fn read_status(&self) -> Result<StoreStatus, StoreError> {
         let mut conn = self.reader().acquire().await?;
         let newest = |row: Option<SqliteRow>, column: &'static str| {
             row.map(|row| Fields::of(&row, "runs", "id").time(column))
@@ -100,7 +100,7 @@ impl Store {
         let held: i64 = sqlx::query_scalar("SELECT count(*) FROM plans WHERE state = 'held'")
             .fetch_one(&mut *conn)
             .await?;
-        Ok(Vitals {
+        Ok(StoreStatus {
             last_attempt: newest(attempt, "started_at")?,
             last_success: newest(success, "finished_at")?,
             last_complete: newest(complete, "finished_at")?,
@@ -113,7 +113,7 @@ impl Store {
                 .iter()
                 .map(|row| {
                     let row = Fields::of(row, "actions", "state");
-                    Ok((row.get("state")?, row.number("depth")?))
+                    Ok((row.text("state")?, row.number("depth")?))
                 })
                 .collect::<Result<_, StoreError>>()?,
             held_plans: u64::try_from(held).unwrap_or(0),

@@ -1,8 +1,8 @@
-//! Settling by reading: what came of a request whose outcome nobody wrote down (A4, A7).
+//! Recovery by reading: what came of a request whose outcome nobody wrote down (A4, A7).
 
-use crate::audit::Scribe;
+use crate::audit::AuditWriter;
 use crate::clients::{CallError, OpseraReader};
-use crate::domain::{ActionState, Closing, Effect};
+use crate::domain::{ActionOutcome, ActionState, Effect};
 use crate::domain::{Change, PlannedAction, RunId};
 use crate::store::{Store, StoreError};
 
@@ -13,7 +13,7 @@ use crate::store::{Store, StoreError};
 pub(super) async fn read_outcome(
     opsera: &OpseraReader,
     action: &PlannedAction,
-) -> Result<Closing, CallError> {
+) -> Result<ActionOutcome, CallError> {
     Ok(match &action.change {
         Change::Deactivate { opsera_id, .. } => match opsera.find_user(opsera_id.as_str()).await? {
             Some(account) if account.active => {
@@ -24,15 +24,15 @@ pub(super) async fn read_outcome(
         },
         Change::Create { .. } => match opsera.find_user(&action.email).await? {
             Some(account) => {
-                let mut closing = happened("read afterwards: the account exists");
-                closing.created_id = Some(account.id);
-                closing
+                let mut outcome = happened("read afterwards: the account exists");
+                outcome.created_id = Some(account.id);
+                outcome
             }
             None => not_happened("read afterwards: there is no such account"),
         },
         Change::SetRole { opsera_id, to, .. } => {
             match opsera.find_user(opsera_id.as_str()).await? {
-                None => Closing::new(
+                None => ActionOutcome::new(
                     ActionState::Already,
                     Effect::DidNotHappen,
                     "read afterwards: the account is gone",
@@ -46,7 +46,7 @@ pub(super) async fn read_outcome(
                     }
                     // The record does not say. Setting a role again does no harm, so the next
                     // plan does; until then the role is known to be uncertain.
-                    None => Closing::new(
+                    None => ActionOutcome::new(
                         ActionState::Failed,
                         Effect::Unknown,
                         "no answer, and Opsera does not show the role: the next run sets it again",
@@ -57,35 +57,37 @@ pub(super) async fn read_outcome(
     })
 }
 
-fn happened(words: &str) -> Closing {
-    Closing::new(ActionState::Succeeded, Effect::Happened, words)
+fn happened(words: &str) -> ActionOutcome {
+    ActionOutcome::new(ActionState::Succeeded, Effect::Happened, words)
 }
 
-fn not_happened(words: &str) -> Closing {
-    Closing::new(ActionState::Failed, Effect::DidNotHappen, words)
+fn not_happened(words: &str) -> ActionOutcome {
+    ActionOutcome::new(ActionState::Failed, Effect::DidNotHappen, words)
 }
 
-/// Settles every action that a killed run left `in_flight` (A7). One that cannot be read stays as
+/// Reads the outcome of every action that a killed run left `in_flight` (A7). One that cannot be read stays as
 /// it is, and is not tried until it can be.
 ///
 /// # Errors
 /// The inner error: Opsera does not accept the credential. The outer one: the store.
-pub async fn settle(
+pub async fn recover(
     store: &Store,
-    scribe: &Scribe,
+    audit_writer: &AuditWriter,
     run: &RunId,
     opsera: &OpseraReader,
 ) -> Result<Result<(), CallError>, StoreError> {
     for queued in store.list_in_flight().await? {
         match read_outcome(opsera, &queued.action).await {
-            Ok(closing) => {
+            Ok(outcome) => {
                 tracing::info!(
                     action = queued.id,
                     kind = %queued.action.kind(),
-                    state = closing.state.as_str(),
-                    "settled an action that an earlier run left without an outcome"
+                    state = outcome.state.as_str(),
+                    "read the outcome of an action that an earlier run left in flight"
                 );
-                store.close_action(scribe, run, &queued, &closing).await?;
+                store
+                    .close_action(audit_writer, run, &queued, &outcome)
+                    .await?;
             }
             Err(error @ CallError::Unauthorized { .. }) => return Ok(Err(error)),
             Err(error) => tracing::warn!(

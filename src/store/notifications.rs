@@ -10,7 +10,7 @@ use serde_json::json;
 /// A trouble that was told and is not over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// `failed`, `partial`, or `held:` and the plan.
+    /// `failed`, `partial`, `refused`, or `held:` and the plan.
     pub subject: String,
     /// When it was told last.
     pub told_at: Timestamp,
@@ -18,11 +18,13 @@ pub struct Trouble {
 
 /// What a message told.
 #[derive(Clone, Copy, Debug)]
-pub enum Told<'n> {
+pub enum Notification<'n> {
     /// A trouble, by its subject.
     Trouble(&'n str),
-    /// That everything is well again: no trouble is left.
+    /// That all is done but what Opsera refuses: no other trouble is left.
     Recovery,
+    /// That Opsera refuses nothing any more.
+    NothingRefused,
     /// New findings.
     Findings(&'n [Finding]),
 }
@@ -85,10 +87,14 @@ impl Store {
     }
 
     /// Writes down what a message told.
-    pub async fn note_told(&self, told: Told<'_>, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn note_told(
+        &self,
+        told: Notification<'_>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         match told {
-            Told::Trouble(subject) => {
+            Notification::Trouble(subject) => {
                 sqlx::query(
                     "INSERT INTO told_troubles (subject, told_at) VALUES (?1, ?2)
                      ON CONFLICT (subject) DO UPDATE SET told_at = excluded.told_at",
@@ -98,12 +104,17 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
             }
-            Told::Recovery => {
-                sqlx::query("DELETE FROM told_troubles")
+            Notification::Recovery => {
+                sqlx::query("DELETE FROM told_troubles WHERE subject <> 'refused'")
                     .execute(&mut *tx)
                     .await?;
             }
-            Told::Findings(findings) => {
+            Notification::NothingRefused => {
+                sqlx::query("DELETE FROM told_troubles WHERE subject = 'refused'")
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            Notification::Findings(findings) => {
                 sqlx::query(
                     "INSERT INTO told_findings (kind, email, seen_at)
                      SELECT json_extract(f.value, '$.kind'), json_extract(f.value, '$.email'), ?2

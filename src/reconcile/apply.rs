@@ -1,18 +1,17 @@
-//! The worker: takes actions from the queue one by one, in the order of the plan.
+//! Applying a plan: takes its actions from the queue one by one, in the order of the plan.
 //!
-//! It decides nothing about people. It only finds reasons to stop: the last look (A2), an answer
-//! (A3 to A5), too many failures (A6), a signal (A10).
+//! It decides nothing about people. It only finds reasons to stop: the preflight (A2), an answer
+//! (A3 to A5), too many failures (A6), a signal (A10). What happens to one action is in `attempt`.
 
 use std::collections::BTreeMap;
 
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
-use super::attempt::{Ready, Verdict, count_failure};
-use super::last_look::{PersonLook, look_at_person};
-use crate::audit::Scribe;
-use crate::clients::{Backoff, Opa, OpseraWriter};
-use crate::domain::Closing;
+use super::attempt::Attempt;
+use super::preflight::{PersonLook, look_at_person};
+use crate::audit::AuditWriter;
+use crate::clients::{Backoff, CallError, Opa, OpseraWriter};
 use crate::domain::{
     ActionKind, ActionStatus, Change, Counter, Evidence, Finding, FindingKind, OpaId, OpaName,
     Plan, Progress, RunId,
@@ -53,7 +52,7 @@ pub struct ActionResult {
 pub struct Applied {
     /// By position in the plan; a position that is missing was not tried.
     pub progress: BTreeMap<usize, ActionResult>,
-    /// What the last looks found.
+    /// What the preflights found.
     pub findings: Vec<Finding>,
     /// Why it ended early, if it did.
     pub stopped: Option<StopReason>,
@@ -65,14 +64,14 @@ pub struct Worker<'r> {
     /// The queue's store.
     pub store: &'r Store,
     /// Who writes the audit log.
-    pub scribe: &'r Scribe,
+    pub audit_writer: &'r AuditWriter,
     /// The run.
     pub run: &'r RunId,
     /// The pull the plan was made from.
     pub pull: Pull,
     /// The policy the plan was made with.
     pub policy: &'r Policy,
-    /// For the last look.
+    /// For the preflight.
     pub opa: &'r Opa,
     /// The only thing that can write.
     pub opsera: &'r OpseraWriter,
@@ -86,9 +85,9 @@ pub struct Worker<'r> {
     pub progress: &'r Progress,
 }
 
-/// What the worker learnt in this run so far.
+/// What the requests of this run have shown so far.
 #[derive(Default)]
-pub(super) struct Memory {
+pub(super) struct ApplyState {
     /// Writes that failed since the last one that did not (A6).
     pub(super) failures_in_a_row: u32,
     /// Kinds of action that a 403 ended (A5).
@@ -97,15 +96,34 @@ pub(super) struct Memory {
     pub(super) distrusted: Option<String>,
     /// Opsera refused the credential while an outcome was read (A5).
     pub(super) unauthorized: Option<String>,
-    looked_ahead: bool,
+    listing_is_checked: bool,
 }
 
-impl Memory {
+impl ApplyState {
     /// What to do after an action that is over.
-    fn next(&mut self) -> Next {
+    pub(super) fn next(&mut self) -> Next {
         match self.unauthorized.take() {
             Some(words) => Next::Stop(StopReason::Unauthorized(words)),
             None => Next::Continue,
+        }
+    }
+
+    /// A6: 5xx and transport errors count, an answer of another kind ends the row, and being asked
+    /// to slow down says nothing either way.
+    pub(super) fn count_failure(&mut self, error: &CallError) {
+        match error {
+            CallError::Unreachable { .. }
+            | CallError::NoResponse { .. }
+            | CallError::ServerError { .. } => {
+                self.failures_in_a_row += 1;
+            }
+            CallError::Throttled { .. } => {}
+            CallError::Unauthorized { .. }
+            | CallError::ClientError { .. }
+            | CallError::UnexpectedStatus { .. }
+            | CallError::InvalidPathSegment { .. }
+            | CallError::Malformed { .. }
+            | CallError::WrongTenant { .. } => self.failures_in_a_row = 0,
         }
     }
 }
@@ -135,31 +153,29 @@ impl Worker<'_> {
                 .progress
                 .insert(*position, refusal_progress(refusal));
         }
-        let mut memory = Memory::default();
+        let mut state = ApplyState::default();
         let mut after = None;
         loop {
             if self.stop.is_cancelled() {
                 applied.stopped = Some(StopReason::Interrupted);
                 break;
             }
-            let left_out: Vec<ActionKind> = memory.forbidden.keys().copied().collect();
+            let left_out: Vec<ActionKind> = state.forbidden.keys().copied().collect();
             let Some(queued) = self.store.next_planned(self.run, after, &left_out).await? else {
                 break;
             };
             after = Some(queued.position);
-            if queued.action.kind() == ActionKind::Deactivate && !memory.looked_ahead {
-                memory.looked_ahead = true;
-                if let Next::Stop(reason) = self.look_ahead(&mut memory, applied).await? {
+            if queued.action.kind() == ActionKind::Deactivate && !state.listing_is_checked {
+                state.listing_is_checked = true;
+                if let Next::Stop(reason) = self.check_listing(&mut state, applied).await? {
                     applied.stopped = Some(reason);
                     break;
                 }
             }
             let span = tracing::info_span!("action", action_id = queued.id);
             let position = queued.position;
-            let next = self
-                .carry_out(queued, &mut memory, applied)
-                .instrument(span)
-                .await?;
+            let attempt = Attempt::new(self, queued, &mut state, applied);
+            let next = attempt.carry_out().instrument(span).await?;
             self.progress.count(Counter::Actions, 1);
             let result = applied.progress.get(&position);
             if result.is_some_and(|result| result.unfinished) {
@@ -171,7 +187,7 @@ impl Worker<'_> {
             }
         }
         for (position, action) in plan.actions().iter().enumerate() {
-            let Some(words) = memory.forbidden.get(&action.kind()) else {
+            let Some(words) = state.forbidden.get(&action.kind()) else {
                 continue;
             };
             applied
@@ -186,9 +202,9 @@ impl Worker<'_> {
     /// one who is ACTIVE, no `absent` deactivation may (A2). The others are read as well, because
     /// any of them can show that the listing is short; each is read again right before its own
     /// request. Without an `absent` deactivation nothing hangs on the listing.
-    async fn look_ahead(
+    async fn check_listing(
         &self,
-        memory: &mut Memory,
+        state: &mut ApplyState,
         applied: &mut Applied,
     ) -> Result<Next, StoreError> {
         let planned = self.store.list_planned_deactivations(self.run).await?;
@@ -204,7 +220,7 @@ impl Worker<'_> {
             match look {
                 PersonLook::Gone | PersonLook::Doubt(_) => {}
                 PersonLook::Entitled { id, name } => {
-                    self.note_inconsistency(&queued, &id, &name, memory, applied)
+                    self.note_inconsistency(&queued, &id, &name, state, applied)
                         .await?;
                 }
                 PersonLook::Unauthorized(error) => {
@@ -221,13 +237,13 @@ impl Worker<'_> {
         queued: &QueuedAction,
         id: &OpaId,
         name: &OpaName,
-        memory: &mut Memory,
+        state: &mut ApplyState,
         applied: &mut Applied,
     ) -> Result<(), StoreError> {
         if self.store.has_person(self.pull, id).await? {
             return Ok(());
         }
-        memory.distrusted.get_or_insert_with(|| {
+        state.distrusted.get_or_insert_with(|| {
             format!("the OPA listing lost {name}, who is ACTIVE, so it is not trusted about who is absent")
         });
         let finding = Finding {
@@ -244,170 +260,6 @@ impl Worker<'_> {
         }
         Ok(())
     }
-
-    /// One action, from the last look to its outcome.
-    async fn carry_out(
-        &self,
-        mut queued: QueuedAction,
-        memory: &mut Memory,
-        applied: &mut Applied,
-    ) -> Result<Next, StoreError> {
-        // Whether a request of this action was sent and nobody knows what came of it.
-        let mut unknown = false;
-        loop {
-            let ready = tokio::select! {
-                // Asked first: otherwise the look may send its request before the signal is seen.
-                biased;
-                () = self.stop.cancelled() => Ready::Stop(StopReason::Interrupted),
-                ready = self.get_ready(&queued, unknown, memory, applied) => ready?,
-            };
-            let permit = match ready {
-                Ready::Send(permit) => permit,
-                Ready::Close(closing) => {
-                    return self.close(&queued, &closing, applied).await;
-                }
-                Ready::Unreadable(words) => {
-                    leave_open(&queued, &words, applied);
-                    return Ok(Next::Continue);
-                }
-                Ready::Stop(reason) => {
-                    self.set_aside(&queued, unknown, &reason, applied).await?;
-                    return Ok(Next::Stop(reason));
-                }
-            };
-            queued.attempts = self.store.reserve(self.scribe, self.run, &queued).await?;
-            // A slow disk gives a signal time to come between the announcement and the request.
-            if self.stop.is_cancelled() {
-                let reason = StopReason::Interrupted;
-                self.set_aside(&queued, unknown, &reason, applied).await?;
-                return Ok(Next::Stop(reason));
-            }
-            let error = match self.send(&queued.action, permit).await {
-                Ok(answer) => {
-                    memory.failures_in_a_row = 0;
-                    let closing = self.confirm(&queued.action, &answer, memory).await;
-                    self.close(&queued, &closing, applied).await?;
-                    return Ok(memory.next());
-                }
-                Err(error) => error,
-            };
-            let refused_late = unknown;
-            unknown |= error.outcome_is_unknown();
-            count_failure(&error, memory);
-            match self.after_failure(&queued, &error, memory).await {
-                Verdict::Close(refusal) if refused_late => {
-                    self.close_after_lost_answer(&queued, refusal, memory, applied)
-                        .await?;
-                    return Ok(memory.next());
-                }
-                Verdict::Close(closing) => {
-                    self.close(&queued, &closing, applied).await?;
-                    return Ok(memory.next());
-                }
-                Verdict::Stop(reason) => {
-                    let status = error.status().map(|status| status.as_u16());
-                    let words = error.to_string();
-                    if unknown {
-                        self.store
-                            .note_attempt(self.scribe, self.run, &queued, status, &words)
-                            .await?;
-                        leave_open(&queued, &words, applied);
-                    } else {
-                        self.store
-                            .put_back(self.scribe, self.run, &queued, status, &words)
-                            .await?;
-                        applied.progress.insert(
-                            queued.position,
-                            progress(ActionStatus::Failed, &queued, Some(words), true),
-                        );
-                    }
-                    return Ok(Next::Stop(reason));
-                }
-                Verdict::GiveUp => {
-                    self.give_up(&queued, &error, unknown, memory, applied)
-                        .await?;
-                    return Ok(if memory.failures_in_a_row >= CONSECUTIVE_FAILURES {
-                        Next::Stop(StopReason::Breaker(format!(
-                            "{CONSECUTIVE_FAILURES} writes in a row failed, the last one with: {error}"
-                        )))
-                    } else {
-                        memory.next()
-                    });
-                }
-                Verdict::Repeat => {
-                    let status = error.status().map(|status| status.as_u16());
-                    self.store
-                        .note_attempt(self.scribe, self.run, &queued, status, &error.to_string())
-                        .await?;
-                    let delay = self.backoff.delay(queued.attempts);
-                    tokio::select! {
-                        biased;
-                        () = self.stop.cancelled() => {}
-                        () = self.scribe.clock.sleep(delay) => {}
-                    }
-                }
-            }
-        }
-    }
-
-    /// The run stops before this action's next request.
-    async fn set_aside(
-        &self,
-        queued: &QueuedAction,
-        unknown: bool,
-        reason: &StopReason,
-        applied: &mut Applied,
-    ) -> Result<(), StoreError> {
-        if queued.attempts == 0 {
-            return Ok(());
-        }
-        let words = match reason {
-            StopReason::Interrupted => "interrupted before the request was sent",
-            StopReason::Unauthorized(words) | StopReason::Breaker(words) => words,
-        };
-        if unknown {
-            leave_open(queued, words, applied);
-        } else {
-            self.store
-                .put_back(self.scribe, self.run, queued, None, words)
-                .await?;
-            applied.progress.insert(
-                queued.position,
-                progress(ActionStatus::Failed, queued, Some(words.to_owned()), true),
-            );
-        }
-        Ok(())
-    }
-
-    pub(super) async fn close(
-        &self,
-        queued: &QueuedAction,
-        closing: &Closing,
-        applied: &mut Applied,
-    ) -> Result<Next, StoreError> {
-        self.store
-            .close_action(self.scribe, self.run, queued, closing)
-            .await?;
-        tracing::info!(
-            action = queued.id,
-            kind = %queued.action.kind(),
-            email = queued.action.email,
-            reason = queued.action.reason,
-            state = closing.state.as_str(),
-            message = closing.message,
-            "action finished"
-        );
-        applied.progress.insert(
-            queued.position,
-            progress(
-                closing.state.status(),
-                queued,
-                closing.message.clone(),
-                closing.still_due,
-            ),
-        );
-        Ok(Next::Continue)
-    }
 }
 
 fn is_absent(queued: &QueuedAction) -> bool {
@@ -420,17 +272,7 @@ fn is_absent(queued: &QueuedAction) -> bool {
     )
 }
 
-/// The row stays `in_flight`: the next run settles it before anything else (A7).
-pub(super) fn leave_open(queued: &QueuedAction, words: &str, applied: &mut Applied) {
-    tracing::warn!(action = queued.id, "the outcome of a request is not known");
-    let message = format!("{words}; the next run finds out before it does anything");
-    applied.progress.insert(
-        queued.position,
-        progress(ActionStatus::Failed, queued, Some(message), true),
-    );
-}
-
-fn progress(
+pub(super) fn progress(
     status: ActionStatus,
     queued: &QueuedAction,
     message: Option<String>,
