@@ -30,7 +30,7 @@ pub enum Event {
     ActionSucceeded,
     /// An action was not done.
     ActionFailed,
-    /// A last look found a reason not to act (A2).
+    /// A preflight found a reason not to act (A2).
     ActionSkipped,
     /// A run ended.
     RunFinished,

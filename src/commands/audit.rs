@@ -18,6 +18,9 @@ use crate::output;
 use crate::output::Listing;
 use crate::store::{StoreError, audit::AuditFilter};
 
+/// Entries whose columns are aligned with each other: what is held in memory at one time.
+const ROWS_OF_ONE_TABLE: usize = 1000;
+
 pub(super) async fn run(global: &GlobalArgs, args: &AuditArgs) -> anyhow::Result<ExitStatus> {
     match &args.command {
         AuditCommand::List(args) => list(global, args).await,
@@ -60,12 +63,20 @@ async fn write_entries(
     let mut entries = desk.store.stream_audit(filter).await?;
     let mut is_first = true;
     let mut shown = table();
+    let mut is_continued = false;
     while let Some(entry) = entries.try_next().await? {
         if sink.is_closed() {
             return Ok(());
         }
         match format {
-            TableFormat::Table => shown.push(row(&entry)),
+            TableFormat::Table => {
+                shown.push(row(&entry));
+                if shown.rows.len() == ROWS_OF_ONE_TABLE {
+                    std::mem::replace(&mut shown, table())
+                        .write_table(super::style(global), sink)?;
+                    is_continued = true;
+                }
+            }
             TableFormat::Json => {
                 let json = entry.to_json().map_err(|fault| {
                     StoreError::corrupt(
@@ -81,6 +92,7 @@ async fn write_entries(
         is_first = false;
     }
     match (format, is_first) {
+        (TableFormat::Table, _) if is_continued && shown.rows.is_empty() => {}
         (TableFormat::Table, _) => shown.write_table(super::style(global), sink)?,
         (TableFormat::Json, true) => writeln!(sink, "[]")?,
         (TableFormat::Json, false) => writeln!(sink, "\n]")?,

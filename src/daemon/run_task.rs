@@ -186,8 +186,8 @@ mod tests {
     fn records_stages_and_requests_are_signs_of_life() {
         let progress = Progress::silent();
         let heartbeat = progress.heartbeat();
-        progress.stage("reading");
-        progress.count(1);
+        progress.stage(crate::domain::Stage::Reading);
+        progress.count(crate::domain::Counter::OpaRecords, 1);
         assert_eq!(heartbeat.beats(), 2);
     }
 }

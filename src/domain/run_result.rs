@@ -96,7 +96,7 @@ pub enum ActionStatus {
     Failed,
     /// Refused by Opsera; not tried again for a while.
     Rejected,
-    /// The last look found a reason not to.
+    /// The preflight found a reason not to.
     Skipped,
     /// A guard holds the plan.
     Held,

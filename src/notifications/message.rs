@@ -92,10 +92,9 @@ fn partial(report: &Report) -> String {
     );
     let refused: Vec<_> = with_status(report, ActionStatus::Rejected);
     if !refused.is_empty() {
-        text.push_str(&format!(
-            "\n{} refused by Opsera, which the next run does not try again:",
-            refused.len()
-        ));
+        text.push('\n');
+        text.push_str(&refused.len().to_string());
+        text.push_str(" refused by Opsera, which the next run does not try again:");
         for action in refused.iter().take(NAMED_ACTIONS) {
             text.push_str("\n• ");
             text.push_str(&escape(&action.email, NAME));
@@ -106,7 +105,9 @@ fn partial(report: &Report) -> String {
         }
         let left_out = refused.len().saturating_sub(NAMED_ACTIONS);
         if left_out > 0 {
-            text.push_str(&format!("\n• and {left_out} more"));
+            text.push_str("\n• and ");
+            text.push_str(&left_out.to_string());
+            text.push_str(" more");
         }
         text.push_str(
             "\nPut right what Opsera names, find the number with: rolecall queue list, then: \
@@ -122,7 +123,9 @@ fn partial(report: &Report) -> String {
     .iter()
     .sum::<usize>();
     if due > 0 {
-        text.push_str(&format!("\nThe next run plans the other {due} again"));
+        text.push_str("\nThe next run plans the other ");
+        text.push_str(&due.to_string());
+        text.push_str(" again");
     }
     text
 }

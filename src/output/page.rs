@@ -269,7 +269,7 @@ fn guards(guards: &[GuardReport]) -> Option<Section<'_>> {
     let has = |wanted: fn(&GuardReport) -> bool| guards.iter().any(wanted);
     let mut columns = vec!["Guard", "Actual", "Limit", "Used", "Result"];
     if has(|guard| guard.basis.is_some()) {
-        columns.push("How the limit came about");
+        columns.push("Basis");
     }
     Some(Section {
         group: "guard",

@@ -64,7 +64,7 @@ pub(super) fn action_sections(actions: &[ActionReport]) -> Vec<Section<'_>> {
             }
             for (reason, group) in by_reason {
                 let title = format!("Deactivations: {}", evidence_in_words(reason));
-                sections.push(section(kind, title, group));
+                sections.push(section(kind, &title, group));
             }
         } else {
             let group: Vec<_> = of_kind.collect();
@@ -73,14 +73,14 @@ pub(super) fn action_sections(actions: &[ActionReport]) -> Vec<Section<'_>> {
                     ActionKind::SetRole => "Role changes",
                     ActionKind::Create | ActionKind::Deactivate => "Creations",
                 };
-                sections.push(section(kind, title.to_owned(), group));
+                sections.push(section(kind, title, group));
             }
         }
     }
     sections
 }
 
-fn section(kind: ActionKind, title: String, group: Vec<&ActionReport>) -> Section<'_> {
+fn section<'a>(kind: ActionKind, title: &str, group: Vec<&'a ActionReport>) -> Section<'a> {
     let (note, columns): (_, &[&'static str]) = match kind {
         ActionKind::Deactivate => (
             Some("A deactivation cannot be undone."),

@@ -17,8 +17,9 @@ use super::wrap::{width_of_longest_word, wrapped};
 use crate::domain::Report;
 use crate::domain::text::for_terminal;
 
-/// Columns between two columns of a table.
+/// Columns between two columns of a table: the padding and the separator, which is a space.
 const GAP: u16 = 2;
+const PADDING: u16 = 1;
 
 pub(super) fn render(
     report: &Report,
@@ -133,12 +134,10 @@ pub(super) fn write_table<'a>(
             *least = (*least).max(width_of_longest_word(&cell.text));
         }
     }
-    let gaps = usize::from(GAP).saturating_mul(columns.len());
+    let gaps = usize::from(GAP).saturating_mul(columns.len().saturating_sub(1));
     let needed = least.iter().sum::<usize>().saturating_add(gaps);
     match style.width {
-        Some(width) if needed > usize::from(width).saturating_add(usize::from(GAP)) => {
-            write_lists(&columns, &rows, style, out)
-        }
+        Some(width) if needed > usize::from(width) => write_lists(&columns, &rows, style, out),
         _ => write_columns(&columns, rows, &least, style, out),
     }
 }
@@ -159,8 +158,8 @@ fn write_columns(
     if let Some(width) = style.width {
         table
             .set_content_arrangement(ContentArrangement::Dynamic)
-            // The last column's gap is cut off again.
-            .set_width(width.saturating_add(GAP));
+            // The last column's padding is cut off again.
+            .set_width(width.saturating_add(PADDING));
     }
     table.set_header(columns.iter().map(|name| {
         let cell = TableCell::new(name);
@@ -176,9 +175,9 @@ fn write_columns(
     );
     for (column, least) in table.column_iter_mut().zip(least) {
         let least = u16::try_from(*least).unwrap_or(u16::MAX);
-        column.set_padding((0, GAP));
+        column.set_padding((0, PADDING));
         column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(
-            least.saturating_add(GAP),
+            least.saturating_add(PADDING),
         )));
     }
     let limit = style.width.map_or(usize::MAX, usize::from);

@@ -87,7 +87,7 @@ async fn a_grace_that_began_under_0_1_goes_on_and_wants_three_pulls() {
     let since = report.waiting[0].since.to_rfc3339();
     assert!(since.starts_with("2026-03-01T10:00:01"), "{since}");
     assert_eq!(world.deactivated(), [""; 0], "two pulls have missed them");
-    world.pass(Duration::from_secs(60));
+    world.pass(Duration::from_mins(1));
     world.sync().await;
     assert_eq!(world.deactivated(), ["gone"]);
 }

@@ -80,6 +80,7 @@ mod opa_tokens;
 mod operator;
 #[cfg(test)]
 mod oracle;
+#[cfg(test)]
 mod other_sqlite;
 #[cfg(test)]
 mod people_filter;

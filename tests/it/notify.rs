@@ -244,6 +244,29 @@ async fn a_partial_run_is_told_with_its_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_is_told_with_who_and_why_and_without_the_promise_of_a_retry() {
+    let world = World::start().await;
+    world.sync().await;
+    world.sandbox.opa().disable("ada").unwrap();
+    let refusal = FaultKind::Answer(Answer::status(400));
+    let writes = |received: &rolecall::sandbox::Received| received.is_write();
+    world
+        .sandbox
+        .inject(Fault::opsera(refusal).when(writes).always());
+    let loose = "[guards]\nmax_opa_drop_percent = 100\n";
+    assert_eq!(
+        world.run(Mode::Apply, loose).await.outcome,
+        Outcome::Partial
+    );
+    let told = world.chat.texts();
+    for words in ["1 refused by Opsera", "ada@", "rolecall queue retry"] {
+        assert!(told[0].contains(words), "{words}: {told:?}");
+    }
+    assert!(!told[0].contains("next run tries again"), "{told:?}");
+    assert!(!told[0].contains("plans the other"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_that_rests_is_told_once_a_day_until_it_is_gone() {
     let world = World::start().await;
     world.sync().await;

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use rolecall::audit::{
     Actor, AuditWriter, Event, HashedEntry, Head, NewEntry, Proof, Verdict, Verifier,
 };
-use rolecall::domain::time::{Clock, SystemClock};
+use rolecall::domain::time::SystemClock;
 use rolecall::domain::{OpseraId, Outcome, RunId};
 use rolecall::store::Store;
 use serde_json::json;

@@ -243,8 +243,8 @@ async fn a_rejected_plan_stays_rejected_until_somebody_approves_it_after_all() {
     );
     let entries = desk.entries("plan_rejected");
     assert_eq!(entries[0]["reason"], "a mistake");
-    let again = desk.run(&["plan", "reject", &id]);
-    let refusal = again.refused();
+    let told = desk.run(&["plan", "reject", &id]);
+    let refusal = told.refused();
     assert!(
         refusal.starts_with(&format!("plan {id} is already rejected, by ")),
         "{refusal}"

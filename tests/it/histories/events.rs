@@ -54,6 +54,8 @@ impl Life {
             let key = record.email.as_deref().and_then(canonical);
             key.is_some_and(|key| memory.ever_had(&key, &record.id))
         };
+        let is_listed = |person: &Person| person.visibility != Visibility::Hidden;
+        let listed: Vec<Person> = people.iter().filter(|p| is_listed(p)).cloned().collect();
         let what = match dice.below(27) {
             0 | 1 => {
                 team.disable(name).unwrap();
@@ -120,9 +122,10 @@ impl Life {
                 team.edit(name, clear).unwrap();
                 "lost the details"
             }
-            24 if someone.email.is_some() => {
+            // What changes while no listing shows it, the program cannot know.
+            24 if someone.email.is_some() && is_listed(&someone) => {
                 self.born += 1;
-                let other = dice.pick(&people);
+                let other = dice.pick(&listed);
                 let mailbox = someone.email.clone();
                 let email = format!("other{}@example.com", self.born);
                 team.rename_address(name, Some(&email)).unwrap();
@@ -130,8 +133,8 @@ impl Life {
                     .unwrap();
                 "passed the address on"
             }
-            25 => {
-                let (b, c) = (dice.pick(&people), dice.pick(&people));
+            25 if is_listed(&someone) => {
+                let (b, c) = (dice.pick(&listed), dice.pick(&listed));
                 team.rename_address(name, b.email.as_deref()).unwrap();
                 team.rename_address(&b.name, c.email.as_deref()).unwrap();
                 team.rename_address(&c.name, someone.email.as_deref())

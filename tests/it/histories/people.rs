@@ -81,12 +81,18 @@ impl People {
                 continue;
             };
             let is_theirs = |record: &String| self.records.get(record) == Some(person);
+            // Whose an address is says who carried it last, and last as somebody ACTIVE (I8). An old
+            // record of theirs that still has it, but is not ACTIVE, leads nowhere.
             let last = memory.last_carriers(key);
-            if last.iter().any(is_theirs) {
+            let is_active = |record: &String| {
+                let mut own = self.records_of(sandbox, person);
+                own.any(|own| own.id == *record && own.status == "ACTIVE")
+            };
+            let last_active = memory.carriers_of_the_last_pull_with(key, true);
+            if last_active.iter().any(is_theirs) || last.iter().any(is_active) {
                 continue;
             }
-            // Whose an address is says who carried it last (I8): it was passed on, and the account
-            // goes with the other person, unless it is nobody's at all and a name speaks (I10).
+            // It was passed on, so the account goes with the other person.
             if !last.is_empty() {
                 excused.insert(id.clone(), "passed on");
                 continue;

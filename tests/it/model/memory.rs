@@ -56,20 +56,22 @@ impl Memory {
     /// I8: the ids that last carried a key. With several at once, or where the last one was never
     /// ACTIVE with it, everyone it may mean.
     pub(crate) fn last_carriers(&self, key: &str) -> HashSet<String> {
-        let mut all = HashSet::new();
-        for active_only in [false, true] {
-            let has =
-                |seen: &&Seen| seen.key.as_deref() == Some(key) && (seen.active || !active_only);
-            let newest = self
-                .pulls
-                .iter()
-                .rev()
-                .find(|pull| pull.iter().any(|s| has(&s)));
-            if let Some(pull) = newest {
-                all.extend(pull.iter().filter(has).map(|seen| seen.id.clone()));
-            }
-        }
+        let mut all = self.carriers_of_the_last_pull_with(key, false);
+        all.extend(self.carriers_of_the_last_pull_with(key, true));
         all
+    }
+
+    /// Who carried a key in the last pull in which anybody did, or anybody who was ACTIVE.
+    pub(crate) fn carriers_of_the_last_pull_with(
+        &self,
+        key: &str,
+        active_only: bool,
+    ) -> HashSet<String> {
+        let has = |seen: &&Seen| seen.key.as_deref() == Some(key) && (seen.active || !active_only);
+        let with_it = |pull: &&Vec<Seen>| pull.iter().any(|seen| has(&seen));
+        let newest = self.pulls.iter().rev().find(with_it);
+        let carriers = newest.into_iter().flatten().filter(has);
+        carriers.map(|seen| seen.id.clone()).collect()
     }
 
     /// I11: the key that an id carried last.

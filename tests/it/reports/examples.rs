@@ -123,11 +123,16 @@ pub(super) fn dry_run() -> Report {
                 "cleo@example.com",
                 ActionStatus::Planned,
             ),
-            action(
-                ActionKind::Deactivate,
-                "dan@example.com",
-                ActionStatus::Planned,
-            ),
+            ActionReport {
+                evidence: serde_json::json!({ "opa_records": [
+                    { "id": "b1e6", "name": "dan.novak", "status": "DISABLED", "email": "dan@example.com" }
+                ] }),
+                ..action(
+                    ActionKind::Deactivate,
+                    "dan@example.com",
+                    ActionStatus::Planned,
+                )
+            },
         ],
         waiting: vec![WaitingReport {
             email: "eve@example.com".to_owned(),
