@@ -7,9 +7,14 @@ pub(crate) fn run(arguments: &[String]) {
         eprintln!("usage: --lower-bound OPA OPSERA");
         return;
     };
+    // Only where another crate has not installed it already.
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
-        let client = reqwest::Client::new();
+        let client = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("a client");
         let (people, accounts) =
             tokio::join!(read_people(&client, opa), read_accounts(&client, opsera));
         println!("{people} bytes of OPA, {accounts} bytes of Opsera");

@@ -59,18 +59,18 @@ fn prefix(store: &Path) -> std::ffi::OsString {
 /// Makes an empty file that only this user can read. One of that name that is left over from a
 /// killed run is replaced.
 pub(super) fn make(path: &Path) -> Result<(), StoreError> {
-    let make = || {
+    let create = || {
         OpenOptions::new()
             .write(true)
             .create_new(true)
             .mode(0o600)
             .open(path)
     };
-    match make() {
+    match create() {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            std::fs::remove_file(path).and_then(|()| make())
+            std::fs::remove_file(path).and_then(|()| create())
         }
-        made => made,
+        created => created,
     }
     .map(|_| ())
     .map_err(failed("make the snapshot", path))
