@@ -314,3 +314,15 @@ INSERT INTO meta (key, value) VALUES ('learnt_mark', ?1)
 ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
 const REMEMBERED: &str = "UPDATE runs SET remembered = 1 WHERE seq = ?1";
+
+/// Every statement that takes something from a snapshot.
+#[cfg(test)]
+pub(super) const LEARNING: [&str; 7] = [
+    STOP_CLOCKS,
+    MOVE_CLOCKS,
+    STOPPED_BEING_ACTIVE,
+    STOPPED_CARRYING,
+    CARRIES,
+    CREATED_IS_LISTED,
+    FORGET_CREATED,
+];

@@ -22,6 +22,8 @@ mod pending_leavers;
 mod person;
 mod plans;
 mod possible;
+#[cfg(test)]
+mod query_plans;
 mod queue;
 mod queue_admin;
 mod renames;

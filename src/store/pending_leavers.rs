@@ -76,7 +76,7 @@ impl Store {
 }
 
 /// `?1` the time. Runs on the ledger, with the snapshot attached.
-const TAKE_IN: &str = "
+pub(super) const TAKE_IN: &str = "
 INSERT INTO pending_leavers (key, since)
 SELECT DISTINCT u.key, ?1
 FROM opa.people u CROSS JOIN carriers c ON c.key = u.key AND c.opa_id = u.id
@@ -85,7 +85,7 @@ WHERE u.key IS NOT NULL AND u.kind IN (2, 3) AND c.active_until IS NULL
 ON CONFLICT DO NOTHING";
 
 /// Runs on the ledger, with the snapshot attached.
-const LET_GO: &str = "
+pub(super) const LET_GO: &str = "
 DELETE FROM pending_leavers AS p
 WHERE EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key WHERE a.key = p.key)
    OR EXISTS (SELECT 1 FROM opa.people u INDEXED BY people_by_key
@@ -94,7 +94,7 @@ WHERE EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key WHERE a
                   WHERE u.key = p.key AND u.kind < 4)";
 
 /// `?1` the key to go on after.
-const LIST: &str = "
+pub(super) const LIST: &str = "
 SELECT p.key, min(coalesce(u.address, u.key)) AS address, min(u.name) AS name
 FROM ledger.pending_leavers p CROSS JOIN main.people u INDEXED BY people_by_key
      ON u.key = p.key AND u.kind < 4

@@ -226,7 +226,7 @@ SELECT (SELECT count(*) FROM opsera.accounts INDEXED BY accounts_by_key WHERE ki
 ///
 /// A key is settled when one account has it, its only human record is ACTIVE (and in a required
 /// group), and the role is the desired one, or none is desired.
-fn need_thought() -> String {
+pub(super) fn need_thought() -> String {
     let remembered = code_of("k.role");
     let created = code_of("c.role");
     format!(

@@ -510,3 +510,17 @@ SELECT count(*) FROM people p INDEXED BY people_by_key
 WHERE p.key IS NOT NULL AND p.kind = 0
   AND coalesce((SELECT max(a.kind & 2) FROM opsera.accounts a INDEXED BY accounts_by_key
                 WHERE a.key = p.key), ?1)";
+
+/// The statements that make the tables and indexes of one side.
+#[cfg(test)]
+pub(super) fn snapshot_schema(side: Side) -> Vec<&'static str> {
+    match side {
+        Side::Opa => vec![
+            people::TARGET.tables,
+            people::INDEX_IDS,
+            people::INDEX,
+            people::INDEX_LATE,
+        ],
+        Side::Opsera => vec![accounts::TARGET.tables, accounts::INDEX],
+    }
+}

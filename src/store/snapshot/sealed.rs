@@ -120,7 +120,7 @@ fn check(store: &Path, pull: Pull, row: &SealRow) -> Result<(), String> {
 
 impl Sealed {
     /// Opens files that are known to be good.
-    pub(super) async fn open(store: &Path, pull: Pull) -> Result<Self, StoreError> {
+    pub(in crate::store) async fn open(store: &Path, pull: Pull) -> Result<Self, StoreError> {
         let attach = [
             format!(
                 "ATTACH {} AS opsera",
