@@ -4,8 +4,10 @@
 //! a [`Key`] through the installation's [`Matching`]. Only keys are compared, so an address that
 //! was not canonicalised cannot be.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::LazyLock;
 
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
@@ -46,6 +48,13 @@ impl Domain {
     /// Canonicalises `text` through UTS 46. Empty and over-long labels, a trailing dot among them,
     /// are refused: whether they mean the same host as the name without is doubt.
     pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
+        if is_plain_domain(text) {
+            return Ok(Self(text.to_ascii_lowercase()));
+        }
+        Self::parse_in_general(text)
+    }
+
+    fn parse_in_general(text: &str) -> Result<Self, InvalidAddress> {
         let ascii = idna::uts46::Uts46::new()
             .to_ascii(
                 text.as_bytes(),
@@ -70,6 +79,28 @@ impl Domain {
     }
 }
 
+/// Aliases are looked up by the text of a domain that is canonical already.
+impl Borrow<str> for Domain {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Whether UTS 46 would do no more to a domain than put it into lower case: ASCII letters, digits
+/// and hyphens in labels of a legal length, none of which may be Punycode.
+fn is_plain_domain(text: &str) -> bool {
+    text.len() <= 253
+        && text.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+                && !label
+                    .get(..4)
+                    .is_some_and(|prefix| prefix.eq_ignore_ascii_case("xn--"))
+        })
+}
+
 impl fmt::Display for Domain {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -84,7 +115,16 @@ pub struct Address(String);
 impl Address {
     /// Canonicalises what a directory or a person wrote (I1).
     pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
-        let text: String = text.trim().nfc().collect();
+        let trimmed = text.trim();
+        if trimmed.is_ascii() {
+            // NFC leaves ASCII as it is.
+            return Self::parse_composed(trimmed);
+        }
+        let composed: String = trimmed.nfc().collect();
+        Self::parse_composed(&composed)
+    }
+
+    fn parse_composed(text: &str) -> Result<Self, InvalidAddress> {
         if text.is_empty() {
             return Err(InvalidAddress::Empty);
         }
@@ -102,7 +142,12 @@ impl Address {
             return Err(InvalidAddress::NoDomain);
         }
         let domain = Domain::parse(domain)?;
-        Ok(Self(format!("{}@{domain}", local.to_lowercase())))
+        let local = if local.is_ascii() {
+            local.to_ascii_lowercase()
+        } else {
+            local.to_lowercase()
+        };
+        Ok(Self(format!("{local}@{domain}")))
     }
 
     /// The canonical text.
@@ -156,7 +201,7 @@ impl Key {
 
     /// What the key looks like (UTS 39).
     pub fn skeleton(&self) -> Skeleton {
-        Skeleton(skeleton(&self.0).collect())
+        Skeleton(ascii_skeleton(&self.0).unwrap_or_else(|| skeleton(&self.0).collect()))
     }
 }
 
@@ -175,6 +220,25 @@ impl Skeleton {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// What each ASCII character looks like, if that is ASCII again.
+static ASCII_PROTOTYPES: LazyLock<Vec<Option<String>>> = LazyLock::new(|| {
+    (0..128_u8)
+        .map(|byte| {
+            let prototype: String = skeleton(char::from(byte).encode_utf8(&mut [0; 4])).collect();
+            Some(prototype).filter(|prototype| prototype.is_ascii())
+        })
+        .collect()
+});
+
+/// The skeleton of an ASCII text: character by character, because nothing in ASCII composes.
+fn ascii_skeleton(text: &str) -> Option<String> {
+    let mut looks = String::with_capacity(text.len() + 4);
+    for byte in text.bytes() {
+        looks.push_str(ASCII_PROTOTYPES.get(usize::from(byte))?.as_deref()?);
+    }
+    Some(looks)
 }
 
 fn split(canonical: &str) -> (&str, &str) {
@@ -219,7 +283,7 @@ impl Matching {
         };
         let domain = self
             .domain_aliases
-            .get(&Domain(domain.to_owned()))
+            .get(domain)
             .map_or(domain, Domain::as_str);
         Key(format!("{local}@{domain}"))
     }
@@ -233,6 +297,11 @@ impl Matching {
     pub fn opsera_key(&self, address: &Address) -> Key {
         let key = self.opa_key(address);
         self.aliases.get(&key).cloned().unwrap_or(key)
+    }
+
+    /// The key that an Opsera key before `aliases` is matched with.
+    pub(crate) fn alias_of<'k>(&'k self, own: &'k Key) -> &'k Key {
+        self.aliases.get(own).unwrap_or(own)
     }
 
     /// Every other canonical address under which Opsera may hold the account of the person with
@@ -264,9 +333,43 @@ impl Matching {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn canonical(text: &str) -> String {
         Address::parse(text).unwrap().as_str().to_owned()
+    }
+
+    /// Addresses that are mostly ASCII, as most are, with everything that is special in one.
+    fn addresses() -> impl Strategy<Value = String> {
+        let part = "[a-zA-Z0-9._+@ \\-\t\u{0}-\u{7f}]{0,12}|[a-z\u{e9}\u{430}\u{df}\u{130}\u{212a}\u{ff0e}]{0,6}";
+        let domain = "[a-zA-Z0-9.-]{0,16}|xn--[a-z0-9-]{0,8}|XN--[a-z]{0,4}\\.com|[a-z\u{fc}\u{3002}.]{0,8}|[a-z]{60,66}\\.com|([a-z]{50}\\.){4,6}[a-z]{2}";
+        (part, domain).prop_map(|(local, domain)| format!("{local}@{domain}"))
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn the_short_way_for_plain_domains_is_the_general_way(text in addresses()) {
+            let domain = text.rsplit('@').next().unwrap_or_default();
+            prop_assert_eq!(Domain::parse(domain), Domain::parse_in_general(domain));
+        }
+
+        #[test]
+        fn the_short_way_for_ascii_addresses_is_the_general_way(text in addresses()) {
+            let composed: String = text.trim().nfc().collect();
+            prop_assert_eq!(Address::parse(&text), Address::parse_composed(&composed));
+            if let Ok(address) = Address::parse(&text) {
+                let (local, _) = composed.split_once('@').unwrap();
+                prop_assert_eq!(address.local_part(), local.to_lowercase());
+            }
+        }
+
+        #[test]
+        fn the_short_way_for_ascii_skeletons_is_the_general_way(text in "[\u{0}-\u{7f}]{0,20}|\\PC{0,8}") {
+            let key = Key(text.clone());
+            prop_assert_eq!(key.skeleton().as_str(), skeleton(&text).collect::<String>());
+        }
     }
 
     #[test]

@@ -72,10 +72,10 @@ pub async fn explain(store: &Store, question: Question<'_>) -> Result<Explanatio
             pull,
             question,
         };
-        let explanation = gatherer.explanation(taken_at).await?;
-        // A run that completes meanwhile clears the snapshot away under the reader.
+        let explanation = gatherer.explanation(taken_at).await;
+        // A run that completes meanwhile may remove the snapshot before it is opened here.
         if store.latest_pull().await? == latest {
-            return Ok(explanation);
+            return explanation;
         }
     }
     Err(ExplainError::Restless)

@@ -127,8 +127,11 @@ impl RunError {
         }
     }
 
-    /// Says where the directory of a failed pull is, for the reader to look there.
+    /// Says where the directory of a failed pull or the store is, for the reader to look there.
     pub(super) fn located(mut self, settings: &Settings) -> Self {
+        if let Self::Store(error) = self {
+            return Self::Store(error.at(&settings.store.path));
+        }
         if let Self::Pull { api, at, .. } = &mut self {
             let (url, setting) = match api {
                 Api::Opa => (&settings.opa.base_url, "opa.base_url"),

@@ -13,7 +13,7 @@ use crate::clients::{CallError, Opa};
 use crate::domain::Progress;
 use crate::domain::{Finding, FindingKind, GroupName, GroupRecord, OpaId, OpaName};
 use crate::rules::{GroupPattern, Lookup, Policy};
-use crate::store::{Snapshot, Store};
+use crate::store::Snapshot;
 
 /// Requests for single people that may be under way at once.
 const LOOKUPS_IN_FLIGHT: usize = 4;
@@ -26,7 +26,6 @@ pub(crate) fn matter(policy: &Policy) -> bool {
 /// Reads the memberships that decide something into the snapshot. Gives a finding per group that
 /// a rule names and the Team does not have.
 pub(super) async fn pull_memberships(
-    store: &Store,
     snapshot: &Snapshot<'_>,
     policy: &Policy,
     joiners: bool,
@@ -41,9 +40,7 @@ pub(super) async fn pull_memberships(
         .list_live_groups(|group| is_relevant(policy, group))
         .await
         .map_err(opa_error)?;
-    let people = store
-        .count_people_to_look_up(snapshot.pull(), joiners)
-        .await?;
+    let people = snapshot.count_people_to_look_up(joiners).await?;
     let by_group = match policy.roles.lookup {
         Lookup::User => false,
         Lookup::Group => true,
@@ -69,7 +66,7 @@ pub(super) async fn pull_memberships(
         return Err(RunError::NoRequiredGroup(missing.as_str().to_owned()));
     }
     if !by_group && !groups.is_empty() {
-        pull_people(store, snapshot, joiners, opa, &groups, progress).await?;
+        pull_people(snapshot, joiners, opa, &groups, progress).await?;
     }
     let names: Vec<GroupName> = groups.iter().cloned().collect();
     snapshot.add_groups(&names).await?;
@@ -116,7 +113,6 @@ async fn pull_group(
 }
 
 async fn pull_people(
-    store: &Store,
     snapshot: &Snapshot<'_>,
     joiners: bool,
     opa: &Opa,
@@ -125,8 +121,8 @@ async fn pull_people(
 ) -> Result<(), RunError> {
     let mut after: Option<OpaId> = None;
     loop {
-        let people = store
-            .list_people_to_look_up(snapshot.pull(), joiners, after.as_ref())
+        let people = snapshot
+            .list_people_to_look_up(joiners, after.as_ref())
             .await?;
         let Some((last, _)) = people.last() else {
             return Ok(());

@@ -88,20 +88,25 @@ pub async fn plan_from_store(
     };
     let mut builder = PlanBuilder::new(limits, findings);
     note_doubtful_people(store, pull, &mut builder).await?;
-    let mut accounts =
-        std::pin::pin!(store.stream_accounts(pull, !policy.required_groups.is_empty()));
-    while let Some(facts) = accounts.try_next().await? {
-        let decided = decide_account(&facts, policy, now);
-        builder.findings.extend(decided.findings);
-        let decision = wait_for_proof(
-            decided.decision,
-            facts.absence,
-            scope.clock_is_trusted,
-            policy,
-            now,
-        );
-        builder.add(&facts, decision);
+    let mut settled = store.count_managed_accounts(pull).await?;
+    builder.administrators = store.count_administrators(pull).await?;
+    let mut accounts = store.list_accounts_that_need_thought(pull, policy).await?;
+    while let Some(page) = accounts.next_page().await? {
+        settled = settled.saturating_sub(page.managed);
+        for facts in &page.accounts {
+            let decided = decide_account(facts, policy, now);
+            builder.findings.extend(decided.findings);
+            let decision = wait_for_proof(
+                decided.decision,
+                facts.absence,
+                scope.clock_is_trusted,
+                policy,
+                now,
+            );
+            builder.add(facts, decision);
+        }
     }
+    builder.summary.unchanged += settled;
     if let Some((opsera, in_flight)) = opsera
         && policy.provision
         && scope.kinds.contains(ActionKind::Create)
@@ -296,7 +301,6 @@ impl PlanBuilder {
 
     fn add(&mut self, facts: &AccountFacts, decision: Decision) {
         let administrator = facts.active && facts.role.is(SiteRole::Administrators);
-        self.administrators += u64::from(administrator);
         match decision {
             Decision::NotManaged | Decision::Doubt => {}
             Decision::Unchanged => self.summary.unchanged += 1,

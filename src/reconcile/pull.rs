@@ -114,7 +114,7 @@ async fn check_account_listing(pulling: Pulling<'_>) -> Result<Vec<Finding>, Run
         opsera,
         ..
     } = pulling;
-    let listed = store.count_listed_accounts(snapshot.pull()).await?;
+    let listed = snapshot.count_accounts().await?.users;
     if listed == 0
         && let Some((latest, _)) = store.latest_pull().await?
     {
@@ -125,7 +125,7 @@ async fn check_account_listing(pulling: Pulling<'_>) -> Result<Vec<Finding>, Run
     }
     if let Some(owner) = &policy.protection.token_owner {
         let key = policy.matching.opsera_key(owner);
-        if !store.has_account(snapshot.pull(), &key).await? {
+        if !snapshot.has_account(&key).await? {
             return Err(RunError::TokenOwnerNotListed {
                 owner: owner.as_str().to_owned(),
             });
@@ -223,7 +223,7 @@ async fn pull_accounts(
             u64::try_from(batch.len()).unwrap_or(0),
         );
     }
-    Ok(())
+    Ok(snapshot.end_accounts().await?)
 }
 
 pub(super) fn opa_error(source: CallError) -> RunError {

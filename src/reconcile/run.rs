@@ -142,7 +142,10 @@ async fn run_on(
                     audit_writer,
                     clients: &clients,
                 };
-                let result = run.steps(&mut state).await;
+                let result = run
+                    .steps(&mut state)
+                    .await
+                    .map_err(|error| error.located(&context.settings));
                 state.opa.requests = clients.opa.requests();
                 state.opsera.requests = clients.opsera.requests();
                 traffic = Some(clients.transport.request_metrics().snapshot());

@@ -280,11 +280,7 @@ impl Run<'_> {
         let mut result = pull(pulling, &sides).await;
         if let Ok(findings) = &mut result {
             let joiners = policy.provision && self.request.kinds.contains(ActionKind::Create);
-            match memberships::pull_memberships(
-                self.store, snapshot, policy, joiners, opa, progress,
-            )
-            .await
-            {
+            match memberships::pull_memberships(snapshot, policy, joiners, opa, progress).await {
                 Ok(more) => findings.extend(more),
                 Err(error) => result = Err(error),
             }

@@ -1,22 +1,20 @@
-//! The diff: the accounts of a pull with everything known about their keys, and the ACTIVE people
-//! whose key has no account.
+//! The diff: the accounts of a sealed snapshot with everything known about their keys, and the
+//! ACTIVE people whose key has no account.
 //!
-//! Accounts come in pages, in the order of their keys, so memory does not grow with the directory
-//! and no query stays open between two pages. What belongs to the keys of a page is looked up for
-//! all of them at once, in [`lookups`](super::lookups); what the shields (I7 to I10) need, only
-//! where nobody ACTIVE has the key.
+//! Which accounts need thought is [`settled`](super::settled)'s to say. What belongs to the keys of
+//! a page of them is looked up for all at once, in [`lookups`](super::lookups); what the shields (I7
+//! to I10) need, only where nobody ACTIVE has the key. Everything comes in pages, so memory does
+//! not grow with the directory and no query stays open between two pages.
 
-use std::collections::VecDeque;
-
-use futures::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
+use futures::stream::{self, Stream, TryStreamExt as _};
 use sqlx::sqlite::SqliteRow;
 
 use super::diff_sql::{
-    ACCOUNT_PAGE, COUNT_TO_LOOK_UP, JOINER_PAGE, KEYLESS_PAGE, ONE_ACCOUNT, PEOPLE_TO_LOOK_UP,
+    IS_JOINER, JOINER_PAGE, ONE_ACCOUNT, UNIDENTIFIED, UNKNOWN_STATUS, UNREADABLE,
 };
 use super::fields::Fields;
 use super::lookups::{Known, Wanted};
-use super::snapshot::Pull;
+use super::snapshot::{AccountKind, Pull, role_of};
 use super::{Store, StoreError};
 use crate::domain::{
     Address, CurrentRole, Key, OpaId, OpaName, OpseraId, SiteRole, time::Timestamp,
@@ -25,102 +23,7 @@ use crate::rules::facts::{
     Absence, AccountFacts, JoinerFacts, KeyHolder, Memberships, People, SameKey, WalkEnd,
 };
 
-/// Where a stream of pages goes on.
-enum Next {
-    /// Accounts without a key, after this id (I6).
-    Keyless(String),
-    /// Accounts with one, after this key and id.
-    Keyed(String, String),
-    /// Nowhere.
-    End,
-}
-
-struct Pages<'s> {
-    store: &'s Store,
-    pull: Pull,
-    actives_can_leave: bool,
-    known: Known,
-    next: Next,
-    ready: VecDeque<AccountFacts>,
-}
-
-impl Pages<'_> {
-    async fn next_account(&mut self) -> Result<Option<AccountFacts>, StoreError> {
-        loop {
-            if let Some(facts) = self.ready.pop_front() {
-                return Ok(Some(facts));
-            }
-            let rows = match &self.next {
-                Next::End => return Ok(None),
-                Next::Keyless(after) => {
-                    sqlx::query(KEYLESS_PAGE)
-                        .bind(self.pull.0)
-                        .bind(after)
-                        .fetch_all(self.store.reader())
-                        .await?
-                }
-                Next::Keyed(key, id) => {
-                    sqlx::query(ACCOUNT_PAGE)
-                        .bind(self.pull.0)
-                        .bind(key)
-                        .bind(id)
-                        .fetch_all(self.store.reader())
-                        .await?
-                }
-            };
-            let mut page = rows
-                .iter()
-                .map(account_facts)
-                .collect::<Result<Vec<_>, _>>()?;
-            self.next = match (&self.next, page.last()) {
-                (Next::Keyless(_), None) => Next::Keyed(String::new(), String::new()),
-                (_, None) => Next::End,
-                (_, Some(last)) => {
-                    let id = last.id.as_str().to_owned();
-                    match &last.identity {
-                        None => Next::Keyless(id),
-                        Some((_, key)) => Next::Keyed(key.as_str().to_owned(), id),
-                    }
-                }
-            };
-            self.store
-                .look_up(
-                    self.pull,
-                    &mut page,
-                    Wanted {
-                        actives_can_leave: self.actives_can_leave,
-                        conflicts: false,
-                    },
-                    &mut self.known,
-                )
-                .await?;
-            self.ready.extend(page);
-        }
-    }
-}
-
 impl Store {
-    /// Every account of `pull` with its facts, by key. Whose shields are looked up depends on
-    /// `actives_can_leave` (`scope.required_groups`): only leavers need them.
-    pub fn stream_accounts(
-        &self,
-        pull: Pull,
-        actives_can_leave: bool,
-    ) -> impl Stream<Item = Result<AccountFacts, StoreError>> + Send + '_ {
-        let pages = Pages {
-            store: self,
-            pull,
-            actives_can_leave,
-            known: Known::default(),
-            next: Next::Keyless(String::new()),
-            ready: VecDeque::new(),
-        };
-        stream::try_unfold(pages, |mut pages| async move {
-            let next = pages.next_account().await?;
-            Ok(next.map(|facts| (facts, pages)))
-        })
-    }
-
     /// One account of `pull` with its facts.
     pub async fn find_account(
         &self,
@@ -129,9 +32,8 @@ impl Store {
         actives_can_leave: bool,
     ) -> Result<Option<AccountFacts>, StoreError> {
         let row = sqlx::query(ONE_ACCOUNT)
-            .bind(pull.0)
             .bind(id.as_str())
-            .fetch_optional(self.reader())
+            .fetch_optional(&self.snapshot(pull).await?)
             .await?;
         let Some(row) = row else {
             return Ok(None);
@@ -146,47 +48,57 @@ impl Store {
         Ok(page.pop())
     }
 
+    /// Up to 500 keys of ACTIVE people that no account of `pull` has, in order, after `after`.
+    ///
+    /// # Errors
+    /// The snapshot is lost, or a row is not one that this program writes.
+    async fn list_joiners(
+        &self,
+        pull: Pull,
+        after: Option<&Key>,
+    ) -> Result<Vec<JoinerFacts>, StoreError> {
+        let keys: Vec<String> = sqlx::query_scalar(JOINER_PAGE)
+            .bind(after.map_or("", Key::as_str))
+            .fetch_all(&self.snapshot(pull).await?)
+            .await?;
+        self.joiners_with(pull, keys).await
+    }
+
     /// Every key of an ACTIVE person that no account of `pull` has, by key. Pages: no query stays
     /// open while the caller asks Opsera about one of them.
     pub fn stream_joiners(
         &self,
         pull: Pull,
     ) -> impl Stream<Item = Result<JoinerFacts, StoreError>> + Send + '_ {
-        stream::try_unfold(Some(String::new()), move |after| async move {
-            let Some(after) = after else {
-                return Ok(None);
-            };
-            let keys: Vec<String> = sqlx::query_scalar(JOINER_PAGE)
-                .bind(pull.0)
-                .bind(&after)
-                .fetch_all(self.reader())
-                .await
-                .map_err(StoreError::from)?;
-            let next = keys.last().cloned();
-            let page = self.list_joiners(pull, keys).await?;
-            Ok::<_, StoreError>(Some((stream::iter(page.into_iter().map(Ok)), next)))
+        stream::try_unfold(None::<Key>, move |after| async move {
+            let page = self.list_joiners(pull, after.as_ref()).await?;
+            let last = page.last().map(|facts| facts.key.clone());
+            Ok::<_, StoreError>(last.map(|last| {
+                let page: Vec<Result<_, StoreError>> = page.into_iter().map(Ok).collect();
+                (stream::iter(page), Some(last))
+            }))
         })
         .try_flatten()
     }
 
     /// The ACTIVE people with one key that no account of `pull` has.
+    ///
+    /// # Errors
+    /// As [`Store::list_joiners`].
     pub async fn find_joiner(
         &self,
         pull: Pull,
         key: &Key,
     ) -> Result<Option<JoinerFacts>, StoreError> {
-        let known: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM unclaimed_people WHERE pull = ?1 AND key = ?2)",
-        )
-        .bind(pull.0)
-        .bind(key.as_str())
-        .fetch_one(self.reader())
-        .await?;
-        if !known {
+        let is_joiner: bool = sqlx::query_scalar(IS_JOINER)
+            .bind(key.as_str())
+            .fetch_one(&self.snapshot(pull).await?)
+            .await?;
+        if !is_joiner {
             return Ok(None);
         }
         let found = self
-            .list_joiners(pull, vec![key.as_str().to_owned()])
+            .joiners_with(pull, vec![key.as_str().to_owned()])
             .await?;
         Ok(found.into_iter().next())
     }
@@ -196,28 +108,15 @@ impl Store {
         &self,
         pull: Pull,
     ) -> impl Stream<Item = Result<KeyHolder, StoreError>> + Send + '_ {
-        sqlx::query(
-            "SELECT id, name, email FROM opa_users
-             WHERE pull = ?1 AND key IS NULL AND service = 0 AND status_rank = 0 ORDER BY name",
-        )
-        .bind(pull.0)
-        .fetch(self.reader())
-        .map(|row| key_holder(&row?))
+        self.stream_by_name(pull, UNIDENTIFIED, |row| key_holder(&row))
     }
 
-    /// People whose groups OPA cannot be asked for, by id (§5).
+    /// People whose groups OPA cannot be asked for, by name (§5).
     pub fn stream_unreadable_memberships(
         &self,
         pull: Pull,
     ) -> impl Stream<Item = Result<KeyHolder, StoreError>> + Send + '_ {
-        sqlx::query(
-            "SELECT u.id, u.name, u.email FROM unreadable_memberships r
-             CROSS JOIN opa_users u ON u.pull = r.pull AND u.id = r.opa_id
-             WHERE r.pull = ?1 ORDER BY u.id",
-        )
-        .bind(pull.0)
-        .fetch(self.reader())
-        .map(|row| key_holder(&row?))
+        self.stream_by_name(pull, UNREADABLE, |row| key_holder(&row))
     }
 
     /// Humans with a status this program does not know, by name, with the status (I3).
@@ -225,69 +124,57 @@ impl Store {
         &self,
         pull: Pull,
     ) -> impl Stream<Item = Result<(KeyHolder, String), StoreError>> + Send + '_ {
-        sqlx::query(
-            "SELECT id, name, email, status FROM opa_users
-             WHERE pull = ?1 AND service = 0 AND status_rank = 1 ORDER BY name",
-        )
-        .bind(pull.0)
-        .fetch(self.reader())
-        .map(|row| {
-            let row = row?;
-            let status = Fields::of(&row, "opa_users", "id").get("status")?;
+        self.stream_by_name(pull, UNKNOWN_STATUS, |row| {
+            let status = Fields::of(&row, "people", "id").get("status")?;
             Ok((key_holder(&row)?, status))
         })
     }
 
-    /// The records of the ACTIVE people whose memberships decide something in `pull`: those with
-    /// an account, and with `joiners` those without one too. Keyset paged by id, 500 at a time.
-    pub async fn list_people_to_look_up(
+    fn stream_by_name<T: Send + 'static>(
         &self,
         pull: Pull,
-        joiners: bool,
-        after: Option<&OpaId>,
-    ) -> Result<Vec<(OpaId, OpaName)>, StoreError> {
-        let rows: Vec<(String, String)> = sqlx::query_as(PEOPLE_TO_LOOK_UP)
-            .bind(pull.0)
-            .bind(joiners)
-            .bind(after.map_or("", OpaId::as_str))
-            .fetch_all(self.reader())
-            .await?;
-        Ok(rows
-            .into_iter()
-            .map(|(id, name)| (OpaId::new(id), OpaName::new(name)))
-            .collect())
-    }
-
-    /// How many people [`Store::list_people_to_look_up`] would list.
-    pub async fn count_people_to_look_up(
-        &self,
-        pull: Pull,
-        joiners: bool,
-    ) -> Result<u64, StoreError> {
-        let count: i64 = sqlx::query_scalar(COUNT_TO_LOOK_UP)
-            .bind(pull.0)
-            .bind(joiners)
-            .fetch_one(self.reader())
-            .await?;
-        Ok(u64::try_from(count).unwrap_or(0))
+        statement: &'static str,
+        read: fn(SqliteRow) -> Result<T, StoreError>,
+    ) -> impl Stream<Item = Result<T, StoreError>> + Send + '_ {
+        let beginning = Some((String::new(), String::new()));
+        stream::try_unfold(beginning, move |after| async move {
+            let Some((name, id)) = after else {
+                return Ok::<_, StoreError>(None);
+            };
+            let rows = sqlx::query(statement)
+                .bind(name)
+                .bind(id)
+                .fetch_all(&self.snapshot(pull).await?)
+                .await?;
+            let last = rows.last().map(|row| Fields::of(row, "people", "id"));
+            let next = last
+                .map(|last| Ok::<_, StoreError>((last.get("name")?, last.get("id")?)))
+                .transpose()?;
+            let page: Vec<Result<T, StoreError>> = rows.into_iter().map(read).collect();
+            Ok(next.map(|next| (stream::iter(page), Some(next))))
+        })
+        .try_flatten()
     }
 
     /// Whether a record was in any OPA listing of `pull` (A2).
+    ///
+    /// # Errors
+    /// The snapshot is lost, or cannot be read.
     pub async fn has_person(&self, pull: Pull, id: &OpaId) -> Result<bool, StoreError> {
         let found: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM opa_users WHERE pull = ?1 AND id = ?2)",
+            "SELECT EXISTS (SELECT 1 FROM main.people INDEXED BY people_by_id WHERE id = ?1)",
         )
-        .bind(pull.0)
         .bind(id.as_str())
-        .fetch_one(self.reader())
+        .fetch_one(&self.snapshot(pull).await?)
         .await?;
         Ok(found)
     }
 }
 
 /// What one row says; what belongs to its key is looked up afterwards.
-fn account_facts(row: &SqliteRow) -> Result<AccountFacts, StoreError> {
-    let fields = Fields::of(row, "opsera_accounts", "id");
+pub(super) fn account_facts(row: &SqliteRow) -> Result<AccountFacts, StoreError> {
+    let fields = Fields::of(row, "accounts", "id");
+    let kind = AccountKind::read(fields.get("kind")?);
     let address: Option<String> = fields.get("address")?;
     let key: Option<String> = fields.get("key")?;
     let identity = match (address, key) {
@@ -301,10 +188,10 @@ fn account_facts(row: &SqliteRow) -> Result<AccountFacts, StoreError> {
         id: OpseraId::new(fields.get::<String>("id")?),
         email: fields.get("email")?,
         identity,
-        active: fields.get("active")?,
-        managed: fields.get("managed")?,
+        active: kind.active,
+        managed: kind.managed,
         same_key: SameKey::default(),
-        role: current_role(&fields)?,
+        role: current_role(&fields, kind)?,
         people: People::default(),
         groups: Vec::new(),
         memberships: Memberships::default(),
@@ -333,7 +220,7 @@ fn absence(row: &SqliteRow) -> Result<Option<Absence>, StoreError> {
 }
 
 fn key_holder(row: &SqliteRow) -> Result<KeyHolder, StoreError> {
-    let fields = Fields::of(row, "opa_users", "id");
+    let fields = Fields::of(row, "people", "id");
     Ok(KeyHolder {
         id: OpaId::new(fields.get::<String>("id")?),
         name: OpaName::new(fields.get::<String>("name")?),
@@ -342,7 +229,10 @@ fn key_holder(row: &SqliteRow) -> Result<KeyHolder, StoreError> {
 }
 
 /// The server is believed before the store's memory (§5).
-fn current_role(fields: &Fields<'_>) -> Result<CurrentRole, StoreError> {
+fn current_role(fields: &Fields<'_>, kind: AccountKind) -> Result<CurrentRole, StoreError> {
+    if let Some(role) = role_of(kind.role) {
+        return Ok(CurrentRole::Known(role));
+    }
     let parse = |name: String| match name.parse::<SiteRole>() {
         Ok(role) => CurrentRole::Known(role),
         Err(_) => CurrentRole::Foreign(name),

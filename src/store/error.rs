@@ -187,6 +187,18 @@ pub enum StoreError {
         #[source]
         source: sqlx::Error,
     },
+    /// The snapshot of the last pull is not what the store sealed.
+    #[error(
+        "the snapshot {} is lost or damaged ({why}): nothing of it is used; the next `rolecall \
+         sync` (a dry run too) reads both directories again, and nothing else is lost",
+        path.display()
+    )]
+    LostSnapshot {
+        /// The file of the OPA side; the other one stands beside it.
+        path: PathBuf,
+        /// What was found.
+        why: String,
+    },
     /// A file beside or of the store cannot be made or changed.
     #[error("cannot {doing} {}", path.display())]
     File {
@@ -260,6 +272,7 @@ impl StoreError {
             }
             Self::Missing { .. }
             | Self::StraySideFile { .. }
+            | Self::LostSnapshot { .. }
             | Self::File { .. }
             | Self::Audit(_) => {}
         }

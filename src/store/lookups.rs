@@ -7,20 +7,18 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::TryStreamExt as _;
-use serde::Deserialize;
 
 use super::diff_sql::{
-    FIRST_ACCOUNTS, FIRST_MANAGED, FORMER_HOLDERS, GROUPS, LAST_CARRIED, LOOK_ALIKES, PEOPLE,
-    SHARED_KEYS, UNCLAIMED, UNIDENTIFIED,
+    FIRST_ACCOUNTS, FIRST_MANAGED, FORMER_HOLDERS, GROUPS, LAST_CARRIED, PEOPLE, SHARED_KEYS,
 };
 use super::fields::Fields;
 use super::renames::{KnownRenames, moment};
-use super::snapshot::Pull;
+use super::snapshot::{Pull, json, read_kind};
 use super::{Store, StoreError};
 use crate::domain::{Address, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus};
 use crate::rules::facts::{
-    AccountFacts, AccountWithKey, JoinerFacts, KeyHolder, KeySource, MOST_LISTED, Memberships,
-    People, PersonFacts, SameKey,
+    AccountFacts, AccountWithKey, JoinerFacts, KeySource, MOST_LISTED, Memberships, People,
+    PersonFacts, SameKey,
 };
 use crate::rules::renames::{Moment, Tenure};
 
@@ -93,7 +91,7 @@ impl Store {
         let mut groups = self.list_groups_of_keys(pull, &keys).await?;
         let mut former = self.list_former_holders(pull, &keys, &mut found).await?;
         let mut leavers = Vec::new();
-        let mut absent = Vec::new();
+        let mut absent = HashSet::new();
         for facts in page.iter_mut() {
             let Some((_, key)) = &facts.identity else {
                 continue;
@@ -111,7 +109,7 @@ impl Store {
             if leaver {
                 leavers.push(facts.id.clone());
                 if people.total == 0 {
-                    absent.push(facts.id.clone());
+                    absent.insert(facts.id.clone());
                 }
             }
             facts.people = people;
@@ -125,16 +123,16 @@ impl Store {
                 facts.known_names = names.into_iter().collect();
             }
         }
-        let mut unidentified = self.list_possible(UNIDENTIFIED, pull, &leavers).await?;
-        let mut look_alikes = self.list_possible(LOOK_ALIKES, pull, &leavers).await?;
-        let mut unclaimed = self.list_possible(UNCLAIMED, pull, &absent).await?;
+        let possible = self.list_possible(pull, &leavers).await?;
         for facts in page {
-            let of = |found: &mut HashMap<OpseraId, Vec<KeyHolder>>| {
-                found.remove(&facts.id).unwrap_or_default()
+            let Some(of_account) = possible.get(&facts.id) else {
+                continue;
             };
-            facts.unidentified = of(&mut unidentified);
-            facts.look_alikes = of(&mut look_alikes);
-            facts.unclaimed = of(&mut unclaimed);
+            facts.unidentified.clone_from(&of_account.unidentified);
+            facts.look_alikes.clone_from(&of_account.look_alikes);
+            if absent.contains(&facts.id) {
+                facts.unclaimed.clone_from(&of_account.unclaimed);
+            }
         }
         Ok(())
     }
@@ -152,7 +150,7 @@ impl Store {
         let Some((_, key)) = &facts.identity else {
             return Ok(());
         };
-        let (carried, active) = self.find_last_carried(key).await?;
+        let (carried, active) = self.find_last_carried(pull, key).await?;
         let (last, earlier): (Vec<_>, Vec<_>) = former.into_iter().partition(|holder| {
             holder.tenure.until == carried
                 || holder.active_until.is_some() && holder.active_until == active
@@ -175,7 +173,7 @@ impl Store {
     }
 
     /// The ACTIVE people with each of `keys`, and those who share them.
-    pub(super) async fn list_joiners(
+    pub(super) async fn joiners_with(
         &self,
         pull: Pull,
         keys: Vec<String>,
@@ -210,21 +208,18 @@ impl Store {
             all.insert(key, same_key);
         }
         let shared: Vec<(String, i64)> = sqlx::query_as(SHARED_KEYS)
-            .bind(pull.0)
             .bind(json(&keys)?)
-            .fetch_all(self.reader())
+            .fetch_all(&self.snapshot(pull).await?)
             .await?;
         for (key, total) in shared {
             let first: Vec<(String, String)> = sqlx::query_as(FIRST_ACCOUNTS)
-                .bind(pull.0)
                 .bind(&key)
                 .bind(i64::try_from(MOST_LISTED).unwrap_or(i64::MAX))
-                .fetch_all(self.reader())
+                .fetch_all(&self.snapshot(pull).await?)
                 .await?;
             let first_managed: Option<String> = sqlx::query_scalar(FIRST_MANAGED)
-                .bind(pull.0)
                 .bind(&key)
-                .fetch_optional(self.reader())
+                .fetch_optional(&self.snapshot(pull).await?)
                 .await?;
             let same_key = SameKey {
                 total: u64::try_from(total).unwrap_or(0),
@@ -252,18 +247,16 @@ impl Store {
         keys: &[Key],
     ) -> Result<HashMap<Key, Found>, StoreError> {
         let mut all: HashMap<Key, Found> = HashMap::new();
-        let mut rows = sqlx::query(PEOPLE)
-            .bind(pull.0)
-            .bind(json(keys)?)
-            .fetch(self.reader());
+        let pool = self.snapshot(pull).await?;
+        let mut rows = sqlx::query(PEOPLE).bind(json(keys)?).fetch(&pool);
         while let Some(row) = rows.try_next().await? {
-            let fields = Fields::of(&row, "opa_users", "id");
+            let fields = Fields::of(&row, "people", "id");
             let found = all.entry(Key::from_store(fields.get("key")?)).or_default();
             let address: String = fields.get("address")?;
             let person = PersonFacts {
                 id: OpaId::new(fields.get::<String>("id")?),
                 name: OpaName::new(fields.get::<String>("name")?),
-                status: PersonStatus::parse(&fields.get::<String>("status")?),
+                status: status(&fields)?,
                 email: fields.get::<Option<String>>("email")?.unwrap_or_default(),
                 address: Address::parse(&address).map_err(|why| fields.corrupt("address", why))?,
                 key_source: KeySource::Address,
@@ -285,9 +278,8 @@ impl Store {
         keys: &[Key],
     ) -> Result<HashMap<Key, Vec<GroupName>>, StoreError> {
         let rows: Vec<(String, String)> = sqlx::query_as(GROUPS)
-            .bind(pull.0)
             .bind(json(keys)?)
-            .fetch_all(self.reader())
+            .fetch_all(&self.snapshot(pull).await?)
             .await?;
         let mut all: HashMap<Key, Vec<GroupName>> = HashMap::new();
         for (key, group) in rows {
@@ -307,10 +299,8 @@ impl Store {
         found: &mut HashMap<Key, Found>,
     ) -> Result<HashMap<Key, Vec<FormerHolder>>, StoreError> {
         let mut all: HashMap<Key, Vec<FormerHolder>> = HashMap::new();
-        let mut rows = sqlx::query(FORMER_HOLDERS)
-            .bind(pull.0)
-            .bind(json(keys)?)
-            .fetch(self.reader());
+        let pool = self.snapshot(pull).await?;
+        let mut rows = sqlx::query(FORMER_HOLDERS).bind(json(keys)?).fetch(&pool);
         while let Some(row) = rows.try_next().await? {
             let fields = Fields::of(&row, "carriers", "id");
             let key = Key::from_store(fields.get("key")?);
@@ -322,7 +312,7 @@ impl Store {
                 found.people.add(PersonFacts {
                     id: id.clone(),
                     name: name.clone(),
-                    status: PersonStatus::parse(&fields.get::<String>("status")?),
+                    status: status(&fields)?,
                     email: fields.get::<Option<String>>("email")?.unwrap_or_default(),
                     address: Address::parse(key.as_str())
                         .map_err(|why| fields.corrupt("key", why))?,
@@ -351,40 +341,23 @@ impl Store {
     }
 
     /// When a key was last carried, and when last by somebody ACTIVE.
-    async fn find_last_carried(&self, key: &Key) -> Result<(Moment, Option<Moment>), StoreError> {
+    async fn find_last_carried(
+        &self,
+        pull: Pull,
+        key: &Key,
+    ) -> Result<(Moment, Option<Moment>), StoreError> {
         let row: (Option<i64>, Option<i64>) = sqlx::query_as(LAST_CARRIED)
             .bind(key.as_str())
-            .fetch_one(self.reader())
+            .fetch_one(&self.snapshot(pull).await?)
             .await?;
         let active = row.1.filter(|pull| *pull != 0).map(Moment);
         Ok((moment(row.0), active))
     }
+}
 
-    /// Whom accounts may belong to, by a name or by their look (I7, I9, I10).
-    async fn list_possible(
-        &self,
-        statement: &'static str,
-        pull: Pull,
-        accounts: &[OpseraId],
-    ) -> Result<HashMap<OpseraId, Vec<KeyHolder>>, StoreError> {
-        if accounts.is_empty() {
-            return Ok(HashMap::new());
-        }
-        let rows: Vec<(String, String)> = sqlx::query_as(statement)
-            .bind(pull.0)
-            .bind(json(accounts)?)
-            .fetch_all(self.reader())
-            .await?;
-        let mut all = HashMap::new();
-        for (account, people) in rows {
-            let mut people: Vec<KeyHolder> = parse(&account, &people)?;
-            people.sort_by(|a, b| a.id.cmp(&b.id));
-            if !people.is_empty() {
-                all.insert(OpseraId::new(account), people);
-            }
-        }
-        Ok(all)
-    }
+fn status(fields: &Fields<'_>) -> Result<PersonStatus, StoreError> {
+    let text: Option<String> = fields.get("status")?;
+    Ok(read_kind(fields.get("kind")?, text.as_deref()).0)
 }
 
 /// ACTIVE, or with a status that is doubt (I3): nobody's leaver.
@@ -401,14 +374,4 @@ fn keys_of(page: &[AccountFacts], wanted: impl Fn(&AccountFacts) -> bool) -> Vec
         .filter(|key| seen.insert(*key))
         .cloned()
         .collect()
-}
-
-fn json<T: serde::Serialize>(list: &[T]) -> Result<String, StoreError> {
-    serde_json::to_string(list)
-        .map_err(|error| StoreError::corrupt("snapshot", "keys", "of a page", error))
-}
-
-fn parse<T: for<'de> Deserialize<'de>>(account: &str, text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text)
-        .map_err(|error| StoreError::corrupt("opa_users", "name", account, error))
 }

@@ -1,10 +1,12 @@
 //! What is remembered from run to run: who carried a key (I8, I11, A2), since when a person has been
 //! missing (§4), which role an account was given (§5).
 
-use sqlx::SqliteConnection;
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
-use super::snapshot::Pull;
-use super::{Store, StoreError};
+use super::open::writer_options;
+use super::snapshot::{Pull, Side, path_of, uri};
+use super::{BEGIN, Store, StoreError};
 use crate::domain::{
     Finding, FindingKind, Key, OpseraId, SiteRole, time::Timestamp, time::format_time,
 };
@@ -44,11 +46,9 @@ impl Store {
         now: Timestamp,
         clock: &ClockTrust,
     ) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        sqlx::query(STOP_CLOCKS)
-            .bind(pull.0)
-            .execute(&mut *tx)
-            .await?;
+        let mut ledger = self.ledger_beside_snapshot(pull).await?;
+        let mut tx = ledger.begin_with(BEGIN).await?;
+        sqlx::query(STOP_CLOCKS).execute(&mut *tx).await?;
         if clock.is_trusted() {
             sqlx::query(MOVE_CLOCKS)
                 .bind(pull.0)
@@ -56,11 +56,13 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
-        self.commit(tx).await
+        tx.commit().await?;
+        Ok(ledger.close().await?)
     }
 
     /// Learns the latest complete pull, if the run that made it was killed or failed before it
-    /// could. Call it before the next pull is complete: the rows of the earlier one go then.
+    /// could. Call it before the next pull is complete: the earlier snapshot goes then. One that is
+    /// lost cannot be learnt from, which is no reason to stop: the next pull is.
     pub async fn remember_latest_pull(&self) -> Result<(), StoreError> {
         let missed: Option<i64> = sqlx::query_scalar(
             "SELECT seq FROM runs WHERE seq = (SELECT max(seq) FROM runs WHERE pulled_at IS NOT NULL)
@@ -69,7 +71,13 @@ impl Store {
         .fetch_optional(self.reader())
         .await?;
         match missed {
-            Some(pull) => self.remember_key_holders(Pull(pull)).await,
+            Some(pull) => match self.remember_key_holders(Pull(pull)).await {
+                Err(error @ StoreError::LostSnapshot { .. }) => {
+                    tracing::warn!(%error, "the last pull can no longer be learnt from");
+                    Ok(())
+                }
+                learnt => learnt,
+            },
             None => Ok(()),
         }
     }
@@ -77,27 +85,63 @@ impl Store {
     /// Remembers who carries which key in `pull`, once its plan is made: the plan itself looks at
     /// what was true before (I8). Only what changed is written; a second time changes nothing.
     pub async fn remember_key_holders(&self, pull: Pull) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut ledger = self.ledger_beside_snapshot(pull).await?;
+        let mut tx = ledger.begin_with(BEGIN).await?;
         let before: i64 = sqlx::query_scalar(
             "SELECT coalesce(max(seq), 0) FROM runs WHERE pulled_at IS NOT NULL AND seq < ?1",
         )
         .bind(pull.0)
         .fetch_one(&mut *tx)
         .await?;
-        for statement in [STOPPED_BEING_ACTIVE, STOPPED_CARRYING] {
-            sqlx::query(statement)
-                .bind(pull.0)
-                .bind(before)
+        // The mark says who carries which key: one that the memory knows has nothing to teach it.
+        let mark: Option<String> = sqlx::query_scalar("SELECT mark FROM snapshots WHERE pull = ?1")
+            .bind(pull.0)
+            .fetch_optional(&mut *tx)
+            .await?
+            .flatten();
+        let learnt: Option<String> =
+            sqlx::query_scalar("SELECT value FROM meta WHERE key = 'learnt_mark'")
+                .fetch_optional(&mut *tx)
+                .await?;
+        if mark.is_none() || mark != learnt {
+            for statement in [STOPPED_BEING_ACTIVE, STOPPED_CARRYING] {
+                sqlx::query(statement)
+                    .bind(before)
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            sqlx::query(CARRIES).bind(pull.0).execute(&mut *tx).await?;
+            sqlx::query(LEARNT)
+                .bind(mark.unwrap_or_default())
                 .execute(&mut *tx)
                 .await?;
         }
-        for statement in [CARRIES, CREATED_IS_LISTED, FORGET_CREATED, REMEMBERED] {
-            sqlx::query(statement)
-                .bind(pull.0)
-                .execute(&mut *tx)
+        for statement in [CREATED_IS_LISTED, FORGET_CREATED] {
+            sqlx::query(statement).execute(&mut *tx).await?;
+        }
+        sqlx::query(REMEMBERED)
+            .bind(pull.0)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
+        Ok(ledger.close().await?)
+    }
+
+    /// A connection that may write the ledger, with the two files of the snapshot attached.
+    pub(super) async fn ledger_beside_snapshot(
+        &self,
+        pull: Pull,
+    ) -> Result<SqliteConnection, StoreError> {
+        // Opened and found good, if that was not done before.
+        self.snapshot(pull).await?;
+        let mut ledger = writer_options(self.path()).connect().await?;
+        for (side, name) in [(Side::Opa, "opa"), (Side::Opsera, "opsera")] {
+            let file = uri(&path_of(self.path(), pull, side), "immutable=1")?;
+            ledger
+                .execute(AssertSqlSafe(format!("ATTACH {file} AS {name}")))
                 .await?;
         }
-        self.commit(tx).await
+        Ok(ledger)
     }
 
     /// Replaces what is known of accounts that Opsera's listing does not show (§5), by the findings
@@ -193,16 +237,15 @@ pub(super) async fn remember_created(
 macro_rules! is_there {
     ($key:literal) => {
         concat!(
-            "(EXISTS (SELECT 1 FROM opa_users u INDEXED BY opa_users_by_key
-                      WHERE u.pull = ?1 AND u.key = ",
+            "(EXISTS (SELECT 1 FROM opa.people u INDEXED BY people_by_key
+                      WHERE u.key = ",
             $key,
-            " AND u.service = 0)
-              OR EXISTS (SELECT 1 FROM carriers c CROSS JOIN opa_users u
-                              ON u.pull = ?1 AND u.id = c.opa_id
+            " AND u.kind < 4)
+              OR EXISTS (SELECT 1 FROM carriers c CROSS JOIN opa.people u INDEXED BY people_by_id
+                              ON u.id = c.opa_id
                          WHERE c.key = ",
             $key,
-            " AND u.key IS NULL AND u.service = 0
-                           AND u.status_rank >= 2
+            " AND u.key IS NULL AND u.kind IN (2, 3)
                            AND NOT EXISTS (
                                SELECT 1 FROM carriers d INDEXED BY carriers_by_id
                                WHERE d.opa_id = c.opa_id
@@ -215,40 +258,40 @@ macro_rules! is_there {
 const STOP_CLOCKS: &str = concat!(
     "DELETE FROM absences AS n WHERE ",
     is_there!("n.key"),
-    " OR NOT EXISTS (SELECT 1 FROM opsera_accounts a INDEXED BY opsera_accounts_by_key
-                     WHERE a.pull = ?1 AND a.key = n.key)"
+    " OR NOT EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key
+                     WHERE a.key = n.key)"
 );
 
 const MOVE_CLOCKS: &str = concat!(
     "INSERT INTO absences (key, since, pulls, last_pull)
      SELECT DISTINCT a.key, ?2, 1, ?1
-     FROM opsera_accounts a INDEXED BY opsera_accounts_by_key
-     WHERE a.pull = ?1 AND a.key IS NOT NULL AND NOT ",
+     FROM opsera.accounts a INDEXED BY accounts_by_key
+     WHERE a.key IS NOT NULL AND NOT ",
     is_there!("a.key"),
     " ON CONFLICT (key) DO UPDATE SET pulls = absences.pulls + 1, last_pull = excluded.last_pull
       WHERE absences.last_pull < excluded.last_pull"
 );
 
 const STOPPED_BEING_ACTIVE: &str = "
-UPDATE carriers AS c SET active_until = ?2
+UPDATE carriers AS c SET active_until = ?1
 WHERE c.active_until IS NULL
-  AND NOT EXISTS (SELECT 1 FROM opa_users u WHERE u.pull = ?1 AND u.id = c.opa_id AND u.key = c.key
-                  AND u.service = 0 AND u.status_rank = 0)";
+  AND NOT EXISTS (SELECT 1 FROM opa.people u INDEXED BY people_by_id
+                  WHERE u.id = c.opa_id AND u.key = c.key AND u.kind = 0)";
 
 const STOPPED_CARRYING: &str = "
-UPDATE carriers AS c SET carried_until = ?2
+UPDATE carriers AS c SET carried_until = ?1
 WHERE c.carried_until IS NULL
-  AND NOT EXISTS (SELECT 1 FROM opa_users u WHERE u.pull = ?1 AND u.id = c.opa_id AND u.key = c.key
-                  AND u.service = 0)";
+  AND NOT EXISTS (SELECT 1 FROM opa.people u INDEXED BY people_by_id
+                  WHERE u.id = c.opa_id AND u.key = c.key AND u.kind < 4)";
 
 const CARRIES: &str = "
 INSERT INTO carriers (key, opa_id, name, carried_since, carried_until, active_until)
-SELECT u.key, u.id, u.name, ?1, NULL, iif(u.status_rank = 0, NULL, 0)
-FROM opa_users u
+SELECT u.key, u.id, u.name, ?1, NULL, iif(u.kind = 0, NULL, 0)
+FROM opa.people u
 LEFT JOIN carriers c ON c.key = u.key AND c.opa_id = u.id
-WHERE u.pull = ?1 AND u.key IS NOT NULL AND u.service = 0
+WHERE u.key IS NOT NULL AND u.kind < 4
   AND (c.key IS NULL OR c.carried_until IS NOT NULL OR c.name <> u.name
-       OR (u.status_rank = 0 AND c.active_until IS NOT NULL))
+       OR (u.kind = 0 AND c.active_until IS NOT NULL))
 ON CONFLICT (key, opa_id) DO UPDATE SET
     name = excluded.name,
     carried_since = iif(carriers.carried_until IS NULL, carriers.carried_since, excluded.carried_since),
@@ -259,11 +302,15 @@ ON CONFLICT (key, opa_id) DO UPDATE SET
 const CREATED_IS_LISTED: &str = "
 INSERT INTO known_roles (opsera_id, role, source, at)
 SELECT a.id, c.role, 'created', c.at
-FROM created_roles c JOIN opsera_accounts a ON a.pull = ?1 AND a.key = c.key
+FROM created_roles c JOIN opsera.accounts a ON a.key = c.key
 WHERE true ON CONFLICT DO NOTHING";
 
 const FORGET_CREATED: &str = "
 DELETE FROM created_roles AS c
-WHERE EXISTS (SELECT 1 FROM opsera_accounts a WHERE a.pull = ?1 AND a.key = c.key)";
+WHERE EXISTS (SELECT 1 FROM opsera.accounts a WHERE a.key = c.key)";
+
+const LEARNT: &str = "
+INSERT INTO meta (key, value) VALUES ('learnt_mark', ?1)
+ON CONFLICT (key) DO UPDATE SET value = excluded.value";
 
 const REMEMBERED: &str = "UPDATE runs SET remembered = 1 WHERE seq = ?1";

@@ -21,18 +21,23 @@ mod open;
 mod pending_leavers;
 mod person;
 mod plans;
+mod possible;
 mod queue;
 mod queue_admin;
 mod renames;
 mod runs;
+mod settled;
+mod settled_roles;
 mod size;
 mod snapshot;
 mod status;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sqlx::sqlite::SqlitePool;
 use sqlx::{Sqlite, Transaction};
+use tokio::sync::Mutex;
 
 use crate::domain::time::Timestamp;
 
@@ -46,6 +51,7 @@ pub use pending_leavers::HiddenLeaver;
 pub use queue::{QueuedAction, Refusal, retry_at};
 pub use queue_admin::{QueueOutcome, QueueRow, QueueView};
 pub use runs::{AcceptedSource, FinishedRun, RunLimits, RunRow};
+pub use settled::{NeedThought, ThoughtPage};
 pub use snapshot::{Pull, Snapshot};
 pub use status::StoreStatus;
 
@@ -58,6 +64,8 @@ pub struct Store {
     path: PathBuf,
     writer: SqlitePool,
     reader: SqlitePool,
+    /// The snapshot that was read last, or written.
+    sealed: Arc<Mutex<Option<snapshot::Sealed>>>,
 }
 
 impl Store {
@@ -118,6 +126,9 @@ impl Store {
 
     /// Closes the connections and folds the side files into the store.
     pub async fn close(&self) {
+        if let Some(sealed) = self.sealed.lock().await.take() {
+            sealed.close().await;
+        }
         self.reader.close().await;
         self.writer.close().await;
     }

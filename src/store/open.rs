@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use sqlx::ConnectOptions as _;
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
 
 use super::{Store, StoreError, StorePath};
 use crate::domain::time::Clock;
@@ -68,6 +70,7 @@ impl Store {
             path: path.to_owned(),
             writer: pool.clone(),
             reader: pool,
+            sealed: std::sync::Arc::default(),
         };
         store.check_schema().await.map_err(|error| error.at(path))?;
         store.check_file().await.map_err(|error| error.at(path))?;
@@ -90,14 +93,13 @@ impl Store {
     }
 
     async fn try_open(path: &Path) -> Result<Self, StoreError> {
-        let writing = settings(path)
-            .journal_mode(SqliteJournalMode::Wal)
-            .synchronous(SqliteSynchronous::Full);
+        let writing = writer_options(path);
         let reading = settings(path).pragma("query_only", "ON");
         let store = Self {
             path: path.to_owned(),
             writer: pool(1).connect_lazy_with(writing),
             reader: pool(READERS).connect_lazy_with(reading),
+            sealed: std::sync::Arc::default(),
         };
         let ready = match store.migrate().await {
             Ok(()) => store.check_file().await,
@@ -113,12 +115,29 @@ impl Store {
         // All of it in one transaction: of several processes one migrates, and the others then
         // find nothing to do.
         let mut transaction = self.writer.begin_with("BEGIN IMMEDIATE").await?;
+        let before = schema_cookie(&mut transaction).await?;
         MIGRATIONS
             .run_direct(None, &mut *transaction, false)
             .await
             .map_err(explain_migration)?;
+        let after = schema_cookie(&mut transaction).await?;
         transaction.commit().await?;
+        if before != after {
+            self.give_back_pages().await;
+        }
         Ok(())
+    }
+
+    /// Gives back to the volume what tables took that migrations removed: for a store of 0.1 that
+    /// is the whole snapshot. It needs space for a while; without it, the store stays as it is.
+    async fn give_back_pages(&self) {
+        if let Err(error) = sqlx::query("VACUUM").execute(&self.writer).await {
+            tracing::warn!(
+                store = %self.path.display(),
+                %error,
+                "the store could not be made smaller after its tables changed"
+            );
+        }
     }
 
     /// Compares the schema with what this program knows, without writing.
@@ -228,6 +247,13 @@ fn pool(connections: u32) -> SqlitePoolOptions {
         .test_before_acquire(false)
 }
 
+/// How a connection that may write is opened.
+pub(super) fn writer_options(path: &Path) -> SqliteConnectOptions {
+    settings(path)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+}
+
 fn settings(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
@@ -244,6 +270,13 @@ fn settings(path: &Path) -> SqliteConnectOptions {
         .pragma("cell_size_check", "ON")
         // REPLACE then fires the triggers that keep the audit log append-only.
         .pragma("recursive_triggers", "ON")
+}
+
+/// Changes with every change of the tables.
+async fn schema_cookie(connection: &mut SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("PRAGMA schema_version")
+        .fetch_one(connection)
+        .await
 }
 
 fn newest_known() -> i64 {

@@ -1,7 +1,9 @@
 //! Leavers whose account the listing hides: candidates to ask Opsera about (§4, last paragraph).
 
+use sqlx::Connection as _;
+
 use super::fields::Fields;
-use super::{Pull, Store, StoreError};
+use super::{BEGIN, Pull, Store, StoreError};
 use crate::domain::{Key, OpaName, time::Timestamp, time::format_time};
 
 /// Somebody who has left and whose key no listed account carries.
@@ -23,14 +25,15 @@ impl Store {
     /// # Errors
     /// The store cannot be written.
     pub async fn note_hidden_leavers(&self, pull: Pull, now: Timestamp) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
+        let mut ledger = self.ledger_beside_snapshot(pull).await?;
+        let mut tx = ledger.begin_with(BEGIN).await?;
         sqlx::query(TAKE_IN)
-            .bind(pull.0)
             .bind(format_time(now))
             .execute(&mut *tx)
             .await?;
-        sqlx::query(LET_GO).bind(pull.0).execute(&mut *tx).await?;
-        self.commit(tx).await
+        sqlx::query(LET_GO).execute(&mut *tx).await?;
+        tx.commit().await?;
+        Ok(ledger.close().await?)
     }
 
     /// Up to 500 of them, by key, after `after`.
@@ -43,13 +46,12 @@ impl Store {
         after: Option<&Key>,
     ) -> Result<Vec<HiddenLeaver>, StoreError> {
         sqlx::query(LIST)
-            .bind(pull.0)
             .bind(after.map_or("", Key::as_str))
-            .fetch_all(self.reader())
+            .fetch_all(&self.snapshot(pull).await?)
             .await?
             .iter()
             .map(|row| {
-                let row = Fields::of(row, "opa_users", "key");
+                let row = Fields::of(row, "people", "key");
                 Ok(HiddenLeaver {
                     key: Key::from_store(row.get("key")?),
                     address: row.get("address")?,
@@ -73,31 +75,28 @@ impl Store {
     }
 }
 
-/// `?1` the pull, `?2` the time.
-pub(super) const TAKE_IN: &str = "
+/// `?1` the time. Runs on the ledger, with the snapshot attached.
+const TAKE_IN: &str = "
 INSERT INTO pending_leavers (key, since)
-SELECT DISTINCT u.key, ?2
-FROM opa_users u CROSS JOIN carriers c ON c.key = u.key AND c.opa_id = u.id
-WHERE u.pull = ?1 AND u.key IS NOT NULL AND u.service = 0 AND u.status_rank IN (2, 3)
-  AND c.active_until IS NULL
-  AND NOT EXISTS (SELECT 1 FROM opsera_accounts a INDEXED BY opsera_accounts_by_key
-                  WHERE a.pull = ?1 AND a.key = u.key)
+SELECT DISTINCT u.key, ?1
+FROM opa.people u CROSS JOIN carriers c ON c.key = u.key AND c.opa_id = u.id
+WHERE u.key IS NOT NULL AND u.kind IN (2, 3) AND c.active_until IS NULL
+  AND NOT EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key WHERE a.key = u.key)
 ON CONFLICT DO NOTHING";
 
-/// `?1` the pull.
-pub(super) const LET_GO: &str = "
+/// Runs on the ledger, with the snapshot attached.
+const LET_GO: &str = "
 DELETE FROM pending_leavers AS p
-WHERE EXISTS (SELECT 1 FROM opsera_accounts a INDEXED BY opsera_accounts_by_key
-              WHERE a.pull = ?1 AND a.key = p.key)
-   OR EXISTS (SELECT 1 FROM opa_users u INDEXED BY opa_users_by_key
-              WHERE u.pull = ?1 AND u.key = p.key AND u.service = 0 AND u.status_rank <= 1)
-   OR NOT EXISTS (SELECT 1 FROM opa_users u INDEXED BY opa_users_by_key
-                  WHERE u.pull = ?1 AND u.key = p.key AND u.service = 0)";
+WHERE EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key WHERE a.key = p.key)
+   OR EXISTS (SELECT 1 FROM opa.people u INDEXED BY people_by_key
+              WHERE u.key = p.key AND u.kind <= 1)
+   OR NOT EXISTS (SELECT 1 FROM opa.people u INDEXED BY people_by_key
+                  WHERE u.key = p.key AND u.kind < 4)";
 
-/// `?1` the pull, `?2` the key to go on after.
-pub(super) const LIST: &str = "
-SELECT p.key, min(u.address) AS address, min(u.name) AS name
-FROM pending_leavers p CROSS JOIN opa_users u INDEXED BY opa_users_by_key
-     ON u.pull = ?1 AND u.key = p.key AND u.service = 0
-WHERE p.key > ?2
+/// `?1` the key to go on after.
+const LIST: &str = "
+SELECT p.key, min(coalesce(u.address, u.key)) AS address, min(u.name) AS name
+FROM ledger.pending_leavers p CROSS JOIN main.people u INDEXED BY people_by_key
+     ON u.key = p.key AND u.kind < 4
+WHERE p.key > ?1
 GROUP BY p.key ORDER BY p.key LIMIT 500";

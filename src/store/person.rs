@@ -3,10 +3,9 @@
 //! Nothing here decides: `explain` shows these rows beside what the rules make of them. Every
 //! query is bounded, because one hostile address can stand on any number of records.
 
-use sqlx::sqlite::SqliteRow;
+use sqlx::{FromRow, Row as _};
 
-use super::fields::Fields;
-use super::snapshot::{Pull, count};
+use super::snapshot::{AccountKind, COUNT_ACTIVE, Pull, read_kind, role_of, unsigned};
 use super::{Store, StoreError};
 use crate::domain::{
     Address, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus, UserType, time::Timestamp,
@@ -119,8 +118,12 @@ impl Store {
         pull: Pull,
         text: &str,
     ) -> Result<Vec<OpaEntry>, StoreError> {
-        self.opa_entries("(u.id = ?2 OR u.name = ?2 OR u.email = ?2)", pull, text)
-            .await
+        self.opa_entries(
+            "(p.id = ?1 OR p.name = ?1 OR coalesce(p.email, p.key) = ?1)",
+            pull,
+            text,
+        )
+        .await
     }
 
     async fn opa_entries(
@@ -130,20 +133,19 @@ impl Store {
         text: &str,
     ) -> Result<Vec<OpaEntry>, StoreError> {
         let statement = format!(
-            "SELECT u.id, u.name, u.status, u.service, u.email, u.key, u.first_name, u.last_name,
-                    (SELECT json_group_array(m.group_name ORDER BY m.group_name) FROM memberships m
-                     WHERE m.pull = u.pull AND m.opa_id = u.id) AS groups
-             FROM opa_users u WHERE u.pull = ?1 AND {wanted} ORDER BY u.id LIMIT ?3"
+            "SELECT p.id, p.name, p.kind, p.status, coalesce(p.email, p.key) AS email, p.key,
+                    p.first_name, p.last_name,
+                    (SELECT json_group_array(DISTINCT g.name)
+                     FROM main.memberships m INDEXED BY memberships_by_person
+                     CROSS JOIN main.groups g ON g.id = m.grp WHERE m.person = p.rowid) AS groups
+             FROM main.people p WHERE {wanted} ORDER BY p.id LIMIT ?2"
         );
-        sqlx::query(sqlx::AssertSqlSafe(statement))
-            .bind(pull.0)
+        let rows: Vec<OpaRow> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
             .bind(text)
             .bind(MOST)
-            .fetch_all(self.reader())
-            .await?
-            .iter()
-            .map(opa_entry)
-            .collect()
+            .fetch_all(&self.snapshot(pull).await?)
+            .await?;
+        rows.into_iter().map(opa_entry).collect()
     }
 
     /// The ids of the accounts of `pull` with `key`.
@@ -153,12 +155,11 @@ impl Store {
         key: &Key,
     ) -> Result<Vec<OpseraId>, StoreError> {
         let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM opsera_accounts WHERE pull = ?1 AND key = ?2 ORDER BY id LIMIT ?3",
+            "SELECT id FROM opsera.accounts WHERE key = ?1 ORDER BY id LIMIT ?2",
         )
-        .bind(pull.0)
         .bind(key.as_str())
         .bind(MOST)
-        .fetch_all(self.reader())
+        .fetch_all(&self.snapshot(pull).await?)
         .await?;
         Ok(ids.into_iter().map(OpseraId::new).collect())
     }
@@ -170,13 +171,12 @@ impl Store {
         text: &str,
     ) -> Result<Vec<OpseraId>, StoreError> {
         let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM opsera_accounts WHERE pull = ?1 AND (id = ?2 OR email = ?2)
-             ORDER BY id LIMIT ?3",
+            "SELECT id FROM opsera.accounts WHERE id = ?1 OR coalesce(email, key) = ?1
+             ORDER BY id LIMIT ?2",
         )
-        .bind(pull.0)
         .bind(text)
         .bind(MOST)
-        .fetch_all(self.reader())
+        .fetch_all(&self.snapshot(pull).await?)
         .await?;
         Ok(ids.into_iter().map(OpseraId::new).collect())
     }
@@ -187,35 +187,37 @@ impl Store {
         pull: Pull,
         id: &OpseraId,
     ) -> Result<Option<AccountEntry>, StoreError> {
-        let row = sqlx::query(
-            "SELECT a.id, a.email, a.first_name, a.last_name, a.site_role,
+        let row: Option<AccountRow> = sqlx::query_as(
+            "SELECT coalesce(a.email, a.key) AS email, a.first_name, a.last_name, a.kind, a.site_role,
                     iif(k.opsera_id IS NULL, c.role, k.role) AS role,
                     iif(k.opsera_id IS NULL, iif(c.key IS NULL, NULL, 'created'), k.source) AS source,
                     coalesce(k.at, c.at) AS at
-             FROM opsera_accounts a
-             LEFT JOIN known_roles k ON k.opsera_id = a.id
-             LEFT JOIN created_roles c ON c.key = a.key
-             WHERE a.pull = ?1 AND a.id = ?2",
+             FROM opsera.accounts a
+             LEFT JOIN ledger.known_roles k ON k.opsera_id = a.id
+             LEFT JOIN ledger.created_roles c ON c.key = a.key
+             WHERE a.id = ?1",
         )
-        .bind(pull.0)
         .bind(id.as_str())
-        .fetch_optional(self.reader())
+        .fetch_optional(&self.snapshot(pull).await?)
         .await?;
         row.map(|row| {
-            let memory = Fields::of(&row, "known_roles", "id");
-            let at = memory.maybe_time("at")?;
-            let source: Option<String> = memory.get("source")?;
-            let role = memory.get("role")?;
-            let fields = Fields::of(&row, "opsera_accounts", "id");
+            let at = row
+                .at
+                .map(|text| super::time("known_roles", "at", &text))
+                .transpose()?;
+            let memory = row.source.zip(at).map(|(source, at)| RoleMemory {
+                source,
+                role: row.role,
+                at,
+            });
+            let sent = role_of(AccountKind::read(row.kind).role);
             Ok(AccountEntry {
                 id: id.clone(),
-                email: fields.get("email")?,
-                first_name: fields.get("first_name")?,
-                last_name: fields.get("last_name")?,
-                site_role: fields.get("site_role")?,
-                memory: source
-                    .zip(at)
-                    .map(|(source, at)| RoleMemory { source, role, at }),
+                email: row.email,
+                first_name: row.first_name,
+                last_name: row.last_name,
+                site_role: sent.map(|role| role.as_str().to_owned()).or(row.site_role),
+                memory,
             })
         })
         .transpose()
@@ -224,25 +226,22 @@ impl Store {
     /// The OPA records that carry or ever carried `key`, by id.
     pub async fn list_key_holders(&self, key: &Key) -> Result<Vec<KeyMemory>, StoreError> {
         let rows = sqlx::query(
-            "SELECT opa_id, name, carried_until IS NULL AS carries_now,
-                    active_until IS NOT 0 AS was_active
-             FROM carriers WHERE key = ?1 ORDER BY opa_id LIMIT ?2",
+            "SELECT opa_id, name, carried_until IS NULL, active_until IS NOT 0 FROM carriers
+             WHERE key = ?1 ORDER BY opa_id LIMIT ?2",
         )
         .bind(key.as_str())
         .bind(MOST)
         .fetch_all(self.reader())
         .await?;
-        rows.iter()
-            .map(|row| {
-                let fields = Fields::of(row, "carriers", "opa_id");
-                Ok(KeyMemory {
-                    id: OpaId::new(fields.get::<String>("opa_id")?),
-                    name: OpaName::new(fields.get::<String>("name")?),
-                    carries_now: fields.get("carries_now")?,
-                    was_active: fields.get("was_active")?,
-                })
+        Ok(rows
+            .iter()
+            .map(|row| KeyMemory {
+                id: OpaId::new(row.get::<String, _>(0)),
+                name: OpaName::new(row.get::<String, _>(1)),
+                carries_now: row.get(2),
+                was_active: row.get(3),
             })
-            .collect()
+            .collect())
     }
 
     /// Accounts that this program remembers to be Administrators.
@@ -258,15 +257,11 @@ impl Store {
 
     /// ACTIVE humans and managed accounts of `pull`: what percentages are taken of.
     pub async fn count_sides(&self, pull: Pull) -> Result<(u64, u64), StoreError> {
-        let row = sqlx::query(
-            "SELECT (SELECT count(*) FROM opa_users
-                     WHERE pull = ?1 AND service = 0 AND status_rank = 0),
-                    (SELECT count(*) FROM opsera_accounts WHERE pull = ?1 AND managed = 1)",
-        )
-        .bind(pull.0)
-        .fetch_one(self.reader())
-        .await?;
-        Ok((count(&row, 0), count(&row, 1)))
+        let people: i64 = sqlx::query_scalar(COUNT_ACTIVE)
+            .fetch_one(&self.snapshot(pull).await?)
+            .await?;
+        let accounts = self.count_managed_accounts(pull).await?;
+        Ok((unsigned(people), accounts))
     }
 
     /// Keys of `pull` that may be meant by `asked`: those that look the same, those with the same
@@ -285,23 +280,18 @@ impl Store {
         let skeleton = key.skeleton();
         let folded = crate::rules::shields::fold_name(asked.local_part());
         let domain = format!("@{}", key.domain());
-        let mut rows = sqlx::query(NEAR)
-            .bind(pull.0)
+        let pool = self.snapshot(pull).await?;
+        let mut rows = sqlx::query_as::<_, NearRow>(NEAR)
             .bind(key.as_str())
-            .fetch(self.reader());
+            .fetch(&pool);
         let mut found: Vec<Suggestion> = Vec::new();
         while let Some(row) = rows.try_next().await? {
-            let fields = Fields::of(&row, "opa_users", "key");
-            let other: String = fields.get("key")?;
-            let looks: Option<String> = fields.get("skeleton")?;
-            let local = other
-                .split_once('@')
-                .map_or(other.as_str(), |(local, _)| local);
-            let similarity = if looks.as_deref() == Some(skeleton.as_str()) {
+            let other = Key::from_store(row.key);
+            let similarity = if other.skeleton() == skeleton {
                 Similarity::Skeleton
-            } else if crate::rules::shields::fold_name(local) == folded {
+            } else if crate::rules::shields::fold_name(other.local_part()) == folded {
                 Similarity::LocalPart
-            } else if other.ends_with(&domain) && is_near(&other) {
+            } else if other.as_str().ends_with(&domain) && is_near(other.as_str()) {
                 Similarity::Spelling
             } else {
                 continue;
@@ -312,9 +302,9 @@ impl Store {
                 .count();
             if alike < limit {
                 found.push(Suggestion {
-                    directory: fields.get("directory")?,
-                    email: fields.get::<Option<String>>("email")?.unwrap_or_default(),
-                    key: Key::from_store(other),
+                    directory: row.directory,
+                    email: row.email,
+                    key: other,
                     similarity,
                 });
             }
@@ -323,35 +313,66 @@ impl Store {
     }
 }
 
-fn opa_entry(row: &SqliteRow) -> Result<OpaEntry, StoreError> {
-    let fields = Fields::of(row, "opa_users", "id");
+#[derive(FromRow)]
+struct OpaRow {
+    id: String,
+    name: String,
+    kind: i64,
+    status: Option<String>,
+    email: Option<String>,
+    key: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    groups: String,
+}
+
+#[derive(FromRow)]
+struct AccountRow {
+    email: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+    kind: i64,
+    site_role: Option<String>,
+    role: Option<String>,
+    source: Option<String>,
+    at: Option<String>,
+}
+
+#[derive(FromRow)]
+struct NearRow {
+    directory: String,
+    key: String,
+    email: String,
+}
+
+fn opa_entry(row: OpaRow) -> Result<OpaEntry, StoreError> {
+    let mut groups: Vec<GroupName> = serde_json::from_str(&row.groups)
+        .map_err(|error| StoreError::corrupt("memberships", "grp", &row.id, error))?;
+    groups.sort();
+    let (status, user_type) = read_kind(row.kind, row.status.as_deref());
     Ok(OpaEntry {
-        groups: Fields::of(row, "memberships", "id").json("groups")?,
-        name: OpaName::new(fields.get::<String>("name")?),
-        status: PersonStatus::parse(&fields.get::<String>("status")?),
-        user_type: if fields.get("service")? {
-            UserType::Service
-        } else {
-            UserType::Human
-        },
-        email: fields.get("email")?,
-        key: fields.get::<Option<String>>("key")?.map(Key::from_store),
-        first_name: fields.get("first_name")?,
-        last_name: fields.get("last_name")?,
-        id: OpaId::new(fields.get::<String>("id")?),
+        id: OpaId::new(row.id),
+        name: OpaName::new(row.name),
+        status,
+        user_type,
+        email: row.email,
+        key: row.key.map(Key::from_store),
+        first_name: row.first_name,
+        last_name: row.last_name,
+        groups,
     })
 }
 
 /// With the key, or DISABLED or DELETED without a usable address where the id carried it last.
-const WITH_KEY: &str = "(u.key = ?2 OR (u.key IS NULL AND u.service = 0 AND u.status_rank >= 2
-    AND u.id IN (SELECT c.opa_id FROM carriers c WHERE c.key = ?2
-        AND NOT EXISTS (SELECT 1 FROM carriers d WHERE d.opa_id = c.opa_id
+const WITH_KEY: &str = "(p.key = ?1 OR (p.key IS NULL AND p.kind IN (2, 3)
+    AND p.id IN (SELECT c.opa_id FROM ledger.carriers c WHERE c.key = ?1
+        AND NOT EXISTS (SELECT 1 FROM ledger.carriers d WHERE d.opa_id = c.opa_id
             AND coalesce(d.carried_until, 9223372036854775806)
                 > coalesce(c.carried_until, 9223372036854775806)))))";
 
 const NEAR: &str = "
-SELECT 'opsera' AS directory, key, skeleton, email FROM opsera_accounts
-WHERE pull = ?1 AND key IS NOT NULL AND key <> ?2
+SELECT 'opsera' AS directory, key, coalesce(email, key) AS email FROM opsera.accounts
+WHERE key IS NOT NULL AND key <> ?1
 UNION ALL
-SELECT 'opa', key, skeleton, email FROM opa_users
-WHERE pull = ?1 AND key IS NOT NULL AND key <> ?2 AND service = 0";
+SELECT 'opa', key, coalesce(email, key) FROM main.people
+WHERE key IS NOT NULL AND key <> ?1 AND kind < 4";

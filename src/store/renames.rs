@@ -94,9 +94,8 @@ impl Store {
             return Ok(Arc::clone(history));
         }
         let active = sqlx::query(ACTIVE_RECORD)
-            .bind(pull.0)
             .bind(id.as_str())
-            .fetch_optional(self.reader())
+            .fetch_optional(&self.snapshot(pull).await?)
             .await?
             .map(|row| active_record(&row))
             .transpose()?;
@@ -117,10 +116,9 @@ impl Store {
         of: &str,
     ) -> Result<Vec<Tenure>, StoreError> {
         sqlx::query(statement)
-            .bind(pull.0)
             .bind(of)
             .bind(i64::try_from(MOST_NODES + 1).unwrap_or(i64::MAX))
-            .fetch_all(self.reader())
+            .fetch_all(&self.snapshot(pull).await?)
             .await?
             .iter()
             .map(tenure)
@@ -129,7 +127,7 @@ impl Store {
 }
 
 fn active_record(row: &SqliteRow) -> Result<(KeyHolder, Option<Key>), StoreError> {
-    let fields = Fields::of(row, "opa_users", "id");
+    let fields = Fields::of(row, "people", "id");
     let holder = KeyHolder {
         id: OpaId::new(fields.get::<String>("id")?),
         name: OpaName::new(fields.get::<String>("name")?),

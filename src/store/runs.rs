@@ -7,7 +7,7 @@ use sqlx::SqliteConnection;
 
 use super::audit::append;
 use super::fields::Fields;
-use super::snapshot::{Pull, latest_complete};
+use super::snapshot::{Pull, unsigned};
 use super::{Store, StoreError, StorePath};
 use crate::audit::{AuditWriter, Event, Head, NewEntry};
 use crate::domain::time::format_time;
@@ -220,7 +220,7 @@ impl Store {
         let mut tx = self.begin().await?;
         sqlx::query(
             "UPDATE runs SET opa_accepted = 1, opsera_listed =
-                 (SELECT count(*) FROM opsera_accounts a WHERE a.pull = runs.seq)
+                 (SELECT s.accounts FROM snapshots s WHERE s.pull = runs.seq)
              WHERE id = ?1",
         )
         .bind(run.as_str())
@@ -229,40 +229,28 @@ impl Store {
         self.commit(tx).await
     }
 
-    /// Whether a listed account of `pull` has `key`.
-    pub async fn has_account(&self, pull: Pull, key: &Key) -> Result<bool, StoreError> {
-        let found: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM opsera_accounts WHERE pull = ?1 AND key = ?2)",
-        )
-        .bind(pull.0)
-        .bind(key.as_str())
-        .fetch_one(self.reader())
-        .await?;
-        Ok(found)
-    }
-
     /// Whether a person or an account of `pull` has `key`, or anybody ever did.
     pub async fn knows_key(&self, pull: Pull, key: &Key) -> Result<bool, StoreError> {
         let found: bool = sqlx::query_scalar(
-            "SELECT EXISTS (SELECT 1 FROM opsera_accounts WHERE pull = ?1 AND key = ?2)
-                 OR EXISTS (SELECT 1 FROM opa_users WHERE pull = ?1 AND key = ?2)
-                 OR EXISTS (SELECT 1 FROM carriers WHERE key = ?2)",
+            "SELECT EXISTS (SELECT 1 FROM opsera.accounts WHERE key = ?1)
+                 OR EXISTS (SELECT 1 FROM main.people WHERE key = ?1)
+                 OR EXISTS (SELECT 1 FROM ledger.carriers WHERE key = ?1)",
         )
-        .bind(pull.0)
         .bind(key.as_str())
-        .fetch_one(self.reader())
+        .fetch_one(&self.snapshot(pull).await?)
         .await?;
         Ok(found)
     }
 
-    /// Accounts in the Opsera listing of `pull`.
+    /// Accounts in the Opsera listing of `pull`, known also when the snapshot is lost; 0 if the
+    /// store does not name that snapshot.
     pub async fn count_listed_accounts(&self, pull: Pull) -> Result<u64, StoreError> {
-        let listed: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM opsera_accounts WHERE pull = ?1")
+        let listed: Option<i64> =
+            sqlx::query_scalar("SELECT accounts FROM snapshots WHERE pull = ?1")
                 .bind(pull.0)
-                .fetch_one(self.reader())
+                .fetch_optional(self.reader())
                 .await?;
-        Ok(u64::try_from(listed).unwrap_or(0))
+        Ok(unsigned(listed.unwrap_or(0)))
     }
 
     /// The pull that is the snapshot today, with the time it was completed.
@@ -409,4 +397,11 @@ fn mode_name(mode: Mode) -> &'static str {
         Mode::DryRun => "dry_run",
         Mode::Apply => "apply",
     }
+}
+
+/// The last complete pull; 0 before there is one.
+async fn latest_complete(conn: &mut sqlx::SqliteConnection) -> Result<i64, sqlx::Error> {
+    sqlx::query_scalar("SELECT coalesce(max(seq), 0) FROM runs WHERE pulled_at IS NOT NULL")
+        .fetch_one(conn)
+        .await
 }

@@ -113,6 +113,12 @@ mod shields;
 #[cfg(test)]
 mod shipped_files;
 #[cfg(test)]
+mod snapshot_cost;
+#[cfg(test)]
+mod snapshot_seal;
+#[cfg(test)]
+mod snapshot_upgrade;
+#[cfg(test)]
 mod soak;
 #[cfg(test)]
 mod status;

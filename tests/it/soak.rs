@@ -36,9 +36,7 @@ async fn measure(world: &World) -> Size {
     for table in [
         "actions",
         "runs",
-        "opa_users",
-        "opsera_accounts",
-        "memberships",
+        "snapshots",
         "plans",
         "absences",
         "carriers",

@@ -1,0 +1,262 @@
+//! Which accounts need thought.
+//!
+//! The database is asked once which accounts are settled: one account, one ACTIVE person, and the
+//! role that the person is to have. Those are counted and never read. The keys of the others come
+//! out 500 at a time, in order.
+
+use sqlx::pool::PoolConnection;
+use sqlx::{AssertSqlSafe, FromRow, Sqlite};
+
+use super::diff::account_facts;
+use super::diff_sql::{ACCOUNTS_AT, KEYLESS_PAGE};
+use super::lookups::{Known, Wanted};
+use super::settled_roles::{code_of, load_rules};
+use super::snapshot::{Pull, json, role_code, unsigned};
+use super::{Store, StoreError};
+use crate::domain::SiteRole;
+use crate::rules::{AccountFacts, Policy};
+
+/// Keys of one page.
+const PAGE: usize = 500;
+
+/// The accounts of a snapshot that need thought, page by page.
+pub struct NeedThought<'s> {
+    store: &'s Store,
+    pull: Pull,
+    connection: PoolConnection<Sqlite>,
+    statement: String,
+    actives_can_leave: bool,
+    default_role: Option<i64>,
+    roles_are_managed: bool,
+    known: Known,
+    cursor: Cursor,
+}
+
+enum Cursor {
+    /// Accounts without a valid address, after this id (I6).
+    WithoutKey(String),
+    /// Keys after this one.
+    Key(String),
+    Ended,
+}
+
+/// Some of the accounts that need thought.
+#[derive(Debug)]
+pub struct ThoughtPage {
+    /// The accounts. Of several accounts with one key (I5) there is one, the first managed one.
+    pub accounts: Vec<AccountFacts>,
+    /// Managed accounts with the keys of this page.
+    pub managed: u64,
+}
+
+/// A key that needs thought.
+#[derive(FromRow)]
+struct KeyRow {
+    key: String,
+    accounts: i64,
+    managed: i64,
+    place: i64,
+}
+
+impl Store {
+    /// Begins to list the accounts of `pull` that need thought.
+    ///
+    /// # Errors
+    /// The snapshot is lost, or cannot be read.
+    pub async fn list_accounts_that_need_thought(
+        &self,
+        pull: Pull,
+        policy: &Policy,
+    ) -> Result<NeedThought<'_>, StoreError> {
+        let mut connection = self.snapshot(pull).await?.acquire().await?;
+        load_rules(&mut connection, policy).await?;
+        Ok(NeedThought {
+            store: self,
+            pull,
+            connection,
+            statement: need_thought(),
+            actives_can_leave: !policy.required_groups.is_empty(),
+            default_role: policy.roles.default.map(role_code),
+            roles_are_managed: policy.roles.managed,
+            known: Known::default(),
+            cursor: Cursor::WithoutKey(String::new()),
+        })
+    }
+
+    /// The managed accounts of `pull`.
+    ///
+    /// # Errors
+    /// The snapshot is lost, or cannot be read.
+    pub async fn count_managed_accounts(&self, pull: Pull) -> Result<u64, StoreError> {
+        let count: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM opsera.accounts INDEXED BY accounts_by_key WHERE kind & 2",
+        )
+        .fetch_one(&self.snapshot(pull).await?)
+        .await?;
+        Ok(unsigned(count))
+    }
+
+    /// The active accounts of `pull` that are known to be Administrators, managed or not (G6).
+    ///
+    /// # Errors
+    /// The snapshot is lost, or the store cannot be read.
+    pub async fn count_administrators(&self, pull: Pull) -> Result<u64, StoreError> {
+        let count: i64 = sqlx::query_scalar(ADMINISTRATORS)
+            .bind(role_code(SiteRole::Administrators))
+            .bind(SiteRole::Administrators.as_str())
+            .fetch_one(&self.snapshot(pull).await?)
+            .await?;
+        Ok(unsigned(count))
+    }
+}
+
+impl NeedThought<'_> {
+    /// The next accounts, or `None` past the last one.
+    ///
+    /// # Errors
+    /// The snapshot cannot be read.
+    pub async fn next_page(&mut self) -> Result<Option<ThoughtPage>, StoreError> {
+        loop {
+            match &self.cursor {
+                Cursor::Ended => return Ok(None),
+                Cursor::WithoutKey(after) => {
+                    let rows = sqlx::query(KEYLESS_PAGE)
+                        .bind(after)
+                        .fetch_all(&mut *self.connection)
+                        .await?;
+                    let accounts = rows
+                        .iter()
+                        .map(account_facts)
+                        .collect::<Result<Vec<_>, _>>()?;
+                    let Some(last) = accounts.last() else {
+                        self.cursor = Cursor::Key(String::new());
+                        continue;
+                    };
+                    self.cursor = Cursor::WithoutKey(last.id.as_str().to_owned());
+                    return Ok(Some(ThoughtPage {
+                        accounts,
+                        managed: 0,
+                    }));
+                }
+                Cursor::Key(after) => {
+                    let keys: Vec<KeyRow> = sqlx::query_as(AssertSqlSafe(self.statement.clone()))
+                        .bind(after)
+                        .bind(self.actives_can_leave)
+                        .bind(self.roles_are_managed)
+                        .bind(self.default_role)
+                        .fetch_all(&mut *self.connection)
+                        .await?;
+                    self.cursor = match keys.last() {
+                        Some(last) if keys.len() == PAGE => Cursor::Key(last.key.clone()),
+                        _ => Cursor::Ended,
+                    };
+                    if keys.is_empty() {
+                        continue;
+                    }
+                    return self.page(keys).await.map(Some);
+                }
+            }
+        }
+    }
+
+    async fn page(&mut self, keys: Vec<KeyRow>) -> Result<ThoughtPage, StoreError> {
+        let mut places = Vec::new();
+        let mut managed = 0;
+        for row in keys {
+            managed += unsigned(row.managed);
+            if row.accounts == 1 {
+                places.push(row.place);
+            } else {
+                places.push(
+                    sqlx::query_scalar(FIRST_MANAGED)
+                        .bind(&row.key)
+                        .fetch_one(&mut *self.connection)
+                        .await?,
+                );
+            }
+        }
+        Ok(ThoughtPage {
+            accounts: self.facts(places).await?,
+            managed,
+        })
+    }
+
+    async fn facts(&mut self, places: Vec<i64>) -> Result<Vec<AccountFacts>, StoreError> {
+        let rows = sqlx::query(ACCOUNTS_AT)
+            .bind(json(&places)?)
+            .fetch_all(&mut *self.connection)
+            .await?;
+        let mut accounts = rows
+            .iter()
+            .map(account_facts)
+            .collect::<Result<Vec<_>, _>>()?;
+        self.store
+            .look_up(
+                self.pull,
+                &mut accounts,
+                Wanted {
+                    actives_can_leave: self.actives_can_leave,
+                    conflicts: false,
+                },
+                &mut self.known,
+            )
+            .await?;
+        Ok(accounts)
+    }
+}
+
+const FIRST_MANAGED: &str = "
+SELECT rowid FROM opsera.accounts INDEXED BY accounts_by_key
+WHERE key = ?1 AND kind & 2 ORDER BY id LIMIT 1";
+
+/// `?1` the code of the role, `?2` its name. What the server sent is believed first, then what
+/// was set or adopted, then what an account was created with (§5).
+const ADMINISTRATORS: &str = "
+SELECT (SELECT count(*) FROM opsera.accounts INDEXED BY accounts_by_key WHERE kind & 1 AND kind >> 2 = ?1)
+     + (SELECT count(*) FROM ledger.known_roles k CROSS JOIN opsera.accounts a INDEXED BY accounts_by_id
+            ON a.id = k.opsera_id
+        WHERE k.role = ?2 AND a.kind & 1 AND a.kind >> 2 = 0)
+     + (SELECT count(*) FROM ledger.created_roles c CROSS JOIN opsera.accounts a INDEXED BY accounts_by_key
+            ON a.key = c.key
+        WHERE c.role = ?2 AND a.kind & 1 AND a.kind >> 2 = 0
+          AND NOT EXISTS (SELECT 1 FROM ledger.known_roles k WHERE k.opsera_id = a.id))";
+
+/// `?1` the key to go on after, `?2` whether an ACTIVE person can be a leaver
+/// (`scope.required_groups`), `?3` whether roles are managed, `?4` the code of the default role.
+///
+/// A key is settled when one account has it, its only human record is ACTIVE (and in a required
+/// group), and the role is the desired one, or none is desired.
+fn need_thought() -> String {
+    let remembered = code_of("k.role");
+    let created = code_of("c.role");
+    format!(
+        "
+WITH account (key, accounts, managed, kind, place) AS (
+    SELECT key, count(*), sum(kind & 2) / 2, max(kind), max(rowid)
+    FROM opsera.accounts INDEXED BY accounts_by_key
+    WHERE key > ?1 GROUP BY key)
+SELECT a.key, a.accounts, a.managed, a.place FROM account a
+WHERE a.managed > 0 AND (a.accounts > 1 OR NOT coalesce((
+    SELECT count(*) = 1 AND max(p.kind) = 0
+       AND (NOT ?2 OR EXISTS (
+           SELECT 1 FROM main.memberships m INDEXED BY memberships_by_person
+           CROSS JOIN temp.rules r ON r.grp = m.grp
+           WHERE m.person = p.rowid AND r.required))
+       AND (NOT ?3
+            OR (?4 IS NULL AND NOT EXISTS (
+                SELECT 1 FROM main.memberships m INDEXED BY memberships_by_person
+                CROSS JOIN temp.rules r ON r.grp = m.grp
+                WHERE m.person = p.rowid AND r.number IS NOT NULL))
+            OR coalesce((SELECT r.role FROM main.memberships m INDEXED BY memberships_by_person
+                         CROSS JOIN temp.rules r ON r.grp = m.grp
+                         WHERE m.person = p.rowid AND r.number IS NOT NULL
+                         ORDER BY r.number LIMIT 1), ?4)
+               = iif(a.kind >> 2, a.kind >> 2, (
+                   SELECT coalesce((SELECT {remembered} FROM ledger.known_roles k WHERE k.opsera_id = i.id),
+                                   (SELECT {created} FROM ledger.created_roles c WHERE c.key = a.key), 0)
+                   FROM opsera.accounts i WHERE i.rowid = a.place)))
+    FROM main.people p INDEXED BY people_by_key
+    WHERE p.key = a.key AND p.kind < 4), 0))
+LIMIT 500"
+    )
+}

@@ -1,0 +1,512 @@
+//! The snapshot of one pull: two files beside the store, one for each directory, so that both can
+//! be written at once.
+//!
+//! A file is written once, in the order in which records arrive, without a journal and without
+//! indexes; it is indexed at the end, made durable, and then *sealed* by the one transaction of
+//! the ledger that names it ([`Snapshot::complete`]). From then on it never changes. Before the
+//! seal nobody reads it, so a killed run leaves nothing but two files, which the next run removes.
+//! A snapshot that is lost or damaged costs a pull and nothing else.
+
+mod accounts;
+mod files;
+mod load;
+mod mark;
+mod people;
+mod seal;
+mod sealed;
+mod shields;
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
+
+use sqlx::Connection as _;
+use sqlx::Executor as _;
+use sqlx::sqlite::SqliteConnection;
+use tokio::sync::{Mutex, MutexGuard};
+
+use super::{Store, StoreError};
+use crate::domain::{
+    AccountRecord, GroupName, GroupRecord, Key, OpaCounts, OpaId, OpaName, OpseraCounts,
+    PersonRecord, RunId,
+};
+use crate::rules::Policy;
+
+pub(super) use accounts::{AccountKind, role_code, role_of};
+pub(super) use files::{Side, path_of};
+use load::{Load, Target};
+pub(super) use people::read_kind;
+pub(super) use sealed::{Sealed, uri};
+pub(super) use shields::Comparison;
+
+/// The number of a pull: the sequence number of its run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pull(pub(super) i64);
+
+/// One pull being written.
+#[derive(Debug)]
+pub struct Snapshot<'s> {
+    store: &'s Store,
+    policy: &'s Policy,
+    pull: Pull,
+    people: Half,
+    accounts: Half,
+    mark: mark::Mark,
+    is_sealed: AtomicBool,
+}
+
+/// One of the two files while it is written.
+#[derive(Debug)]
+struct Half {
+    path: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Rows arrive.
+    Loading(Box<Load>),
+    /// All rows of the listings are there, and the indexes.
+    Indexed(Box<SqliteConnection>),
+    /// An error ended it, or it is sealed.
+    Closed,
+}
+
+impl Half {
+    async fn begin(store: &Store, pull: Pull, target: Target) -> Result<Self, StoreError> {
+        let path = files::path_of(store.path(), pull, target.side);
+        let load = Load::begin(&path, target).await?;
+        Ok(Self {
+            path,
+            state: Mutex::new(State::Loading(Box::new(load))),
+        })
+    }
+
+    /// The file with all its rows, to be indexed; `None`: it is indexed already.
+    async fn end_loading(state: &mut State) -> Result<Option<Box<SqliteConnection>>, StoreError> {
+        if !matches!(state, State::Loading(_)) {
+            return Ok(None);
+        }
+        let State::Loading(load) = std::mem::replace(state, State::Closed) else {
+            return Ok(None);
+        };
+        let mut connection = load.finish().await?;
+        connection.execute("COMMIT").await?;
+        Ok(Some(Box::new(connection)))
+    }
+}
+
+impl Snapshot<'_> {
+    /// The OPA file with all its rows and the indexes of [`people::INDEX`].
+    async fn indexed_people(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let mut state = self.people.state.lock().await;
+        if let Some(mut connection) = Half::end_loading(&mut state).await? {
+            connection.execute(people::INDEX_IDS).await?;
+            let differ: bool = sqlx::query_scalar(people::DIFFER)
+                .fetch_one(&mut *connection)
+                .await?;
+            if differ {
+                self.mark.give_up();
+            }
+            connection.execute(people::INDEX).await?;
+            *state = State::Indexed(connection);
+        }
+        Ok(state)
+    }
+
+    /// The Opsera file with all its rows and indexes.
+    async fn indexed_accounts(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        let mut state = self.accounts.state.lock().await;
+        if let Some(mut connection) = Half::end_loading(&mut state).await? {
+            connection.execute(accounts::INDEX).await?;
+            *state = State::Indexed(connection);
+        }
+        Ok(state)
+    }
+}
+
+impl State {
+    fn connection(&mut self) -> Result<&mut SqliteConnection, StoreError> {
+        match self {
+            Self::Indexed(connection) => Ok(connection),
+            Self::Loading(_) | Self::Closed => Err(StoreError::from(sqlx::Error::PoolClosed)),
+        }
+    }
+}
+
+impl<'s> Snapshot<'s> {
+    /// Begins the pull of `run`, clearing away what pulls that never completed left behind.
+    ///
+    /// # Errors
+    /// The store cannot be read, or the files cannot be made.
+    pub async fn begin(
+        store: &'s Store,
+        policy: &'s Policy,
+        run: &RunId,
+    ) -> Result<Self, StoreError> {
+        let seq: i64 = sqlx::query_scalar("SELECT seq FROM runs WHERE id = ?1")
+            .bind(run.as_str())
+            .fetch_one(store.reader())
+            .await?;
+        let pull = Pull(seq);
+        files::remove_others(store.path(), sealed_pull(store).await?);
+        Ok(Self {
+            store,
+            policy,
+            pull,
+            people: Half::begin(store, pull, people::TARGET).await?,
+            accounts: Half::begin(store, pull, accounts::TARGET).await?,
+            mark: mark::Mark::begin(store).await?,
+            is_sealed: AtomicBool::new(false),
+        })
+    }
+
+    /// The pull's number.
+    pub fn pull(&self) -> Pull {
+        self.pull
+    }
+
+    /// Takes one page of an OPA listing. A record seen twice counts once, and ACTIVE wins (I3).
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn add_people(&self, people: &[PersonRecord]) -> Result<(), StoreError> {
+        let mut state = self.people.state.lock().await;
+        match &mut *state {
+            State::Loading(load) => {
+                for person in people {
+                    let key = people::add(load, person, self.policy).await?;
+                    self.mark.add(person, key.as_ref());
+                }
+            }
+            State::Indexed(connection) => {
+                self.mark.give_up();
+                for person in people {
+                    people::add_late(connection, person, self.policy).await?;
+                }
+            }
+            State::Closed => return Err(StoreError::from(sqlx::Error::PoolClosed)),
+        }
+        Ok(())
+    }
+
+    /// Takes one batch of the Opsera listing.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn add_accounts(&self, accounts: &[AccountRecord]) -> Result<(), StoreError> {
+        let mut state = self.accounts.state.lock().await;
+        let State::Loading(load) = &mut *state else {
+            return Err(StoreError::from(sqlx::Error::PoolClosed));
+        };
+        for account in accounts {
+            accounts::add(load, account, self.policy).await?;
+        }
+        Ok(())
+    }
+
+    /// Says that the Opsera listing is whole, so that it can be indexed while OPA is still read.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn end_accounts(&self) -> Result<(), StoreError> {
+        self.indexed_accounts().await.map(|_| ())
+    }
+
+    /// Takes live groups.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn add_groups(&self, groups: &[GroupName]) -> Result<(), StoreError> {
+        let mut state = self.indexed_people().await?;
+        for group in groups {
+            note_group(state.connection()?, group).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that these people are in `group`.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn add_members(
+        &self,
+        group: &GroupName,
+        members: &[PersonRecord],
+    ) -> Result<(), StoreError> {
+        let ids: Vec<&str> = members.iter().map(|member| member.id.as_str()).collect();
+        let mut state = self.indexed_people().await?;
+        let connection = state.connection()?;
+        let group = note_group(connection, group).await?;
+        sqlx::query(
+            "INSERT INTO memberships (person, grp)
+             SELECT p.rowid, ?1 FROM json_each(?2) m CROSS JOIN people p ON p.id = m.value",
+        )
+        .bind(group)
+        .bind(json(&ids)?)
+        .execute(connection)
+        .await?;
+        Ok(())
+    }
+
+    /// Notes which live groups one person is in.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn add_groups_of(
+        &self,
+        person: &OpaId,
+        groups: &[GroupRecord],
+    ) -> Result<(), StoreError> {
+        let mut state = self.indexed_people().await?;
+        let connection = state.connection()?;
+        for group in groups.iter().filter(|group| group.live) {
+            let group = note_group(connection, &group.name).await?;
+            sqlx::query(
+                "INSERT INTO memberships (person, grp) SELECT rowid, ?1 FROM people WHERE id = ?2",
+            )
+            .bind(group)
+            .bind(person.as_str())
+            .execute(&mut *connection)
+            .await?;
+        }
+        Ok(())
+    }
+
+    /// Notes that OPA cannot be asked for this person's groups, so that they are doubt.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub async fn add_unreadable_memberships(&self, person: &OpaId) -> Result<(), StoreError> {
+        let mut state = self.indexed_people().await?;
+        sqlx::query(
+            "INSERT OR IGNORE INTO unreadable (person) SELECT rowid FROM people WHERE id = ?1",
+        )
+        .bind(person.as_str())
+        .execute(state.connection()?)
+        .await?;
+        Ok(())
+    }
+
+    /// Up to 500 ACTIVE humans without a usable address, by name, after `after` (I7). The first
+    /// call ends the listings: what is added later counts as a second look at a person.
+    ///
+    /// # Errors
+    /// The file cannot be written or read.
+    pub async fn list_unidentified(
+        &self,
+        after: Option<&OpaName>,
+    ) -> Result<Vec<(OpaId, OpaName)>, StoreError> {
+        let mut state = self.indexed_people().await?;
+        let rows: Vec<(String, String)> = sqlx::query_as(
+            "SELECT id, name FROM people INDEXED BY people_without_key
+             WHERE key IS NULL AND kind = 0 AND name > ?1 ORDER BY name LIMIT 500",
+        )
+        .bind(after.map_or("", OpaName::as_str))
+        .fetch_all(state.connection()?)
+        .await?;
+        Ok(named(rows))
+    }
+
+    /// How many people [`Snapshot::list_people_to_look_up`] would list.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub async fn count_people_to_look_up(&self, joiners: bool) -> Result<u64, StoreError> {
+        let mut state = self.joined().await?;
+        let count: i64 = sqlx::query_scalar(COUNT_TO_LOOK_UP)
+            .bind(joiners)
+            .fetch_one(state.connection()?)
+            .await?;
+        Ok(unsigned(count))
+    }
+
+    /// The records of the ACTIVE people whose memberships decide something: those with a managed
+    /// account, and with `joiners` those without an account too. Keyset paged by id, 500 at a time.
+    ///
+    /// # Errors
+    /// The files cannot be read.
+    pub async fn list_people_to_look_up(
+        &self,
+        joiners: bool,
+        after: Option<&OpaId>,
+    ) -> Result<Vec<(OpaId, OpaName)>, StoreError> {
+        let mut state = self.joined().await?;
+        let rows: Vec<(String, String)> = sqlx::query_as(TO_LOOK_UP)
+            .bind(joiners)
+            .bind(after.map_or("", OpaId::as_str))
+            .fetch_all(state.connection()?)
+            .await?;
+        Ok(named(rows))
+    }
+
+    /// What the OPA side has; `requests` and `complete` are the caller's to fill in.
+    ///
+    /// # Errors
+    /// The file cannot be written or read.
+    pub async fn count_people(&self) -> Result<OpaCounts, StoreError> {
+        let mut state = self.indexed_people().await?;
+        if matches!(*state, State::Closed) {
+            // The error that ended it was told, and is not to be hidden behind another one.
+            return Ok(OpaCounts::default());
+        }
+        let kinds: Vec<(i64, i64)> = sqlx::query_as(COUNT_KINDS)
+            .fetch_all(state.connection()?)
+            .await?;
+        let count = |wanted: &dyn Fn(i64) -> bool| {
+            kinds
+                .iter()
+                .filter(|(kind, _)| wanted(*kind))
+                .map(|(_, count)| unsigned(*count))
+                .sum()
+        };
+        Ok(OpaCounts {
+            users: count(&|_| true),
+            active: count(&|kind| kind == 0),
+            disabled: count(&|kind| kind == 2),
+            deleted: count(&|kind| kind == 3),
+            service: count(&|kind| kind > 3),
+            requests: 0,
+            complete: false,
+        })
+    }
+
+    /// What the Opsera side has; `requests` and `complete` are the caller's to fill in.
+    ///
+    /// # Errors
+    /// The file cannot be written or read.
+    pub async fn count_accounts(&self) -> Result<OpseraCounts, StoreError> {
+        let mut state = self.indexed_accounts().await?;
+        if matches!(*state, State::Closed) {
+            return Ok(OpseraCounts::default());
+        }
+        let (users, managed): (i64, i64) = sqlx::query_as(
+            "SELECT count(*), count(*) FILTER (WHERE kind & 2)
+             FROM accounts INDEXED BY accounts_by_key",
+        )
+        .fetch_one(state.connection()?)
+        .await?;
+        Ok(OpseraCounts {
+            users: unsigned(users),
+            managed: unsigned(managed),
+            requests: 0,
+            complete: false,
+        })
+    }
+
+    /// Whether a listed account has `key`.
+    ///
+    /// # Errors
+    /// The file cannot be written or read.
+    pub async fn has_account(&self, key: &Key) -> Result<bool, StoreError> {
+        let mut state = self.indexed_accounts().await?;
+        Ok(
+            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM accounts WHERE key = ?1)")
+                .bind(key.as_str())
+                .fetch_one(state.connection()?)
+                .await?,
+        )
+    }
+
+    /// The OPA file with the Opsera file attached to it.
+    async fn joined(&self) -> Result<MutexGuard<'_, State>, StoreError> {
+        self.end_accounts().await?;
+        let mut state = self.indexed_people().await?;
+        let connection = state.connection()?;
+        let attached: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM pragma_database_list WHERE name = 'opsera'")
+                .fetch_one(&mut *connection)
+                .await?;
+        if attached == 0 {
+            let attach = format!("ATTACH {} AS opsera", uri(&self.accounts.path, "mode=ro")?);
+            connection.execute(sqlx::AssertSqlSafe(attach)).await?;
+        }
+        Ok(state)
+    }
+}
+
+impl Drop for Snapshot<'_> {
+    /// What was not sealed is of no use to anybody.
+    fn drop(&mut self) {
+        if !*self.is_sealed.get_mut() {
+            files::remove(&self.people.path);
+            files::remove(&self.accounts.path);
+        }
+    }
+}
+
+async fn note_group(
+    connection: &mut SqliteConnection,
+    group: &GroupName,
+) -> Result<i64, StoreError> {
+    let known: Option<i64> = sqlx::query_scalar("SELECT id FROM groups WHERE name = ?1")
+        .bind(group.as_str())
+        .fetch_optional(&mut *connection)
+        .await?;
+    match known {
+        Some(id) => Ok(id),
+        None => Ok(
+            sqlx::query_scalar("INSERT INTO groups (name) VALUES (?1) RETURNING id")
+                .bind(group.as_str())
+                .fetch_one(connection)
+                .await?,
+        ),
+    }
+}
+
+/// The pull whose snapshot the ledger names.
+async fn sealed_pull(store: &Store) -> Result<Option<Pull>, StoreError> {
+    let pull: Option<i64> = sqlx::query_scalar("SELECT max(pull) FROM snapshots")
+        .fetch_one(store.reader())
+        .await?;
+    Ok(pull.map(Pull))
+}
+
+async fn close(state: &mut State) -> Result<(), StoreError> {
+    match std::mem::replace(state, State::Closed) {
+        State::Indexed(connection) => Ok(connection.close().await?),
+        State::Loading(_) | State::Closed => Ok(()),
+    }
+}
+
+fn named(rows: Vec<(String, String)>) -> Vec<(OpaId, OpaName)> {
+    rows.into_iter()
+        .map(|(id, name)| (OpaId::new(id), OpaName::new(name)))
+        .collect()
+}
+
+/// A list as `json_each` takes it.
+pub(super) fn json(list: &(impl serde::Serialize + ?Sized)) -> Result<String, StoreError> {
+    serde_json::to_string(list)
+        .map_err(|error| StoreError::from(sqlx::Error::Encode(Box::new(error))))
+}
+
+/// A count, which SQLite never makes negative.
+pub(super) fn unsigned(count: i64) -> u64 {
+    u64::try_from(count).unwrap_or(0)
+}
+
+/// How many people there are of each kind, from the indexes alone.
+const COUNT_KINDS: &str = "
+SELECT kind, count(*) FROM people INDEXED BY people_by_key WHERE key IS NOT NULL GROUP BY kind
+UNION ALL
+SELECT kind, count(*) FROM people INDEXED BY people_without_key WHERE key IS NULL GROUP BY kind";
+
+/// How many humans are ACTIVE in the OPA file that `main` is, from the indexes alone.
+pub(super) const COUNT_ACTIVE: &str = "
+SELECT (SELECT count(*) FROM main.people INDEXED BY people_by_key WHERE key IS NOT NULL AND kind = 0)
+     + (SELECT count(*) FROM main.people INDEXED BY people_without_key WHERE key IS NULL AND kind = 0)";
+
+/// `?1` whether people without an account count, `?2` the id to go on after.
+const TO_LOOK_UP: &str = "
+SELECT p.id, p.name FROM people p INDEXED BY people_by_id
+WHERE p.id > ?2 AND p.key IS NOT NULL AND p.kind = 0
+  AND coalesce((SELECT max(a.kind & 2) FROM opsera.accounts a INDEXED BY accounts_by_key
+                WHERE a.key = p.key), ?1)
+ORDER BY p.id LIMIT 500";
+
+/// `?1` whether people without an account count.
+const COUNT_TO_LOOK_UP: &str = "
+SELECT count(*) FROM people p INDEXED BY people_by_key
+WHERE p.key IS NOT NULL AND p.kind = 0
+  AND coalesce((SELECT max(a.kind & 2) FROM opsera.accounts a INDEXED BY accounts_by_key
+                WHERE a.key = p.key), ?1)";

@@ -1,0 +1,103 @@
+//! The seal: from the last record to a snapshot that everything reads.
+
+use std::sync::atomic::Ordering;
+
+use sqlx::Executor as _;
+
+use super::super::{StoreError, StorePath};
+use super::files::{self, Seal};
+use super::sealed::Sealed;
+use super::{COUNT_ACTIVE, Snapshot, close, people, shields};
+use crate::domain::time::{Timestamp, format_time};
+
+impl Snapshot<'_> {
+    /// Marks the pull as complete: from now on it is the snapshot.
+    ///
+    /// The files are durable before the ledger names them, so whatever the ledger names is whole,
+    /// also after a power cut.
+    ///
+    /// # Errors
+    /// The files or the store cannot be written; the former snapshot then stays.
+    pub async fn complete(&self, at: Timestamp) -> Result<(), StoreError> {
+        let (active, accounts) = self.finish_files().await?;
+        let (opa, opsera) = tokio::try_join!(
+            sync(self.people.path.clone()),
+            sync(self.accounts.path.clone())
+        )?;
+        files::sync_directory(self.store.path())?;
+        let sealed = Sealed::open(self.store.path(), self.pull).await?;
+        let mut tx = self.store.begin().await?;
+        let run = sqlx::query(
+            "UPDATE runs SET pulled_at = ?2, opa_active = ?3 WHERE seq = ?1 AND pulled_at IS NULL",
+        )
+        .bind(self.pull.0)
+        .bind(format_time(at))
+        .bind(active)
+        .execute(&mut *tx)
+        .await?;
+        if run.rows_affected() != 1 {
+            return Err(StoreError::Conflict {
+                place: StorePath::from(self.store.path()),
+                what: format!(
+                    "run {} should have been without a complete pull",
+                    self.pull.0
+                ),
+            });
+        }
+        sqlx::query("DELETE FROM snapshots")
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(
+            "INSERT INTO snapshots (pull, opa_bytes, opa_digest, opsera_bytes, opsera_digest,
+                                    accounts, mark)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )
+        .bind(self.pull.0)
+        .bind(opa.bytes)
+        .bind(opa.digest)
+        .bind(opsera.bytes)
+        .bind(opsera.digest)
+        .bind(accounts)
+        .bind(self.mark.text())
+        .execute(&mut *tx)
+        .await?;
+        self.store.commit(tx).await?;
+        self.is_sealed.store(true, Ordering::Relaxed);
+        if let Some(former) = self.store.sealed.lock().await.replace(sealed) {
+            former.close().await;
+        }
+        files::remove_others(self.store.path(), Some(self.pull));
+        Ok(())
+    }
+
+    /// Writes what needs both files and the last indexes. Gives the numbers of ACTIVE humans and
+    /// of accounts.
+    async fn finish_files(&self) -> Result<(i64, i64), StoreError> {
+        let counts = {
+            let mut state = self.joined().await?;
+            let connection = state.connection()?;
+            connection.execute("BEGIN").await?;
+            shields::fill(connection, self.policy).await?;
+            connection.execute("COMMIT").await?;
+            connection.execute(people::INDEX_LATE).await?;
+            let active = sqlx::query_scalar(COUNT_ACTIVE)
+                .fetch_one(&mut *connection)
+                .await?;
+            let accounts = sqlx::query_scalar(
+                "SELECT count(*) FROM opsera.accounts INDEXED BY accounts_by_id",
+            )
+            .fetch_one(&mut *connection)
+            .await?;
+            close(&mut state).await?;
+            (active, accounts)
+        };
+        close(&mut *self.accounts.state.lock().await).await?;
+        Ok(counts)
+    }
+}
+
+async fn sync(path: std::path::PathBuf) -> Result<Seal, StoreError> {
+    tokio::task::spawn_blocking(move || files::sync(&path))
+        .await
+        .unwrap_or(Err(StoreError::from(sqlx::Error::WorkerCrashed)))
+}

@@ -1,0 +1,184 @@
+//! A sealed snapshot, opened for reading.
+//!
+//! Its two files never change. What is opened stays readable although a later run replaces it,
+//! because the connections keep the files. A file that is not what the ledger wrote down when it
+//! sealed it is never read: it was damaged, cut, exchanged or lost.
+
+use std::path::Path;
+use std::time::Duration;
+
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, FromRow};
+
+use super::super::{Store, StoreError};
+use super::Pull;
+use super::files::{self, Seal, Side};
+
+/// Connections of a run, which streams from one while it looks facts up on another.
+const READERS: u32 = 3;
+/// SQLite's page cache for each connection and file, in KiB.
+const CACHE_KIB: u32 = 4 * 1024;
+
+/// The connections to one sealed snapshot. `main` is the OPA file, `opsera` the Opsera file,
+/// `ledger` the store.
+#[derive(Clone, Debug)]
+pub(in crate::store) struct Sealed {
+    pub(super) pull: Pull,
+    pool: SqlitePool,
+}
+
+/// What the ledger says of a sealed snapshot.
+#[derive(FromRow)]
+struct SealRow {
+    opa_bytes: i64,
+    opa_digest: String,
+    opsera_bytes: i64,
+    opsera_digest: String,
+}
+
+impl SealRow {
+    fn seal(&self, side: Side) -> Seal {
+        let (bytes, digest) = match side {
+            Side::Opa => (self.opa_bytes, &self.opa_digest),
+            Side::Opsera => (self.opsera_bytes, &self.opsera_digest),
+        };
+        Seal {
+            bytes,
+            digest: digest.clone(),
+        }
+    }
+}
+
+impl Store {
+    /// The connections to the snapshot of `pull`.
+    ///
+    /// # Errors
+    /// [`StoreError::LostSnapshot`] where it is not what the ledger sealed.
+    pub(in crate::store) async fn snapshot(&self, pull: Pull) -> Result<SqlitePool, StoreError> {
+        let mut open = self.sealed.lock().await;
+        if let Some(sealed) = open.as_ref().filter(|sealed| sealed.pull == pull) {
+            return Ok(sealed.pool.clone());
+        }
+        let row: Option<SealRow> = sqlx::query_as(
+            "SELECT opa_bytes, opa_digest, opsera_bytes, opsera_digest FROM snapshots WHERE pull = ?1",
+        )
+        .bind(pull.0)
+        .fetch_optional(self.reader())
+        .await?;
+        let Some(row) = row else {
+            return Err(self.lost(pull, "the store names no such snapshot any more"));
+        };
+        let path = self.path().to_owned();
+        let checked = tokio::task::spawn_blocking(move || check(&path, pull, &row)).await;
+        match checked {
+            Ok(Ok(())) => {}
+            Ok(Err(why)) => return Err(self.lost(pull, &why)),
+            Err(_) => return Err(StoreError::from(sqlx::Error::WorkerCrashed)),
+        }
+        let sealed = Sealed::open(self.path(), pull).await?;
+        let pool = sealed.pool.clone();
+        if let Some(former) = open.replace(sealed) {
+            former.close().await;
+        }
+        Ok(pool)
+    }
+
+    fn lost(&self, pull: Pull, why: &str) -> StoreError {
+        StoreError::LostSnapshot {
+            path: files::path_of(self.path(), pull, Side::Opa),
+            why: why.to_owned(),
+        }
+    }
+}
+
+fn check(store: &Path, pull: Pull, row: &SealRow) -> Result<(), String> {
+    for side in Side::BOTH {
+        let path = files::path_of(store, pull, side);
+        let expected = row.seal(side);
+        // The size first: a large file need not be read to see that it was cut.
+        let bytes = std::fs::metadata(&path)
+            .map_err(|error| format!("{}: {error}", path.display()))?
+            .len();
+        if i64::try_from(bytes).ok() != Some(expected.bytes) {
+            return Err(format!(
+                "{} has {bytes} bytes, and {} were written",
+                path.display(),
+                expected.bytes
+            ));
+        }
+        let found = files::inspect(&path).map_err(|error| error.to_string())?;
+        if found != expected {
+            return Err(format!(
+                "{} does not hold what was written to it",
+                path.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+impl Sealed {
+    /// Opens files that are known to be good.
+    pub(super) async fn open(store: &Path, pull: Pull) -> Result<Self, StoreError> {
+        let attach = [
+            format!(
+                "ATTACH {} AS opsera",
+                uri(&files::path_of(store, pull, Side::Opsera), "immutable=1")?
+            ),
+            format!("ATTACH {} AS ledger", uri(store, "mode=ro")?),
+            format!("PRAGMA opsera.cache_size = -{CACHE_KIB}"),
+            format!("PRAGMA ledger.cache_size = -{CACHE_KIB}"),
+            "PRAGMA temp_store = FILE".to_owned(),
+        ]
+        .join("; ");
+        let options = SqliteConnectOptions::new()
+            .filename(files::path_of(store, pull, Side::Opa))
+            .read_only(true)
+            .immutable(true)
+            .disable_statement_logging()
+            .busy_timeout(Duration::from_secs(30))
+            .pragma("cache_size", format!("-{CACHE_KIB}"))
+            .pragma("mmap_size", "0")
+            .pragma("trusted_schema", "OFF")
+            .pragma("cell_size_check", "ON");
+        let pool = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(Duration::from_secs(90))
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+            .after_connect(move |connection, _| {
+                let attach = attach.clone();
+                Box::pin(async move {
+                    connection.execute(AssertSqlSafe(attach)).await?;
+                    Ok(())
+                })
+            })
+            .connect_lazy_with(options);
+        // All of them now: once a later run has replaced the files, none can be opened any more.
+        let mut held = Vec::new();
+        for _ in 0..READERS {
+            held.push(pool.acquire().await?);
+        }
+        drop(held);
+        Ok(Self { pull, pool })
+    }
+
+    pub(in crate::store) async fn close(&self) {
+        self.pool.close().await;
+    }
+}
+
+/// A path as ATTACH takes it, with a parameter of SQLite's.
+pub(in crate::store) fn uri(path: &Path, parameter: &str) -> Result<String, StoreError> {
+    let text = path.to_str().ok_or_else(|| StoreError::File {
+        doing: "name to SQLite",
+        path: path.to_owned(),
+        source: std::io::Error::new(std::io::ErrorKind::InvalidInput, "the path is not UTF-8"),
+    })?;
+    Ok(format!(
+        "'file:{}?{parameter}'",
+        utf8_percent_encode(text, NON_ALPHANUMERIC)
+    ))
+}
