@@ -118,7 +118,7 @@ impl World {
         let file = self.directory.path().join("rolecall.toml");
         let store = self.directory.path().join("rolecall.db");
         let text = format!(
-            "{}\n[store]\npath = {:?}\n[retry]\nmax_attempts = 1\nrejected_retry = \"72h\"\n{}",
+            "{}\n[store]\npath = {:?}\n[retry]\nmax_attempts = 1\n{}",
             self.sandbox.settings_toml(),
             store.display().to_string(),
             self.chat.settings(more),
@@ -244,7 +244,7 @@ async fn a_partial_run_is_told_with_its_counts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_that_rests_is_told_once_a_day_until_it_is_gone() {
+async fn a_refusal_is_told_with_who_and_why_and_without_the_promise_of_a_retry() {
     let world = World::start().await;
     world.sync().await;
     world.sandbox.opa().disable("ada").unwrap();
@@ -254,6 +254,29 @@ async fn a_refusal_that_rests_is_told_once_a_day_until_it_is_gone() {
         .sandbox
         .inject(Fault::opsera(refusal).when(writes).always());
     let loose = "[guards]\nmax_opa_drop_percent = 100\n";
+    assert_eq!(
+        world.run(Mode::Apply, loose).await.outcome,
+        Outcome::Partial
+    );
+    let told = world.chat.texts();
+    for words in ["1 refused by Opsera", "ada@", "rolecall queue retry"] {
+        assert!(told[0].contains(words), "{words}: {told:?}");
+    }
+    assert!(!told[0].contains("next run tries again"), "{told:?}");
+    assert!(!told[0].contains("plans the other"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refusal_that_rests_is_told_once_a_day_until_it_is_gone() {
+    let world = World::start().await;
+    world.sync().await;
+    world.sandbox.opa().disable("ada").unwrap();
+    let refusal = FaultKind::Answer(Answer::status(400));
+    let writes = |received: &rolecall::sandbox::Received| received.is_write();
+    world
+        .sandbox
+        .inject(Fault::opsera(refusal).when(writes).always());
+    let loose = "[guards]\nmax_opa_drop_percent = 100\n[retry]\nrejected_retry = \"72h\"\n";
     let run = || world.run(Mode::Apply, loose);
     assert_eq!(run().await.outcome, Outcome::Partial);
     world.chat.texts();
@@ -281,29 +304,6 @@ async fn a_refusal_that_rests_is_told_once_a_day_until_it_is_gone() {
     assert!(told[0].contains("recovered: "), "{told:?}");
     run().await;
     assert_eq!(world.chat.texts(), [""; 0]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_refusal_is_told_with_who_and_why_and_without_the_promise_of_a_retry() {
-    let world = World::start().await;
-    world.sync().await;
-    world.sandbox.opa().disable("ada").unwrap();
-    let refusal = FaultKind::Answer(Answer::status(400));
-    let writes = |received: &rolecall::sandbox::Received| received.is_write();
-    world
-        .sandbox
-        .inject(Fault::opsera(refusal).when(writes).always());
-    let loose = "[guards]\nmax_opa_drop_percent = 100\n";
-    assert_eq!(
-        world.run(Mode::Apply, loose).await.outcome,
-        Outcome::Partial
-    );
-    let told = world.chat.texts();
-    for words in ["1 refused by Opsera", "ada@", "rolecall queue retry"] {
-        assert!(told[0].contains(words), "{words}: {told:?}");
-    }
-    assert!(!told[0].contains("next run tries again"), "{told:?}");
-    assert!(!told[0].contains("plans the other"), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
