@@ -53,9 +53,9 @@ pub(super) async fn load_rules(
 
 /// The code of a role's name in SQL, 0 for any other name.
 pub(super) fn code_of(column: &str) -> String {
-    let cases: String = SiteRole::ALL
+    let cases: Vec<String> = SiteRole::ALL
         .into_iter()
-        .map(|role| format!(" WHEN '{role}' THEN {}", role_code(role)))
+        .map(|role| format!("WHEN '{role}' THEN {}", role_code(role)))
         .collect();
-    format!("CASE {column}{cases} ELSE 0 END")
+    format!("CASE {column} {} ELSE 0 END", cases.join(" "))
 }
