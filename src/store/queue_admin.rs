@@ -305,7 +305,10 @@ mod tests {
             .await
             .unwrap();
         for step in steps(&store, LIST).await {
-            let reads_all = step.starts_with("SCAN") && !step.starts_with("SCAN a");
+            // The list of kinds is a parameter, and a short one.
+            let reads_all = step.starts_with("SCAN")
+                && !step.starts_with("SCAN a")
+                && !step.starts_with("SCAN l VIRTUAL TABLE");
             assert!(!reads_all, "{step} in {LIST}");
         }
         let later = steps(&store, LIST).await;
