@@ -12,9 +12,8 @@ pub(crate) fn run(arguments: &[String]) {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     runtime.block_on(async {
         let client = reqwest::Client::builder()
-            .no_proxy()
             .build()
-            .expect("a client");
+            .expect("a client without settings");
         let (people, accounts) =
             tokio::join!(read_people(&client, opa), read_accounts(&client, opsera));
         println!("{people} bytes of OPA, {accounts} bytes of Opsera");

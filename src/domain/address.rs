@@ -368,8 +368,8 @@ mod tests {
         #[test]
         fn the_short_way_for_ascii_skeletons_is_the_general_way(text in "[\u{0}-\u{7f}]{0,20}|\\PC{0,8}") {
             let key = Key(text.clone());
-            let looks = key.skeleton();
-            prop_assert_eq!(looks.as_str(), skeleton(&text).collect::<String>());
+            let skeleton_of_key = key.skeleton();
+            prop_assert_eq!(skeleton_of_key.as_str(), skeleton(&text).collect::<String>());
         }
     }
 

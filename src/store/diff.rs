@@ -84,7 +84,7 @@ impl Store {
     /// The ACTIVE people with one key that no account of `pull` has.
     ///
     /// # Errors
-    /// As [`Store::list_joiners`].
+    /// As `list_joiners`.
     pub async fn find_joiner(
         &self,
         pull: Pull,

@@ -305,6 +305,7 @@ mod tests {
             .await
             .unwrap();
         for step in steps(&store, LIST).await {
+            // The list of kinds is a parameter, and a short one.
             let reads_all = step.starts_with("SCAN")
                 && !step.starts_with("SCAN a")
                 && !step.starts_with("SCAN l VIRTUAL TABLE");

@@ -57,6 +57,5 @@ pub(super) fn code_of(column: &str) -> String {
         .into_iter()
         .map(|role| format!("WHEN '{role}' THEN {}", role_code(role)))
         .collect();
-    let cases = cases.join(" ");
-    format!("CASE {column} {cases} ELSE 0 END")
+    format!("CASE {column} {} ELSE 0 END", cases.join(" "))
 }

@@ -21,7 +21,8 @@ pub struct StoreStatus {
     pub last_opa_read: Option<Timestamp>,
     /// When Opsera was last read to its end.
     pub last_opsera_read: Option<Timestamp>,
-    /// The last run that ended, without its lists of people.
+    /// The last run that read both directories completely, without its lists of people. One that
+    /// was interrupted has no sizes to show.
     pub last_report: Option<Report>,
     /// Actions by state, for the states that are not final.
     pub queue: BTreeMap<ActionState, u64>,
@@ -87,7 +88,10 @@ impl Store {
             .await?;
         let last = sqlx::query(
             "SELECT id, report FROM runs
-             WHERE report IS NOT NULL AND mode = 'apply' ORDER BY seq DESC LIMIT 1",
+             WHERE report IS NOT NULL AND mode = 'apply'
+               AND iif(json_valid(report), json_extract(report, '$.opa.complete')
+                       AND json_extract(report, '$.opsera.complete'), 1) = 1
+             ORDER BY seq DESC LIMIT 1",
         )
         .fetch_optional(&mut *conn)
         .await?;

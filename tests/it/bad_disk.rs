@@ -39,7 +39,7 @@ async fn check_log(world: &World) {
     }
     let store = match Store::open_existing_read_only(&world.store_path()).await {
         Ok(store) => store,
-        // Damage that the run met without stopping, an index for example, is named afterwards.
+        // Damage that the check at opening finds is named, and the log is not read.
         Err(StoreError::FailedCheck { .. }) => return,
         Err(error) => panic!("{error}"),
     };

@@ -118,7 +118,7 @@ impl World {
         let file = self.directory.path().join("rolecall.toml");
         let store = self.directory.path().join("rolecall.db");
         let text = format!(
-            "{}\n[store]\npath = {:?}\n[retry]\nmax_attempts = 1\n{}",
+            "{}\n[store]\npath = {:?}\n[retry]\nmax_attempts = 1\nrejected_retry = \"72h\"\n{}",
             self.sandbox.settings_toml(),
             store.display().to_string(),
             self.chat.settings(more),
@@ -276,7 +276,7 @@ async fn a_refusal_that_rests_is_told_once_a_day_until_it_is_gone() {
     world
         .sandbox
         .inject(Fault::opsera(refusal).when(writes).always());
-    let loose = "[guards]\nmax_opa_drop_percent = 100\n[retry]\nrejected_retry = \"72h\"\n";
+    let loose = "[guards]\nmax_opa_drop_percent = 100\n";
     let run = || world.run(Mode::Apply, loose);
     assert_eq!(run().await.outcome, Outcome::Partial);
     world.chat.texts();

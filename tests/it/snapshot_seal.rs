@@ -101,9 +101,10 @@ async fn a_run_killed_before_the_seal_leaves_files_that_nobody_reads_and_the_nex
     );
 }
 
-/// What is done to one of the two files, in words and in deed.
+/// A name, and what is done to a file.
 type Damage = (String, Box<dyn Fn(&Path)>);
 
+/// What is done to one of the two files.
 fn damages(other: &Path) -> Vec<Damage> {
     let mut damages: Vec<Damage> = vec![
         (

@@ -188,7 +188,7 @@ class PlanTest(unittest.TestCase):
         self.assertEqual((outputs["outcome"], outputs["exit-code"]), ("held", "3"))
         self.step("comment")
         body = self.forge.comments[0]["body"]
-        self.assertLess(body.index("### Guards that hold this plan"), body.index("<details>"))
+        self.assertLess(body.index("### Guards (1 holds this plan)"), body.index("<details>"))
         self.step("verdict", "--fail-on", "1,2,4")
         self.step("verdict", "--fail-on", "1 2 3", expect=3)
 
@@ -220,8 +220,8 @@ class PlanTest(unittest.TestCase):
         body = self.forge.comments[0]["body"]
         self.assertTrue(body.startswith(MARKER + "\n## rolecall\n"), body)
         self.assertIn("[artefact of this job](https://forge.example/artefacts/1)", body)
-        self.assertIn("<summary>Deactivations (", body)
-        self.assertLess(body.index("Deactivations ("), body.index("Role changes ("))
+        self.assertIn("<summary>Deactivations: ", body)
+        self.assertLess(body.index("Deactivations: "), body.index("Role changes ("))
         self.assertEqual(body.count("<details>"), body.count("</details>"))
 
     def test_it_is_found_behind_a_hundred_others_and_theirs_are_left_alone(self):

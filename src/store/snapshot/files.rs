@@ -70,7 +70,7 @@ pub(super) fn make(path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             std::fs::remove_file(path).and_then(|()| create())
         }
-        created => created,
+        file => file,
     }
     .map(|_| ())
     .map_err(failed("make the snapshot", path))
