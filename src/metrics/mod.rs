@@ -252,7 +252,7 @@ impl Metrics {
         for outcome in outcomes.chain([ANOTHER_RUN]) {
             drop(self.runs.get_or_create(&OutcomeLabels { outcome }));
         }
-        for kind in FindingKind::ALL.map(FindingKind::as_str) {
+        for kind in FindingKind::ALL.iter().map(|kind| kind.as_str()) {
             drop(self.findings.get_or_create(&FindingLabels { kind }));
         }
         for state in shown_states() {
@@ -322,7 +322,7 @@ impl Metrics {
             self.actions.get_or_create(&labels).inc();
         }
         if report.outcome != Outcome::Failed {
-            for kind in FindingKind::ALL {
+            for kind in FindingKind::ALL.iter().copied() {
                 let of_kind = report
                     .findings
                     .iter()

@@ -362,7 +362,7 @@ schema!(RoleName, "Role", { "enum": SiteRole::ALL });
 /// What the schema says of a role that need not be set.
 pub(super) struct OptionalRoleName;
 schema!(OptionalRoleName, "OptionalRole", {
-    "enum": std::iter::once("").chain(SiteRole::ALL.map(SiteRole::as_str)).collect::<Vec<_>>()
+    "enum": std::iter::once("").chain(SiteRole::ALL.iter().map(|role| role.as_str())).collect::<Vec<_>>()
 });
 
 /// What the schema says of a kind of evidence.
