@@ -129,6 +129,7 @@ fn renamed() -> RenamedPath {
     };
     RenamedPath {
         holder: holder(),
+        status: PersonStatus::Active,
         steps: vec![
             step("jane@example.com", "1", "jane"),
             step("jane.new@example.com", "7", "jane.new"),

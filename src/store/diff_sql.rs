@@ -118,10 +118,10 @@ FROM main.people u LEFT JOIN ledger.carriers c ON c.key = u.key AND c.opa_id = u
 WHERE u.id = ?1 AND u.key IS NOT NULL AND u.kind < 4
 LIMIT ?2";
 
-/// `?1` an id. The ACTIVE human record with it.
-pub(super) const ACTIVE_RECORD: &str = "
-SELECT u.id, u.name, coalesce(u.email, u.key) AS email, u.key FROM main.people u
-WHERE u.id = ?1 AND u.kind = 0";
+/// `?1` an id. The human record with it, where it is ACTIVE or its status is doubt (I8).
+pub(super) const PRESENT_RECORD: &str = "
+SELECT u.id, u.name, coalesce(u.email, u.key) AS email, u.key, u.kind, u.status FROM main.people u
+WHERE u.id = ?1 AND u.kind <= 1";
 
 /// `?1` ids of accounts. What the shields compare of each.
 pub(super) const COMPARED: &str = "

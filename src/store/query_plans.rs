@@ -81,7 +81,7 @@ async fn nothing_that_is_done_per_page_reads_the_whole_directory() {
         (diff_sql::LAST_CARRIED, ""),
         (diff_sql::HOLDERS_OF_KEY, ""),
         (diff_sql::KEYS_OF_HOLDER, ""),
-        (diff_sql::ACTIVE_RECORD, ""),
+        (diff_sql::PRESENT_RECORD, ""),
         (diff_sql::COMPARED, ""),
         // Of the rows of one text, at most eleven.
         (diff_sql::POSSIBLE, "SCAN x"),

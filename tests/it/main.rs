@@ -95,6 +95,8 @@ mod queue_commands;
 #[cfg(test)]
 mod queue_machine;
 #[cfg(test)]
+mod quota;
+#[cfg(test)]
 mod reports;
 #[cfg(test)]
 mod requirements;
