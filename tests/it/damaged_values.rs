@@ -113,7 +113,7 @@ async fn read_all(store: &Store, plan: &PlanId, run: &RunId) -> Vec<Option<Store
         run: Some(run.clone()),
         ..AuditFilter::default()
     };
-    let key = Key::from_store("p2@example.com".to_owned());
+    let key: Key = serde_json::from_value("p2@example.com".into()).unwrap();
     vec![
         store.list_runs(100).await.err(),
         store.last_success().await.err(),
