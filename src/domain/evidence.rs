@@ -1,5 +1,6 @@
 //! Why a person is not entitled to an account.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
@@ -15,6 +16,7 @@ use strum::VariantArray as _;
     Hash,
     Serialize,
     Deserialize,
+    JsonSchema,
     strum::Display,
     strum::EnumString,
     strum::IntoStaticStr,

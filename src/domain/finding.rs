@@ -1,5 +1,6 @@
 //! What was noticed and left alone.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
@@ -15,6 +16,7 @@ use strum::VariantArray as _;
     Hash,
     Serialize,
     Deserialize,
+    JsonSchema,
     strum::IntoStaticStr,
     strum::VariantArray,
 )]
@@ -118,7 +120,7 @@ impl Finding {
 }
 
 /// One finding: what was found, whom it protects, what the operator can do.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What kind it is.
     pub kind: FindingKind,

@@ -3,6 +3,7 @@
 //! The rules decide the actions, the guards look at their sums, the queue carries them out; none
 //! of the later steps chooses anything any more.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use strum::VariantArray as _;
@@ -22,6 +23,7 @@ use crate::domain::{Evidence, Key, OpaName, OpseraId, PlanId, SiteRole};
     Hash,
     Serialize,
     Deserialize,
+    JsonSchema,
     strum::Display,
     strum::EnumString,
     strum::IntoStaticStr,
