@@ -78,6 +78,7 @@ pub struct Metrics {
     opa_quota_limit: Amount,
     opa_quota_remaining: Amount,
     opsera_token_expires_at: Seconds,
+    audit_stream_behind: Amount,
 }
 
 impl Default for Metrics {
@@ -113,6 +114,7 @@ impl Metrics {
             opa_quota_limit: Amount::default(),
             opa_quota_remaining: Amount::default(),
             opsera_token_expires_at: Seconds::default(),
+            audit_stream_behind: Amount::default(),
             registry: Registry::default(),
         };
         metrics.register(&mut registry);
@@ -143,6 +145,11 @@ impl Metrics {
             "opsera_token_expires_at_seconds",
             "When opsera.token ends; 0: the token does not say",
             self.opsera_token_expires_at.clone(),
+        );
+        r.register(
+            "audit_stream_behind",
+            "Entries of the audit log that the target of audit.stream does not have yet",
+            self.audit_stream_behind.clone(),
         );
     }
 
@@ -289,6 +296,11 @@ impl Metrics {
             };
             self.queue.get_or_create(&labels).set(depth);
         }
+    }
+
+    /// How far behind the target of `audit.stream` is; `None` without one.
+    pub fn show_audit_stream(&self, behind: Option<u64>) {
+        self.audit_stream_behind.set(behind.unwrap_or(0));
     }
 
     /// A run begins.

@@ -281,20 +281,26 @@ impl Store {
         .fetch_all(self.reader())
         .await?
         .iter()
-        .map(|row| {
-            let row = Fields::of(row, "runs", "id");
-            let report: Option<String> = row.get("report")?;
-            Ok(RunRow {
-                id: RunId::new(row.get::<String>("id")?),
-                mode: row.get("mode")?,
-                started_at: row.time("started_at")?,
-                finished_at: row.maybe_time("finished_at")?,
-                outcome: row.get("outcome")?,
-                plan_id: row.get("plan_id")?,
-                error: row.get("error")?,
-                report: report.map(|_| row.json("report")).transpose()?,
-            })
-        })
+        .map(run_row)
+        .collect()
+    }
+
+    /// The runs that began from `since` on and before `until`, oldest first.
+    pub async fn list_runs_begun(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<RunRow>, StoreError> {
+        sqlx::query(
+            "SELECT id, mode, started_at, finished_at, outcome, plan_id, error, report
+             FROM runs WHERE started_at >= ?1 AND started_at < ?2 ORDER BY seq",
+        )
+        .bind(format_time(since))
+        .bind(format_time(until))
+        .fetch_all(self.reader())
+        .await?
+        .iter()
+        .map(run_row)
         .collect()
     }
 
@@ -394,6 +400,21 @@ fn without_people(report: &Report, head: &Head) -> Report {
         findings: Vec::new(),
         ..report.clone()
     }
+}
+
+fn run_row(row: &sqlx::sqlite::SqliteRow) -> Result<RunRow, StoreError> {
+    let row = Fields::of(row, "runs", "id");
+    let report: Option<String> = row.get("report")?;
+    Ok(RunRow {
+        id: RunId::new(row.get::<String>("id")?),
+        mode: row.get("mode")?,
+        started_at: row.time("started_at")?,
+        finished_at: row.maybe_time("finished_at")?,
+        outcome: row.get("outcome")?,
+        plan_id: row.get("plan_id")?,
+        error: row.get("error")?,
+        report: report.map(|_| row.json("report")).transpose()?,
+    })
 }
 
 fn mode_name(mode: Mode) -> &'static str {
