@@ -7,6 +7,7 @@ use crate::cli::{GlobalArgs, Since, TableFormat};
 use crate::domain::text;
 use crate::domain::time::{SharedClock, SystemClock, Timestamp};
 use crate::output;
+use crate::review::Decisions;
 use crate::settings::OfflineSettings;
 use crate::store::{Store, StoreError, audit::refuse_lost_store};
 
@@ -52,6 +53,16 @@ impl Desk {
                 path: settings.store.path,
             }
             .into()),
+        }
+    }
+
+    /// What decides about plans in this store.
+    pub(super) fn decisions(self, audit_writer: AuditWriter) -> Decisions {
+        Decisions {
+            store: self.store,
+            audit_writer,
+            ttl: self.settings.policy.guards.approval_ttl,
+            checkpoint_file: self.settings.audit.checkpoint_file,
         }
     }
 

@@ -15,15 +15,20 @@ use crate::rules::shields::{describe_look_alikes, describe_path, shields};
 use crate::rules::{AccountFacts, Decision, Policy, decide_account};
 use crate::store::{AccountEntry, OpaEntry, Refusal};
 
-/// The account, and the action that the rules want for it.
+/// The account, and the action that the rules want for it, or that an approved undo wants in their
+/// place.
 pub(super) fn view(
     facts: &AccountFacts,
     entry: &AccountEntry,
     records: &[OpaEntry],
+    restore: Option<PlannedAction>,
     policy: &Policy,
     now: Timestamp,
 ) -> (AccountView, Option<PlannedAction>) {
-    let decided = decide_account(facts, policy, now);
+    let mut decided = decide_account(facts, policy, now);
+    if let Some(restore) = restore {
+        decided.decision = Decision::Act(Box::new(restore));
+    }
     let action = match &decided.decision {
         Decision::Act(action) => Some((**action).clone()),
         _ => None,

@@ -31,6 +31,7 @@ pub(super) async fn view(
         &policy.guards,
         plan,
         planned.input.clone(),
+        &planned.restored,
         now,
     )
     .await?;

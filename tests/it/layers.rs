@@ -51,6 +51,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "output",
         ],
     ),
+    ("serving", &["domain"]),
+    (
+        "review",
+        &["domain", "audit", "store", "output", "serving"],
+    ),
     (
         "daemon",
         &[
@@ -61,6 +66,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "reconcile",
             "metrics",
             "notifications",
+            "serving",
         ],
     ),
     ("sandbox", &["domain"]),

@@ -6,28 +6,36 @@ mod show;
 
 use crate::cli::{GlobalArgs, PlanArgs, PlanCommand};
 use crate::domain::{ExitStatus, PlanId};
+use crate::review::{Asked, Decision};
+
+pub(super) use decide::tell;
 
 pub(super) async fn run(global: &GlobalArgs, args: &PlanArgs) -> anyhow::Result<ExitStatus> {
-    match &args.command {
-        PlanCommand::List { format } => list::run(global, format.or_fitting()).await,
+    let (id, decision, reason, reviewer, format) = match &args.command {
+        PlanCommand::List { format } => return list::run(global, format.or_fitting()).await,
         PlanCommand::Show { id, format } => {
-            show::run(global, &PlanId::new(id.trim()), format.or_fitting()).await
+            return show::run(global, &PlanId::new(id.trim()), format.or_fitting()).await;
         }
-        PlanCommand::Approve { id, reason, format } => {
-            let asked = decide::Asked {
-                id: PlanId::new(id.trim()),
-                decision: decide::Decision::Approve,
-                reason: Some(reason.trim().to_owned()),
-            };
-            decide::run(global, asked, format.or_fitting()).await
-        }
-        PlanCommand::Reject { id, reason, format } => {
-            let asked = decide::Asked {
-                id: PlanId::new(id.trim()),
-                decision: decide::Decision::Reject,
-                reason: reason.as_deref().map(|reason| reason.trim().to_owned()),
-            };
-            decide::run(global, asked, format.or_fitting()).await
-        }
-    }
+        PlanCommand::Approve {
+            id,
+            reason,
+            reviewer,
+            format,
+        } => (id, Decision::Approve, Some(reason), reviewer, format),
+        PlanCommand::Reject {
+            id,
+            reason,
+            reviewer,
+            format,
+        } => (id, Decision::Reject, reason.as_ref(), reviewer, format),
+    };
+    let asked = Asked {
+        id: PlanId::new(id.trim()),
+        decision,
+        reason: reason.map(|reason| reason.trim().to_owned()),
+        reviewer: reviewer
+            .as_ref()
+            .map(|reviewer| reviewer.trim().to_owned()),
+    };
+    decide::run(global, asked, format.or_fitting()).await
 }
