@@ -143,7 +143,7 @@ pub enum PlanCommand {
     },
     /// Show one plan: the guards that hold it, and every person with the reason
     Show {
-        /// The plan's id, as `plan list` shows it
+        /// The plan's id, as `plan list` shows it, or the beginning of it
         #[arg(value_name = "ID")]
         id: String,
         /// Shape of the result.
@@ -152,7 +152,7 @@ pub enum PlanCommand {
     },
     /// Let the next sync carry out this plan in spite of the guards
     Approve {
-        /// The plan's id, as `plan list` shows it
+        /// The plan's id, as `plan list` shows it, or the beginning of it
         #[arg(value_name = "ID")]
         id: String,
         /// Why; goes into the audit log
@@ -167,7 +167,7 @@ pub enum PlanCommand {
     },
     /// Decide against this plan
     Reject {
-        /// The plan's id, as `plan list` shows it
+        /// The plan's id, as `plan list` shows it, or the beginning of it
         #[arg(value_name = "ID")]
         id: String,
         /// Why; goes into the audit log
@@ -195,7 +195,7 @@ Examples:
   rolecall review
   rolecall review 3f2a91c04b7e --open")]
 pub struct ReviewArgs {
-    /// The plan's id, as `plan list` shows it [default: the only one that waits for a decision]
+    /// The plan's id, or the beginning of it [default: the only one that waits for a decision]
     #[arg(value_name = "ID")]
     pub id: Option<String>,
     /// Open the address in the browser of this desktop

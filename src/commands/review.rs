@@ -20,11 +20,15 @@ pub(super) async fn run(global: &GlobalArgs, args: &ReviewArgs) -> anyhow::Resul
     let stop = stop_on_signals()?;
     let (desk, audit_writer) = Desk::decide(global).await?;
     let clock = desk.clock.clone();
-    let decisions = desk.decisions(audit_writer);
-    let store = decisions.store.clone();
+    let store = desk.store.clone();
     let reviewed = async {
-        let plan = match &args.id {
-            Some(id) => PlanId::new(id.trim()),
+        let named = match &args.id {
+            Some(id) => Some(desk.plan_named(id).await?),
+            None => None,
+        };
+        let decisions = desk.decisions(audit_writer);
+        let plan = match named {
+            Some(plan) => plan,
             None => match only_held_plan(&decisions).await? {
                 Ok(plan) => plan,
                 Err(words) => {
@@ -107,11 +111,11 @@ fn open_browser(url: &str) -> Option<NamedTempFile> {
             .prefix("rolecall-review-")
             .suffix(".html")
             .tempfile()?;
-        write!(
+        writeln!(
             page,
             "<!doctype html><meta charset=\"utf-8\"><meta name=\"referrer\" content=\"no-referrer\">\
              <meta http-equiv=\"refresh\" content=\"0; url={url}\"><title>rolecall</title>\
-             <a href=\"{url}\">To the plan</a>\n"
+             <a href=\"{url}\">To the plan</a>"
         )?;
         let opener = if cfg!(target_os = "macos") {
             "open"

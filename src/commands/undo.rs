@@ -12,7 +12,7 @@ use crate::domain::time::time_for_people;
 use crate::domain::{ExitStatus, PlanState, PlannedAction, RunId};
 use crate::output::{self, Listing};
 use crate::reconcile::{Undo, undo};
-use crate::store::{LockError, RunLock, StoreError, UndoableRun};
+use crate::store::{IdMatch, LockError, RunLock, StoreError, UndoableRun};
 
 pub(super) async fn run(global: &GlobalArgs, args: &UndoArgs) -> anyhow::Result<ExitStatus> {
     let (desk, audit_writer) = Desk::decide(global).await?;
@@ -85,18 +85,27 @@ async fn find_run(desk: &Desk, text: &str) -> Result<Result<UndoableRun, String>
         let latest = desk.store.latest_applying_run().await?;
         return Ok(latest.ok_or_else(|| "no run has applied a plan yet".to_owned()));
     }
-    let mut runs = desk.store.list_runs_named(text).await?;
-    Ok(match (runs.pop(), runs.pop()) {
-        (Some(run), None) => Ok(run),
-        (None, _) => Err(format!(
-            "there is no run “{}”: `rolecall status` shows the latest",
-            for_terminal(text)
-        )),
-        (Some(_), Some(_)) => Err(format!(
-            "the ids of several runs begin with “{}”: give more of it",
-            for_terminal(text)
-        )),
-    })
+    let run = match desk.store.match_run_id(text).await? {
+        IdMatch::One(run) => run,
+        IdMatch::Nothing => {
+            return Ok(Err(format!(
+                "there is no run “{}”: `rolecall status` shows the latest",
+                for_terminal(text)
+            )));
+        }
+        IdMatch::Several(runs) => {
+            let ids: Vec<&str> = runs.iter().map(RunId::as_str).collect();
+            return Ok(Err(format!(
+                "the ids of several runs begin with “{}”: {}",
+                for_terminal(text),
+                ids.join(", ")
+            )));
+        }
+    };
+    let kept = desk.store.find_undoable_run(&run).await?;
+    Ok(kept.ok_or_else(|| {
+        format!("what run {run} did is not kept any more (store.retain): the audit log tells it")
+    }))
 }
 
 fn document(run: &RunId, found: &Undo, state: Option<PlanState>) -> Value {

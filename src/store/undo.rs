@@ -30,20 +30,14 @@ pub struct ApprovedRestore {
 }
 
 impl Store {
-    /// The runs whose id begins with `prefix`, at most two: more than one is doubt.
-    pub async fn list_runs_named(&self, prefix: &str) -> Result<Vec<UndoableRun>, StoreError> {
-        let rows = sqlx::query(
-            "SELECT id, started_at FROM runs WHERE id = ?1 OR substr(id, 1, length(?1)) = ?1
-             ORDER BY id <> ?1, seq DESC LIMIT 2",
-        )
-        .bind(prefix)
-        .fetch_all(self.reader())
-        .await?;
-        let mut runs = rows.iter().map(undoable).collect::<Result<Vec<_>, _>>()?;
-        if runs.first().is_some_and(|run| run.id.as_str() == prefix) {
-            runs.truncate(1);
-        }
-        Ok(runs)
+    /// A run whose row is still kept.
+    pub async fn find_undoable_run(&self, id: &RunId) -> Result<Option<UndoableRun>, StoreError> {
+        sqlx::query("SELECT id, started_at FROM runs WHERE id = ?1")
+            .bind(id.as_str())
+            .fetch_optional(self.reader())
+            .await?
+            .map(|row| undoable(&row))
+            .transpose()
     }
 
     /// The latest run that was allowed to write.

@@ -74,22 +74,22 @@ async fn a_reviewer_sees_guards_people_and_evidence() {
             .unwrap_or_else(|| panic!("no “{needle}” in:\n{text}"))
     };
     let order = [
-        format!("Plan {id}  held: nothing of it is done until somebody approves it"),
-        "Held by".to_owned(),
+        format!("Plan {id} is held: 3 deactivations, the limit is 1. Nothing of it is done until somebody approves it. 3 accounts would be deactivated, 1 role would be changed."),
+        "Actions".to_owned(),
+        "Deactivations: absent, no OPA record has the address (1)".to_owned(),
+        "A deactivation cannot be undone.".to_owned(),
+        "p3@example.com".to_owned(),
+        "Deactivations: disabled in OPA (2)".to_owned(),
+        "p1@example.com".to_owned(),
+        "p2@example.com".to_owned(),
+        "Role changes (1)".to_owned(),
+        "p7@example.com".to_owned(),
+        "in group admins (rule 1: admins)".to_owned(),
+        "Guards (1 holds this plan)".to_owned(),
         "max_deactivations ".to_owned(),
-        "Deactivate 3 accounts (cannot be undone)".to_owned(),
-        "  absent: no OPA record has the address — 1 person".to_owned(),
-        "    p3@example.com\n".to_owned(),
-        "missing since ".to_owned(),
-        "  disabled in OPA — 2 people".to_owned(),
-        "    p1@example.com\n".to_owned(),
-        "OPA record p1 (id ".to_owned(),
-        "is DISABLED, address p1@example.com".to_owned(),
-        "    p2@example.com\n".to_owned(),
-        "Set the site role of 1 account".to_owned(),
-        "    p7@example.com  unknown role → Administrators".to_owned(),
-        "      groups: admins".to_owned(),
+        "██████████".to_owned(),
         format!("  rolecall plan approve {id} --reason \"…\""),
+        format!("  rolecall review {id}"),
     ]
     .map(|needle| position(&needle));
     assert!(order.is_sorted(), "{order:?} in:\n{text}");

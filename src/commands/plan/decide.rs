@@ -8,21 +8,45 @@ use crate::cli::{GlobalArgs, TableFormat};
 use crate::commands::desk::{Desk, counted};
 use crate::domain::approval::{good_until, look_again, run_that_applies};
 use crate::domain::time::time_for_people;
-use crate::domain::{ExitStatus, HeldPlan, PlanState, text::for_terminal};
+use crate::domain::{ExitStatus, HeldPlan, PlanId, PlanState, text::for_terminal};
 use crate::output;
-use crate::review::Asked;
+use crate::review::{Asked, Decision, Decisions};
+
+/// A decision as it is given on the command line.
+pub(super) struct Given<'g> {
+    /// The plan's id, or the beginning of it.
+    pub(super) id: &'g str,
+    pub(super) decision: Decision,
+    pub(super) reason: Option<String>,
+    pub(super) reviewer: Option<String>,
+}
 
 pub(super) async fn run(
     global: &GlobalArgs,
-    asked: Asked,
+    given: Given<'_>,
     format: TableFormat,
 ) -> anyhow::Result<ExitStatus> {
     let (desk, audit_writer) = Desk::decide(global).await?;
+    let named = desk.plan_named(given.id).await;
     let decisions = desk.decisions(audit_writer);
-    let decided = decisions.decide(&asked).await;
+    let decided = decide(&decisions, named, given).await;
     decisions.store.close().await;
-    tell(global, &decided??, decisions.ttl, format)?;
+    tell(global, &decided?, decisions.ttl, format)?;
     Ok(ExitStatus::Done)
+}
+
+async fn decide(
+    decisions: &Decisions,
+    named: anyhow::Result<PlanId>,
+    given: Given<'_>,
+) -> anyhow::Result<HeldPlan> {
+    let asked = Asked {
+        id: named?,
+        decision: given.decision,
+        reason: given.reason,
+        reviewer: given.reviewer,
+    };
+    Ok(decisions.decide(&asked).await??)
 }
 
 /// Prints a decision that is recorded.

@@ -5,8 +5,8 @@ mod list;
 mod show;
 
 use crate::cli::{GlobalArgs, PlanArgs, PlanCommand};
-use crate::domain::{ExitStatus, PlanId};
-use crate::review::{Asked, Decision};
+use crate::domain::ExitStatus;
+use crate::review::Decision;
 
 pub(super) use decide::tell;
 
@@ -14,7 +14,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &PlanArgs) -> anyhow::Result<
     let (id, decision, reason, reviewer, format) = match &args.command {
         PlanCommand::List { format } => return list::run(global, format.or_fitting()).await,
         PlanCommand::Show { id, format } => {
-            return show::run(global, &PlanId::new(id.trim()), format.or_fitting()).await;
+            return show::run(global, id, format.or_fitting()).await;
         }
         PlanCommand::Approve {
             id,
@@ -29,13 +29,13 @@ pub(super) async fn run(global: &GlobalArgs, args: &PlanArgs) -> anyhow::Result<
             format,
         } => (id, Decision::Reject, reason.as_ref(), reviewer, format),
     };
-    let asked = Asked {
-        id: PlanId::new(id.trim()),
+    let given = decide::Given {
+        id,
         decision,
         reason: reason.map(|reason| reason.trim().to_owned()),
         reviewer: reviewer
             .as_ref()
             .map(|reviewer| reviewer.trim().to_owned()),
     };
-    decide::run(global, asked, format.or_fitting()).await
+    decide::run(global, given, format.or_fitting()).await
 }

@@ -5,24 +5,21 @@ use serde_json::{Value, json};
 use crate::cli::{GlobalArgs, TableFormat};
 use crate::commands::desk::Desk;
 use crate::domain::approval::{Refusal, good_until};
-use crate::domain::{ExitStatus, HeldPlan, PlanId, PlannedAction, time::Timestamp};
+use crate::domain::{ExitStatus, HeldPlan, PlannedAction, time::Timestamp};
 use crate::output::{self, PlanView, TableStyle};
 use crate::review::reported;
-use crate::store::StoreError;
 
 type Actions = Vec<(PlannedAction, bool)>;
 
 pub(super) async fn run(
     global: &GlobalArgs,
-    id: &PlanId,
+    given: &str,
     format: TableFormat,
 ) -> anyhow::Result<ExitStatus> {
     let desk = Desk::look_at_store(global).await?;
-    let found = find(&desk, id).await;
+    let found = find(&desk, given).await;
     desk.store.close().await;
-    let Some((plan, actions)) = found? else {
-        return Err(Refusal::Unknown { id: id.clone() }.into());
-    };
+    let (plan, actions) = found?;
     let ttl = desk.settings.policy.guards.approval_ttl;
     match format {
         TableFormat::Json => {
@@ -50,12 +47,13 @@ pub(super) async fn run(
     Ok(ExitStatus::Done)
 }
 
-async fn find(desk: &Desk, id: &PlanId) -> Result<Option<(HeldPlan, Actions)>, StoreError> {
-    let Some(plan) = desk.store.find_plan(id).await? else {
-        return Ok(None);
+async fn find(desk: &Desk, given: &str) -> anyhow::Result<(HeldPlan, Actions)> {
+    let id = desk.plan_named(given).await?;
+    let Some(plan) = desk.store.find_plan(&id).await? else {
+        return Err(Refusal::Unknown { id }.into());
     };
-    let actions = desk.store.list_plan_actions(id).await?;
-    Ok(Some((plan, actions)))
+    let actions = desk.store.list_plan_actions(&id).await?;
+    Ok((plan, actions))
 }
 
 fn document(plan: &HeldPlan, actions: &Actions, until: Option<Timestamp>) -> Value {
