@@ -463,3 +463,43 @@ async fn the_environment_cannot_say_who_decided() {
     assert!(user.starts_with(&format!("uid:{uid}")), "{user}");
     assert!(!entries[0].to_string().contains("ceo"), "{entries:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reviewer_is_recorded_beside_the_systems_user() {
+    let desk = Desk::with(COUNTING).await;
+    desk.leave(&["p1", "p2"]);
+    let id = desk.hold();
+    let decide = |verb: &str, reviewer: &str| {
+        let args = [
+            "plan", verb, &id, "--reason", "seen", "--reviewer", reviewer,
+        ];
+        let told = desk.run(&args);
+        assert_eq!(told.status, 0, "{told:?}");
+        told.json()
+    };
+    let rejected = decide("reject", "Jo");
+    assert_eq!(rejected["reviewer"], "Jo");
+    let held = desk.sync(3);
+    assert_eq!(held["rejection"]["reviewer"], "Jo");
+
+    let approved = decide("approve", "Jane\u{202e} Doe");
+    let by = approved["decided_by"].as_str().unwrap();
+    assert!(by.starts_with("uid:"), "{by}");
+    let entries = desk.entries("plan_approved");
+    assert_eq!(entries[0]["evidence"]["reviewer"], "Jane\u{202e} Doe");
+    assert_eq!(entries[0]["evidence"]["by"], by);
+    let shown = desk.run(&["plan", "show", &id, "--format", "table"]).out;
+    let line = shown.lines().find(|line| line.starts_with("Reviewer"));
+    assert!(line.unwrap().ends_with("Jane Doe"), "{shown}");
+    assert!(shown.contains(&format!("by {by} (reviewer: Jane Doe)")), "{shown}");
+
+    let report = desk.sync(0);
+    assert_eq!(report["approval"]["plan_id"], id.as_str());
+    assert_eq!(report["approval"]["by"], by);
+    assert_eq!(report["approval"]["reviewer"], "Jane\u{202e} Doe");
+    // The next decision says nothing of a reviewer, so nobody is named.
+    desk.leave(&["p3", "p4"]);
+    let next = desk.hold();
+    desk.approve(&next);
+    assert!(desk.sync(0)["approval"].get("reviewer").is_none());
+}
