@@ -5,6 +5,8 @@ use std::borrow::Cow;
 use std::io;
 
 use askama::Template;
+use base64::Engine as _;
+use sha2::{Digest as _, Sha256};
 
 use super::drawing::{Bar, bars};
 use super::page::{Cell, Page, Section, Severity};
@@ -77,7 +79,20 @@ impl<'a> Iterator for Parts<'_, 'a> {
 }
 
 /// What a page may do that is served to decide on it: its own style and script, and its own form.
-pub const DECISION_POLICY: &str = "default-src 'none'; style-src 'sha256-Q939r+uMSmVj1mFkQRlkMQQLuXze3rzEJNSwujaEriY='; script-src 'sha256-LJoC8EHj32t5bjAL5LYa0h7vk1trkuqOieCP+r7GDgo='; base-uri 'none'; form-action 'self'; frame-ancestors 'none'";
+/// The page says so itself, and a header can forbid frames as well.
+pub fn decision_policy() -> String {
+    let hash = |text: &str| {
+        // As the template sets it between its tags.
+        let digest = Sha256::digest(format!("\n{}\n", text.trim_end()));
+        base64::engine::general_purpose::STANDARD.encode(digest)
+    };
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; \
+         form-action 'self'; frame-ancestors 'none'",
+        hash(include_str!("templates/report.css")),
+        hash(include_str!("templates/report.js")),
+    )
+}
 
 pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
     let team = report.origin.team.as_deref().unwrap_or("unknown");

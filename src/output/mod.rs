@@ -21,7 +21,7 @@ mod sink;
 mod table;
 mod wrap;
 
-pub use html::{DECISION_POLICY, DecisionForm, decision_page, notice_page};
+pub use html::{DecisionForm, decision_page, decision_policy, notice_page};
 pub use listing::Listing;
 pub use page::Severity;
 pub use phrases::{by_and_for, verdict};

@@ -2,8 +2,8 @@
 
 use crate::domain::time::time_for_people;
 use crate::domain::{
-    ActionKind, ActionReport, ActionStatus, Approval, FailedOn, GuardReport, History, Mode, Outcome, PlanId,
-    Rejection, Report,
+    ActionKind, ActionReport, ActionStatus, Approval, FailedOn, GuardReport, History, Mode,
+    Outcome, PlanId, Rejection, Report,
 };
 
 /// The kinds in the order in which people weigh them: what cannot be undone first.

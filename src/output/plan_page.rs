@@ -194,10 +194,9 @@ impl<'p> PlanView<'p> {
                 )]
             }
             PlanState::Used => Vec::new(),
-            PlanState::Held
-            | PlanState::Approved
-            | PlanState::Rejected
-            | PlanState::Superseded => vec![again()],
+            PlanState::Held | PlanState::Approved | PlanState::Rejected | PlanState::Superseded => {
+                vec![again()]
+            }
         }
     }
 }

@@ -5,9 +5,7 @@
 use chrono::TimeDelta;
 
 use super::restores::Restored;
-use crate::domain::{
-    ActionKind, GuardReport, HeldPlan, Plan, PlanId, SiteRole, time::Timestamp,
-};
+use crate::domain::{ActionKind, GuardReport, HeldPlan, Plan, PlanId, SiteRole, time::Timestamp};
 use crate::rules::GuardLimits;
 use crate::rules::guards::{GuardInput, SOURCE_GUARDS, evaluate};
 use crate::store::{Pull, Store, StoreError};
@@ -132,16 +130,14 @@ fn pass(guards: &mut [GuardReport], plan: &PlanId, covered: impl Fn(&GuardReport
 /// count as done.
 fn without(input: &GuardInput, plan: &Plan, rest: &Plan) -> GuardInput {
     let in_rest = |email: &String| rest.actions().iter().any(|action| action.email == *email);
-    let (lost, restored_lost): (Vec<String>, Vec<String>) = input
-        .administrators_lost
-        .iter()
-        .cloned()
-        .partition(in_rest);
+    let (lost, restored_lost): (Vec<String>, Vec<String>) =
+        input.administrators_lost.iter().cloned().partition(in_rest);
     let gained = |plan: &Plan| {
         plan.actions()
             .iter()
             .filter(|action| {
-                action.kind() == ActionKind::SetRole && action.to() == Some(SiteRole::Administrators)
+                action.kind() == ActionKind::SetRole
+                    && action.to() == Some(SiteRole::Administrators)
             })
             .count()
     };

@@ -5,8 +5,8 @@ use super::error::RunError;
 use super::steps::RunState;
 use crate::audit::Actor;
 use crate::domain::{
-    ActionReport, ActionStatus, ExitStatus, FailedOn, Mode, OpaCounts, OpseraCounts,
-    Origin, Outcome, PlannedAction, Report, SCHEMA, Summary, time::Timestamp,
+    ActionReport, ActionStatus, ExitStatus, FailedOn, Mode, OpaCounts, OpseraCounts, Origin,
+    Outcome, PlannedAction, Report, SCHEMA, Summary, time::Timestamp,
 };
 use crate::reconcile::{ActionResult, Applied, StopReason};
 

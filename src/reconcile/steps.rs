@@ -12,8 +12,8 @@ use crate::domain::approval::{approval_of, rejection_of};
 use crate::domain::text::error_chain;
 use crate::domain::time::Timestamp;
 use crate::domain::{
-    ActionKind, Approval, Counter, Finding, FindingKind, GuardReport, HeldPlan, Mode, PlanState, Rejection,
-    Stage,
+    ActionKind, Approval, Counter, Finding, FindingKind, GuardReport, HeldPlan, Mode, PlanState,
+    Rejection, Stage,
 };
 use crate::reconcile::{Applied, StopReason, Worker, recover, refusal_progress};
 use crate::rules::Policy;

@@ -57,6 +57,8 @@ pub(super) enum Denial {
     Silent(StatusCode),
     /// The address is right, and somebody has opened it before.
     OpenedBefore,
+    /// Address and cookie are right, and it is not the page's own form that is sent.
+    NotThisPage,
 }
 
 /// The address that is served, with its secrets.
@@ -109,6 +111,7 @@ impl Gate {
             Method::GET if is_opened => Err(Denial::OpenedBefore),
             Method::GET => Ok(Pass::First),
             Method::POST if has_cookie && self.is_from_this_page(&head.headers) => Ok(Pass::Decide),
+            Method::POST if has_cookie => Err(Denial::NotThisPage),
             Method::POST => Err(Denial::Silent(StatusCode::FORBIDDEN)),
             _ => Err(Denial::Silent(StatusCode::METHOD_NOT_ALLOWED)),
         }

@@ -19,7 +19,7 @@ use super::gate::{Denial, Gate, Pass};
 use crate::domain::text::error_chain;
 use crate::domain::time::SharedClock;
 use crate::domain::{HeldPlan, PlanId, PlanState};
-use crate::output::{self, DECISION_POLICY, DecisionForm, PlanView, Severity};
+use crate::output::{self, DecisionForm, PlanView, Severity};
 use crate::serving;
 use crate::store::StoreError;
 
@@ -71,6 +71,8 @@ struct ReviewDesk {
     decisions: Decisions,
     plan: PlanId,
     gate: Gate,
+    /// `Content-Security-Policy` of every answer.
+    policy: HeaderValue,
     clock: SharedClock,
     session: Mutex<Session>,
     /// One decision at a time, and one in all.
@@ -97,11 +99,13 @@ impl Review {
     ) -> io::Result<Self> {
         let listener = serving::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).await?;
         let gate = Gate::new(listener.local_addr()?)?;
+        let policy = HeaderValue::from_str(&output::decision_policy()).map_err(io::Error::other)?;
         let url = gate.url();
         let desk = Arc::new(ReviewDesk {
             decisions,
             plan,
             gate,
+            policy,
             session: Mutex::new(Session {
                 is_opened: false,
                 last_used: clock.monotonic(),
@@ -273,6 +277,11 @@ async fn answer(State(desk): State<Arc<ReviewDesk>>, request: Request) -> Respon
             "This address was opened before, and can be opened once. If that was not you, end \
              `rolecall review` with Ctrl-C and start it again.",
         )),
+        Err(Denial::NotThisPage) => Ok(said(
+            StatusCode::FORBIDDEN,
+            "The browser does not say that the page itself sent this form. Nothing was recorded; \
+             `rolecall plan approve` and `rolecall plan reject` decide as well.",
+        )),
         Ok(Pass::First) => desk.page(StatusCode::OK, None).await.map(|mut response| {
             if let Ok(cookie) = HeaderValue::from_str(&desk.gate.set_cookie()) {
                 response.headers_mut().insert(header::SET_COOKIE, cookie);
@@ -293,13 +302,13 @@ async fn answer(State(desk): State<Arc<ReviewDesk>>, request: Request) -> Respon
     let headers = response.headers_mut();
     for (name, value) in [
         (header::CACHE_CONTROL, "no-store"),
-        (header::CONTENT_SECURITY_POLICY, DECISION_POLICY),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "no-referrer"),
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    headers.insert(header::CONTENT_SECURITY_POLICY, desk.policy.clone());
     response
 }
 

@@ -219,7 +219,10 @@ pub(super) fn is_fresh(at: Option<Timestamp>, ttl: Duration, now: Timestamp) -> 
     })
 }
 
-pub(super) async fn find(conn: &mut SqliteConnection, id: &PlanId) -> Result<Option<HeldPlan>, StoreError> {
+pub(super) async fn find(
+    conn: &mut SqliteConnection,
+    id: &PlanId,
+) -> Result<Option<HeldPlan>, StoreError> {
     let row = sqlx::query(
         "SELECT id, state, run_id, kinds, people, guards, held_at, last_held_at, decided_at, decided_by, reason,
                 reviewer, undoes,

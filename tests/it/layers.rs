@@ -52,10 +52,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("serving", &["domain"]),
-    (
-        "review",
-        &["domain", "audit", "store", "output", "serving"],
-    ),
+    ("review", &["domain", "audit", "store", "output", "serving"]),
     (
         "daemon",
         &[

@@ -471,7 +471,13 @@ async fn a_reviewer_is_recorded_beside_the_systems_user() {
     let id = desk.hold();
     let decide = |verb: &str, reviewer: &str| {
         let args = [
-            "plan", verb, &id, "--reason", "seen", "--reviewer", reviewer,
+            "plan",
+            verb,
+            &id,
+            "--reason",
+            "seen",
+            "--reviewer",
+            reviewer,
         ];
         let told = desk.run(&args);
         assert_eq!(told.status, 0, "{told:?}");
@@ -491,7 +497,10 @@ async fn a_reviewer_is_recorded_beside_the_systems_user() {
     let shown = desk.run(&["plan", "show", &id, "--format", "table"]).out;
     let line = shown.lines().find(|line| line.starts_with("Reviewer"));
     assert!(line.unwrap().ends_with("Jane Doe"), "{shown}");
-    assert!(shown.contains(&format!("by {by} (reviewer: Jane Doe)")), "{shown}");
+    assert!(
+        shown.contains(&format!("by {by} (reviewer: Jane Doe)")),
+        "{shown}"
+    );
 
     let report = desk.sync(0);
     assert_eq!(report["approval"]["plan_id"], id.as_str());

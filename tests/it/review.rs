@@ -177,7 +177,13 @@ async fn the_page_shows_the_plan_and_decides_as_the_command_does() {
     desk.leave(&["p1", "p2", "p3"]);
     let id = desk.hold();
     let args = [
-        "plan", "approve", &id, "--reason", "HR-4711: Ä & <b>", "--format", "json",
+        "plan",
+        "approve",
+        &id,
+        "--reason",
+        "HR-4711: Ä & <b>",
+        "--format",
+        "json",
     ];
     let by_command = desk.run(&args).json();
     let undone = desk.run(&["plan", "reject", &id, "--reason", "once more"]);
@@ -355,7 +361,8 @@ async fn no_other_page_can_make_it_decide() {
     ] {
         let answer = page.ask("POST", &page.path, &headers, &body);
         assert!(
-            [403, 421].contains(&answer.status) && answer.body.is_empty(),
+            [403, 421].contains(&answer.status)
+                && (answer.body.is_empty() || answer.body.contains("Nothing was recorded")),
             "{headers:?}: {answer:?}"
         );
     }
@@ -485,7 +492,10 @@ async fn names_of_a_directory_are_text() {
     let email = "\"<script>alert(2)</script>\"@example.com";
     let person = PersonSeed::active(name, email);
     desk.sandbox.opa().add_person(person).unwrap();
-    desk.sandbox.opsera().add(AccountSeed::active(email)).unwrap();
+    desk.sandbox
+        .opsera()
+        .add(AccountSeed::active(email))
+        .unwrap();
     desk.leave(&["p1", name]);
     desk.hold();
     let page = review(&desk, &[]);
@@ -517,11 +527,15 @@ async fn connections_that_send_nothing_keep_nobody_out() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_id_it_must_be_clear_which_plan_is_meant() {
-    let desk = Desk::with(&COUNTING.replace("max_deactivations = 1\n", "max_deactivations = 0\n")).await;
+    let desk =
+        Desk::with(&COUNTING.replace("max_deactivations = 1\n", "max_deactivations = 0\n")).await;
     desk.sync(0);
     let told = desk.run(&["review"]);
     assert_eq!(told.status, 2, "{told:?}");
-    assert!(told.err.contains("no plan waits for a decision"), "{told:?}");
+    assert!(
+        told.err.contains("no plan waits for a decision"),
+        "{told:?}"
+    );
     desk.leave(&["p1", "p2"]);
     let mut ids = Vec::new();
     for name in ["p1", "p2"] {
@@ -535,7 +549,11 @@ async fn without_an_id_it_must_be_clear_which_plan_is_meant() {
         assert!(told.err.contains(id), "{id}: {}", told.err);
     }
     let refused = desk.run(&["review", "0123456789ab"]);
-    assert!(refused.refused().starts_with("there is no held plan 0123456789ab"));
+    assert!(
+        refused
+            .refused()
+            .starts_with("there is no held plan 0123456789ab")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,20 +1,22 @@
 //! `rolecall undo`: the roles that a run changed come back, once, after somebody approved it.
 
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use rolecall::sandbox::{Fault, FaultKind};
 use serde_json::Value;
 
+use crate::child::Victim;
 use crate::operator::{COUNTING, Desk, addresses};
 
 const GUARDS: &str = "
+[retry]
+base_delay = \"1ms\"
+max_delay = \"2ms\"
 [guards]
 max_role_changes_percent = 100
 max_deactivations_percent = 100
 max_opa_drop_percent = 100
-[retry]
-base_delay = \"1ms\"
-max_delay = \"2ms\"
 ";
 
 /// Ten people with the default role, as rolecall set it.
@@ -116,15 +118,15 @@ async fn the_roles_that_a_run_changed_come_back_once_they_are_approved() {
         desk.sandbox.settings_toml(),
         settings("Users", "max_role_changes = 1")
     );
-    let text = text.replace("[guards]\n", "").replace(
-        "max_role_changes_percent",
-        "[guards]\nmax_role_changes_percent",
-    );
     desk.write("rolecall.toml", &text);
     assert_eq!(desk.state(&id), "held");
     let before = roles(&desk);
     let held = desk.sync(3);
-    assert_eq!(held["plan_id"], id.as_str(), "the corrected rules want the same");
+    assert_eq!(
+        held["plan_id"],
+        id.as_str(),
+        "the corrected rules want the same"
+    );
     assert_eq!(roles(&desk), before);
 
     desk.approve(&id);
@@ -151,7 +153,11 @@ async fn the_roles_that_a_run_changed_come_back_once_they_are_approved() {
     assert_eq!(again["plan_id"], Value::Null);
     assert_eq!(again["left_out"].as_array().unwrap().len(), 9);
     let told = desk.run(&["undo", &run, "--format", "table"]);
-    assert!(told.out.starts_with("Nothing to restore: run "), "{}", told.out);
+    assert!(
+        told.out.starts_with("Nothing to restore: run "),
+        "{}",
+        told.out
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -167,7 +173,9 @@ async fn while_the_rules_are_wrong_an_undo_holds_for_one_run() {
     assert_eq!(desk.state(&id), "held");
     desk.approve(&id);
     let explained = desk.run(&["explain", "p1@example.com"]).json();
-    let words = explained["accounts"][0]["decision"]["words"].as_str().unwrap();
+    let words = explained["accounts"][0]["decision"]["words"]
+        .as_str()
+        .unwrap();
     assert_eq!(
         words,
         format!("set the site role from PowerUsers to Users: undo of run {run}")
@@ -192,10 +200,7 @@ async fn an_approved_undo_leaves_whoever_has_changed_since() {
     let id = undo(&desk, &run, 3)["plan_id"].as_str().unwrap().to_owned();
     desk.approve(&id);
     desk.leave(&["p1"]);
-    desk.write(
-        "protect.toml",
-        "[protect]\nemails = [\"p2@example.com\"]\n",
-    );
+    desk.write("protect.toml", "[protect]\nemails = [\"p2@example.com\"]\n");
     let told = desk.run(&[
         "--config",
         "rolecall.toml",
@@ -260,29 +265,25 @@ async fn an_undo_that_was_killed_half_way_is_finished_by_the_next_run() {
     desk.approve(&id);
     let journal = desk.sandbox.journal();
     let before = journal.writes().len();
-    let child: Arc<OnceLock<Mutex<std::process::Child>>> = Arc::default();
-    let writes = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-    desk.sandbox.inject(Fault::opsera(FaultKind::CutAfterEffect).when({
-        let writes = Arc::clone(&writes);
-        move |request| {
-            request.is_write() && writes.load(std::sync::atomic::Ordering::SeqCst) == 4
-        }
-    }));
+    // The fourth request arrives and has its effect, and nobody is left to hear of it.
+    let victim: Arc<OnceLock<Victim>> = Arc::default();
+    let writes = Arc::new(AtomicUsize::new(0));
+    desk.sandbox
+        .inject(Fault::opsera(FaultKind::CutAfterEffect).when({
+            let writes = Arc::clone(&writes);
+            move |request| request.is_write() && writes.load(Ordering::SeqCst) == 4
+        }));
     journal.on_receive({
-        let child = Arc::clone(&child);
-        let writes = Arc::clone(&writes);
+        let victim = Arc::clone(&victim);
         move |request| {
-            if request.is_write()
-                && writes.fetch_add(1, std::sync::atomic::Ordering::SeqCst) + 1 == 4
-            {
-                // It may have ended by itself.
-                let _ = child.wait().lock().unwrap().kill();
+            if request.is_write() && writes.fetch_add(1, Ordering::SeqCst) + 1 == 4 {
+                victim.wait().kill();
             }
         }
     });
-    let started = desk.command(&["sync"]).spawn().unwrap();
-    child.set(Mutex::new(started)).unwrap();
-    child.wait().lock().unwrap().wait().unwrap();
+    let started = Victim::start(&mut desk.command(&["sync"]), &desk.path("."));
+    victim.set(started).ok().unwrap();
+    assert!(victim.wait().end().await.was_killed());
     let killed_after = journal.writes().len() - before;
     assert!((1..10).contains(&killed_after), "{killed_after}");
     assert_eq!(desk.state(&id), "approved");

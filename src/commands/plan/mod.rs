@@ -33,9 +33,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &PlanArgs) -> anyhow::Result<
         id,
         decision,
         reason: reason.map(|reason| reason.trim().to_owned()),
-        reviewer: reviewer
-            .as_ref()
-            .map(|reviewer| reviewer.trim().to_owned()),
+        reviewer: reviewer.as_ref().map(|reviewer| reviewer.trim().to_owned()),
     };
     decide::run(global, given, format.or_fitting()).await
 }
