@@ -19,6 +19,8 @@
 //! | [`check`], [`explain`] | what the commands of the same name find out |
 //! | [`metrics`] | what Prometheus reads |
 //! | [`notifications`] | what the webhook receives |
+//! | [`review`] | the decision about a held plan, on the command line and in a browser |
+//! | [`serving`] | HTTP for clients that nobody knows |
 //! | [`daemon`] | runs on a schedule, with health over HTTP |
 //! | [`sandbox`] | both directories, simulated |
 //! | [`commands`] | one file per command; [`cli`] has their arguments |
@@ -42,7 +44,9 @@ pub mod metrics;
 pub mod notifications;
 pub mod output;
 pub mod reconcile;
+pub mod review;
 pub mod rules;
 pub mod sandbox;
+pub mod serving;
 pub mod settings;
 pub mod store;

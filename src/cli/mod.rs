@@ -21,7 +21,8 @@ pub use audit::{
 };
 pub use inspect::{ExplainArgs, QueueArgs, QueueCommand, StatusArgs};
 pub use reconcile::{
-    CheckArgs, DaemonArgs, OnlyKind, PlanArgs, PlanCommand, ReportFormat, SyncArgs,
+    CheckArgs, DaemonArgs, OnlyKind, PlanArgs, PlanCommand, ReportFormat, ReviewArgs, SyncArgs,
+    UndoArgs,
 };
 pub use tools::{
     CompletionsArgs, ConfigArgs, ConfigCommand, DemoArgs, LinkFormsArg, ManArgs, OversizedCountArg,
@@ -193,6 +194,12 @@ pub enum Command {
     /// Look at plans that a guard holds, and decide on them
     #[command(long_about = reconcile::PLAN_LONG)]
     Plan(PlanArgs),
+    /// Look at a held plan and decide on it, in a browser
+    #[command(long_about = reconcile::REVIEW_LONG)]
+    Review(ReviewArgs),
+    /// Make a plan that takes back the role changes of a run
+    #[command(long_about = reconcile::UNDO_LONG)]
+    Undo(UndoArgs),
     /// Tell everything known about one person, and what the next sync would do and why
     #[command(long_about = inspect::EXPLAIN_LONG)]
     Explain(ExplainArgs),

@@ -1,4 +1,5 @@
-//! Arguments of the commands that run the job: `sync`, `daemon`, `check`, `plan`.
+//! Arguments of the commands that run the job and decide about it: `sync`, `daemon`, `check`, `plan`,
+//! `review`, `undo`.
 
 use std::path::PathBuf;
 
@@ -157,6 +158,9 @@ pub enum PlanCommand {
         /// Why; goes into the audit log
         #[arg(long, value_name = "TEXT", value_parser = not_empty)]
         reason: String,
+        /// Whom you decide for, e.g. from a pipeline; recorded beside the system's user
+        #[arg(long, value_name = "NAME", value_parser = not_empty)]
+        reviewer: Option<String>,
         /// Shape of the result.
         #[command(flatten)]
         format: FormatArgs,
@@ -169,8 +173,62 @@ pub enum PlanCommand {
         /// Why; goes into the audit log
         #[arg(long, value_name = "TEXT", value_parser = not_empty)]
         reason: Option<String>,
+        /// Whom you decide for, e.g. from a pipeline; recorded beside the system's user
+        #[arg(long, value_name = "NAME", value_parser = not_empty)]
+        reviewer: Option<String>,
         /// Shape of the result.
         #[command(flatten)]
         format: FormatArgs,
     },
+}
+
+/// `--help` of the command below, which clap takes from the variant.
+pub(super) const REVIEW_LONG: &str = "Serves one page on this machine, with everything `plan show` shows, and prints its address. The \
+        address can be opened once. The page filters and sorts, and approves or rejects exactly that \
+        plan, with a reason, as `plan approve` and `plan reject` do. Ends with the decision, or after \
+        15 minutes without a look.";
+
+/// `rolecall review`
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  rolecall review
+  rolecall review 3f2a91c04b7e --open")]
+pub struct ReviewArgs {
+    /// The plan's id, or the beginning of it [default: the only one that waits for a decision]
+    #[arg(value_name = "ID")]
+    pub id: Option<String>,
+    /// Open the address in the browser of this desktop
+    #[arg(long)]
+    pub open: bool,
+    /// Port on the loopback interface; 0 takes a free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    pub port: u16,
+    /// Shape of the decision that is printed at the end.
+    #[command(flatten)]
+    pub format: FormatArgs,
+}
+
+/// `--help` of the command below, which clap takes from the variant.
+pub(super) const UNDO_LONG: &str = "Makes a plan that gives each account whose role a run changed the role it had before, where the \
+        account still has the role that the run set. The plan is held until somebody approves it; then \
+        the next sync carries it out, once, in place of what the rules want for these accounts. The \
+        run after that goes by the rules again, so correct the rules first. A deactivation and a \
+        creation have no undo.";
+
+/// `rolecall undo`
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = "\
+Exit status: 0 there is nothing to restore, 3 the plan is held for a decision.
+
+Examples:
+  rolecall undo latest
+  rolecall undo 8c1f0d52")]
+pub struct UndoArgs {
+    /// The run's id or the beginning of it, or `latest`: the latest run that applied its plan
+    #[arg(value_name = "RUN", value_parser = not_empty)]
+    pub run: String,
+    /// Shape of the result.
+    #[command(flatten)]
+    pub format: FormatArgs,
 }

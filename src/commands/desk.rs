@@ -9,6 +9,7 @@ use crate::domain::approval::Refusal;
 use crate::domain::text;
 use crate::domain::time::{SharedClock, SystemClock, Timestamp};
 use crate::output;
+use crate::review::Decisions;
 use crate::settings::OfflineSettings;
 use crate::store::{IdMatch, Store, StoreError, audit::refuse_lost_store};
 
@@ -54,6 +55,16 @@ impl Desk {
                 path: settings.store.path,
             }
             .into()),
+        }
+    }
+
+    /// What decides about plans in this store.
+    pub(super) fn decisions(self, audit_writer: AuditWriter) -> Decisions {
+        Decisions {
+            store: self.store,
+            audit_writer,
+            ttl: self.settings.policy.guards.approval_ttl,
+            checkpoint_file: self.settings.audit.checkpoint_file,
         }
     }
 

@@ -15,9 +15,11 @@ mod explain;
 mod man;
 mod plan;
 mod queue;
+mod review;
 mod sandbox;
 mod status;
 mod sync;
+mod undo;
 
 use std::io::IsTerminal as _;
 
@@ -50,6 +52,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Daemon(args) => daemon::run(global, args).await,
         Command::Sandbox(args) => sandbox::run(global, args).await,
         Command::Plan(args) => plan::run(global, args).await,
+        Command::Review(args) => review::run(global, args).await,
+        Command::Undo(args) => undo::run(global, args).await,
         Command::Status(args) => status::run(global, args).await,
         Command::Queue(args) => queue::run(global, args).await,
         Command::Audit(args) => audit::run(global, args).await,

@@ -26,6 +26,5 @@ mod start;
 mod systemd;
 mod ticker;
 pub mod timetable;
-mod waiting;
 
 pub use start::{DaemonOptions, StartError, run};

@@ -24,6 +24,7 @@ use crate::domain::time::SharedClock;
 use crate::metrics::{Exposition, Metrics, MetricsFileError, write_file};
 use crate::notifications::{NotifyError, WebhookClient};
 use crate::reconcile::{Context, RunError, check_start};
+use crate::serving;
 use crate::settings::{ConfigSources, Loaded, Settings, Warning, WarningKind};
 
 /// How long the HTTP server may take to close its connections.
@@ -130,7 +131,7 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
     let listener = match settings.http.listen {
         None => None,
         Some(address) => {
-            let bound = http::bind(address).await;
+            let bound = serving::bind(address).await;
             Some(bound.map_err(|source| StartError::Listen { address, source })?)
         }
     };

@@ -8,7 +8,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::time::{Timestamp, after, time_for_people};
-use super::{ActionKind, GuardReport, KindSet, PeopleFilter, PlanId, Rejection, RunId};
+use super::{ActionKind, Approval, GuardReport, KindSet, PeopleFilter, PlanId, Rejection, RunId};
 
 /// Where a held plan stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +63,7 @@ impl FromStr for PlanState {
     }
 }
 
-/// A plan that a guard held.
+/// A plan that is held until somebody decides: by a guard, or because it takes a run back.
 #[derive(Clone, Debug)]
 pub struct HeldPlan {
     /// Its id.
@@ -72,6 +72,8 @@ pub struct HeldPlan {
     pub state: PlanState,
     /// The run that held it last.
     pub run_id: RunId,
+    /// The run whose role changes it takes back; `None`: a guard held it.
+    pub undoes: Option<RunId>,
     /// The kinds of action that run was limited to (`--only`).
     pub kinds: KindSet,
     /// The people that run was limited to (`--person`); `None`: everybody.
@@ -86,6 +88,8 @@ pub struct HeldPlan {
     pub decided_at: Option<Timestamp>,
     /// Who decided.
     pub decided_by: Option<String>,
+    /// Whom they decided for, as they say themselves.
+    pub reviewer: Option<String>,
     /// Why.
     pub reason: Option<String>,
     /// How many actions it has.
@@ -97,8 +101,10 @@ pub struct HeldPlan {
 /// Who decides about a plan, and why.
 #[derive(Clone, Debug)]
 pub struct Decider {
-    /// `user@host`
+    /// `user@host`, as the operating system knows them.
     pub by: String,
+    /// Whom they decide for, as they say themselves: beside `by` and never instead of it.
+    pub reviewer: Option<String>,
     /// The reason given.
     pub reason: Option<String>,
     /// When.
@@ -293,15 +299,30 @@ pub fn rejection_of(plan: &HeldPlan, ttl: Duration) -> Option<Rejection> {
         .filter(|_| plan.state == PlanState::Rejected)?;
     Some(Rejection {
         by: decider(plan),
+        reviewer: plan.reviewer.clone(),
         at,
         reason: plan.reason.clone(),
         until: after(at, ttl),
     })
 }
 
-/// The dry run that shows what the runs that held `plan` want now.
+/// The approval that lets a run pass its guards, as its report tells it.
+pub fn approval_of(plan: &HeldPlan) -> Option<Approval> {
+    Some(Approval {
+        plan_id: plan.id.clone(),
+        by: plan.decided_by.clone()?,
+        reviewer: plan.reviewer.clone(),
+        at: plan.decided_at?,
+        reason: plan.reason.clone(),
+    })
+}
+
+/// The command that shows what is wanted now in place of `plan`.
 pub fn look_again(plan: &HeldPlan) -> String {
-    format!("rolecall sync --dry-run{}", limits(plan))
+    match &plan.undoes {
+        Some(run) => format!("rolecall undo {run}"),
+        None => format!("rolecall sync --dry-run{}", limits(plan)),
+    }
 }
 
 /// The run that applies `plan` once it is approved: one of the same kinds, because a plan with

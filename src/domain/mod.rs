@@ -39,8 +39,8 @@ pub use plan::*;
 pub use progress::{Counter, Heartbeat, Progress, ProgressObserver, Stage};
 pub use role::{CurrentRole, SiteRole, UnknownSiteRole};
 pub use run_result::{
-    ActionReport, ActionStatus, FailedOn, GuardReport, History, Mode, OpaCounts, OpseraCounts,
-    Origin, Outcome, Rejection, Report, SCHEMA, StoreReport, Summary, WaitingReport,
+    ActionReport, ActionStatus, Approval, FailedOn, GuardReport, History, Mode, OpaCounts,
+    OpseraCounts, Origin, Outcome, Rejection, Report, SCHEMA, StoreReport, Summary, WaitingReport,
 };
 pub use schedule::{InvalidCron, Schedule};
 

@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use strum::VariantArray as _;
 
-use crate::domain::{Evidence, Key, OpaName, OpseraId, PlanId, SiteRole};
+use crate::domain::{
+    ActionReport, ActionStatus, Evidence, Key, OpaName, OpseraId, PlanId, SiteRole,
+};
 
 /// What is done to an account. The order of the variants is the order in which they are applied
 /// (A9): nobody loses an account in a run that failed to give somebody else theirs.
@@ -146,6 +148,30 @@ impl PlannedAction {
         match &self.change {
             Change::SetRole { to, .. } | Change::Create { to, .. } => Some(*to),
             Change::Deactivate { .. } => None,
+        }
+    }
+
+    /// The action as a report shows it.
+    pub fn reported(
+        &self,
+        status: ActionStatus,
+        attempts: u32,
+        message: Option<String>,
+    ) -> ActionReport {
+        ActionReport {
+            kind: self.kind(),
+            email: self.email.clone(),
+            opsera_id: self.opsera_id().cloned(),
+            from: self.from().map(str::to_owned),
+            to: self.to().map(|role| role.as_str().to_owned()),
+            reason: self.reason.clone(),
+            status,
+            attempts,
+            message,
+            evidence: match self.kind() {
+                ActionKind::Deactivate => self.evidence.clone(),
+                ActionKind::SetRole | ActionKind::Create => serde_json::Value::Null,
+            },
         }
     }
 

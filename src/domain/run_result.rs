@@ -147,6 +147,9 @@ pub struct Report {
     /// Who rejected the plan that this run holds; nothing of it is done while that stands.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejection: Option<Rejection>,
+    /// Whose approval let this run pass guards that would have held it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approval: Option<Approval>,
     /// What the run failed on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed_on: Option<FailedOn>,
@@ -189,12 +192,31 @@ pub enum FailedOn {
 pub struct Rejection {
     /// `user@host`
     pub by: String,
+    /// Whom they decided for, as they said themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer: Option<String>,
     /// When it was decided.
     pub at: Timestamp,
     /// Why, if somebody said so.
     pub reason: Option<String>,
     /// Until when it stands, if no later decision replaces it.
     pub until: Timestamp,
+}
+
+/// A decision for a held plan, where a run needed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// The plan that was approved.
+    pub plan_id: PlanId,
+    /// `user@host`
+    pub by: String,
+    /// Whom they decided for, as they said themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reviewer: Option<String>,
+    /// When it was decided.
+    pub at: Timestamp,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// Where the store of a run is, and what it held before the run.

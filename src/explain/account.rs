@@ -16,15 +16,20 @@ use crate::rules::shields::{describe_look_alikes, describe_path, shields};
 use crate::rules::{AccountFacts, Decision, Policy};
 use crate::store::{AccountEntry, OpaEntry, Refusal};
 
-/// The account, and the action that the rules want for it.
+/// The account, and the action that the rules want for it, or that an approved undo wants in their
+/// place.
 pub(super) fn view(
     facts: &AccountFacts,
     entry: &AccountEntry,
     records: &[OpaEntry],
+    restore: Option<PlannedAction>,
     next_run: NextRun<'_>,
 ) -> (AccountView, Option<PlannedAction>) {
     let policy = next_run.policy;
-    let decided = next_run.decide(facts);
+    let mut decided = next_run.decide(facts);
+    if let Some(restore) = restore {
+        decided.decision = Decision::Act(Box::new(restore));
+    }
     let action = match &decided.decision {
         Decision::Act(action) => Some((**action).clone()),
         _ => None,

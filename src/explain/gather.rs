@@ -12,7 +12,7 @@ use super::{account, guards, identity, suggestions, words};
 use crate::domain::{
     Address, Key, OpseraId, PersonStatus, Plan, PlannedAction, UserType, time::Timestamp,
 };
-use crate::reconcile::RunError;
+use crate::reconcile::{Restores, RunError};
 use crate::rules::{Policy, decide_joiner};
 use crate::store::{OpaEntry, Pull, Store, StoreError, audit::AuditFilter};
 
@@ -270,12 +270,15 @@ impl Gatherer<'_> {
         let (Some(facts), Some(entry)) = (facts, entry) else {
             return Ok(None);
         };
+        let mut restores = Restores::load(self.store, policy, now).await?;
+        let restore = restores.take(id, Some(&facts), policy);
+        let restore = restore.map(|(action, _)| action);
         let next_run = NextRun {
             policy,
             now,
             clock_is_trusted: self.store.last_clock_is_trusted().await?,
         };
-        let (mut view, action) = account::view(&facts, &entry, people, next_run);
+        let (mut view, action) = account::view(&facts, &entry, people, restore, next_run);
         if let Some(action) = &action {
             let plan = Plan::new(vec![action.clone()]);
             let refusals = self.store.list_refusals(&plan, now).await?;

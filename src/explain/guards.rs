@@ -32,6 +32,7 @@ pub(super) async fn view(
         &policy.guards,
         plan,
         planned.input.clone(),
+        &planned.restored,
         now,
     )
     .await?;

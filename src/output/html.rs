@@ -5,9 +5,12 @@ use std::borrow::Cow;
 use std::io;
 
 use askama::Template;
+use base64::Engine as _;
+use sha2::{Digest as _, Sha256};
 
 use super::drawing::{Bar, bars};
-use super::page::{Cell, Page, Section};
+use super::page::{Cell, Page, Section, Severity};
+use super::plan_page::PlanView;
 use crate::domain::Report;
 use crate::domain::text::for_terminal;
 use crate::domain::time::time_for_people;
@@ -20,8 +23,23 @@ const PART: usize = 250;
 struct Document<'a> {
     page: Page<'a>,
     bars: Vec<Bar>,
-    team: String,
-    finished_at: String,
+    title: String,
+    form: Option<DecisionForm<'a>>,
+}
+
+/// Where the reader of a page decides about the plan on it.
+#[derive(Clone, Copy, Debug)]
+pub struct DecisionForm<'f> {
+    /// The plan.
+    pub plan_id: &'f str,
+    /// Who is recorded as the one who decides.
+    pub actor: &'f str,
+    /// Characters that a reason may have.
+    pub longest_reason: usize,
+    /// What was wrong with an answer that was given already.
+    pub notice: Option<&'f str>,
+    /// Whether there is anything left to decide.
+    pub open: bool,
 }
 
 impl<'a> Document<'a> {
@@ -60,17 +78,68 @@ impl<'a> Iterator for Parts<'_, 'a> {
     }
 }
 
+/// What a page may do that is served to decide on it: its own style and script, and its own form.
+/// The page says so itself, and a header can forbid frames as well.
+pub fn decision_policy() -> String {
+    let hash = |text: &str| {
+        // As the template sets it between its tags.
+        let digest = Sha256::digest(format!("\n{}\n", text.trim_end()));
+        base64::engine::general_purpose::STANDARD.encode(digest)
+    };
+    format!(
+        "default-src 'none'; style-src 'sha256-{}'; script-src 'sha256-{}'; base-uri 'none'; \
+         form-action 'self'; frame-ancestors 'none'",
+        hash(include_str!("templates/report.css")),
+        hash(include_str!("templates/report.js")),
+    )
+}
+
 pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
+    let team = report.origin.team.as_deref().unwrap_or("unknown");
     let document = Document {
         page: Page::of(report),
         bars: bars(report),
-        team: report
-            .origin
-            .team
-            .clone()
-            .unwrap_or_else(|| "unknown".to_owned()),
-        finished_at: time_for_people(report.finished_at),
+        title: format!(
+            "rolecall, Team {team}, {}",
+            time_for_people(report.finished_at)
+        ),
+        form: None,
     };
     document.write_into(out)?;
     writeln!(out)
+}
+
+/// A held plan as a page with a form to decide on it.
+///
+/// # Errors
+/// The page cannot be put together.
+pub fn decision_page(plan: PlanView<'_>, form: DecisionForm<'_>) -> Result<String, askama::Error> {
+    let document = Document {
+        page: plan.page(),
+        bars: Vec::new(),
+        title: format!("rolecall, plan {}", plan.plan.id),
+        form: Some(form),
+    };
+    document.render()
+}
+
+/// A page that says one thing.
+///
+/// # Errors
+/// The page cannot be put together.
+pub fn notice_page(verdict: &str, severity: Severity) -> Result<String, askama::Error> {
+    let document = Document {
+        page: Page {
+            verdict: verdict.to_owned(),
+            severity,
+            error: None,
+            fields: Vec::new(),
+            sections: Vec::new(),
+            next: Vec::new(),
+        },
+        bars: Vec::new(),
+        title: "rolecall".to_owned(),
+        form: None,
+    };
+    document.render()
 }

@@ -14,10 +14,14 @@ use crate::domain::{FindingKind, GuardReport, OpaCounts, OpseraCounts, Outcome, 
 
 /// How a text is meant: the only thing colour says, and it says nothing that words do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Severity {
+pub enum Severity {
+    /// Neither.
     Plain,
+    /// Nothing is left to do.
     Good,
+    /// Somebody should look.
     Warning,
+    /// It went wrong.
     Bad,
 }
 
@@ -257,11 +261,11 @@ fn sections(report: &Report) -> Vec<Section<'_>> {
             });
         }
     }
-    sections.extend(guards(&report.guards));
+    sections.extend(guard_section(&report.guards));
     sections
 }
 
-fn guards(guards: &[GuardReport]) -> Option<Section<'_>> {
+pub(super) fn guard_section(guards: &[GuardReport]) -> Option<Section<'_>> {
     if guards.is_empty() {
         return None;
     }

@@ -2,8 +2,8 @@
 
 use crate::domain::time::time_for_people;
 use crate::domain::{
-    ActionKind, ActionReport, ActionStatus, FailedOn, GuardReport, History, Mode, Outcome, PlanId,
-    Rejection, Report,
+    ActionKind, ActionReport, ActionStatus, Approval, FailedOn, GuardReport, History, Mode,
+    Outcome, PlanId, Rejection, Report,
 };
 
 /// The kinds in the order in which people weigh them: what cannot be undone first.
@@ -66,6 +66,7 @@ pub fn verdict(report: &Report) -> String {
     };
     let mut sentences = vec![said];
     sentences.extend(report.rejection.as_ref().map(rejected));
+    sentences.extend(report.approval.as_ref().map(approved));
     if !may_have_written(report) {
         sentences.push("Nothing was written to Opsera.".to_owned());
     }
@@ -173,6 +174,24 @@ pub(super) fn measured(guard: &GuardReport) -> String {
     }
 }
 
+/// The system's user who decided, and whom they decided for: the first is known, the second said.
+pub fn by_and_for(by: &str, reviewer: Option<&str>) -> String {
+    match reviewer {
+        Some(reviewer) => format!("{by} (reviewer: {reviewer})"),
+        None => by.to_owned(),
+    }
+}
+
+fn approved(approval: &Approval) -> String {
+    let reason = approval.reason.as_deref().unwrap_or("no reason");
+    format!(
+        "Plan {} was approved by {} at {} because: {reason}.",
+        approval.plan_id,
+        by_and_for(&approval.by, approval.reviewer.as_deref()),
+        time_for_people(approval.at),
+    )
+}
+
 fn rejected(rejection: &Rejection) -> String {
     let reason = rejection.reason.as_ref().map_or_else(
         || " without a reason".to_owned(),
@@ -180,15 +199,20 @@ fn rejected(rejection: &Rejection) -> String {
     );
     format!(
         "The plan was rejected by {} at {}{reason}; that stands until {}.",
-        rejection.by,
+        by_and_for(&rejection.by, rejection.reviewer.as_deref()),
         time_for_people(rejection.at),
         time_for_people(rejection.until),
     )
 }
 
 fn planned(report: &Report) -> String {
+    would_be(&report.actions)
+}
+
+/// `3 accounts would be deactivated, 5 roles would be changed`.
+pub(super) fn would_be(actions: &[ActionReport]) -> String {
     sentence_of(
-        |kind| count(report, |action| action.kind == kind),
+        |kind| count(actions, |action| action.kind == kind),
         |kind| match kind {
             ActionKind::Deactivate => "would be deactivated",
             ActionKind::SetRole => "would be changed",
@@ -201,7 +225,7 @@ fn planned(report: &Report) -> String {
 fn done(report: &Report) -> String {
     sentence_of(
         |kind| {
-            count(report, |action| {
+            count(&report.actions, |action| {
                 action.kind == kind && action.status == ActionStatus::Succeeded
             })
         },
@@ -251,7 +275,7 @@ fn left_over(report: &Report) -> String {
     ]
     .into_iter()
     .filter_map(|(status, words)| {
-        let count = count(report, |action| action.status == status);
+        let count = count(&report.actions, |action| action.status == status);
         (count > 0).then(|| format!("{} {words}", number(count)))
     })
     .collect();
@@ -262,19 +286,20 @@ fn left_over(report: &Report) -> String {
     }
 }
 
-fn held(report: &Report) -> String {
-    let mut guards: Vec<String> = Vec::new();
-    for guard in report.guards.iter().filter(|guard| guard.held) {
-        let words = measured(guard);
-        if !guards.contains(&words) {
-            guards.push(words);
+/// What holds a plan, in numbers.
+pub(super) fn holding(guards: &[GuardReport]) -> Option<String> {
+    let mut words: Vec<String> = Vec::new();
+    for guard in guards.iter().filter(|guard| guard.held) {
+        let measured = measured(guard);
+        if !words.contains(&measured) {
+            words.push(measured);
         }
     }
-    let why = if guards.is_empty() {
-        "by a guard".to_owned()
-    } else {
-        guards.join("; ")
-    };
+    (!words.is_empty()).then(|| words.join("; "))
+}
+
+fn held(report: &Report) -> String {
+    let why = holding(&report.guards).unwrap_or_else(|| "by a guard".to_owned());
     let when = match report.mode {
         Mode::DryRun => "Dry run, held",
         Mode::Apply => "Held",
@@ -310,8 +335,8 @@ pub(super) fn capitalized(text: &str) -> String {
         .unwrap_or_default()
 }
 
-fn count(report: &Report, wanted: impl Fn(&ActionReport) -> bool) -> u64 {
-    let found = report.actions.iter().filter(|action| wanted(action));
+fn count(actions: &[ActionReport], wanted: impl Fn(&ActionReport) -> bool) -> u64 {
+    let found = actions.iter().filter(|action| wanted(action));
     u64::try_from(found.count()).unwrap_or(u64::MAX)
 }
 

@@ -26,7 +26,15 @@ pub(super) fn render(
     style: TableStyle,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
-    let page = Page::of(report);
+    render_page(&Page::of(report), style, out)
+}
+
+/// Writes a page, whatever it is about.
+pub(super) fn render_page(
+    page: &Page<'_>,
+    style: TableStyle,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
     let verdict = for_terminal(&page.verdict);
     write_wrapped(&verdict, "", page.severity, style, out)?;
     if let Some(error) = page.error {

@@ -4,7 +4,8 @@
 
 use chrono::TimeDelta;
 
-use crate::domain::{GuardReport, HeldPlan, Plan, time::Timestamp};
+use super::restores::Restored;
+use crate::domain::{ActionKind, GuardReport, HeldPlan, Plan, PlanId, SiteRole, time::Timestamp};
 use crate::rules::GuardLimits;
 use crate::rules::guards::{GuardInput, SOURCE_GUARDS, evaluate};
 use crate::store::{Pull, Store, StoreError};
@@ -46,7 +47,9 @@ impl GuardVerdict {
 }
 
 /// Evaluates every guard for `plan`, made of `pull`. `input` carries what planning counted; what
-/// only the store knows is added here. An approval that covers the plan lets it pass (§6).
+/// only the store knows is added here. An approval that covers the plan lets it pass (§6). What is
+/// `restored` was approved by itself, so where no approval covers the whole, the rest must pass by
+/// itself.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -56,6 +59,7 @@ pub async fn judge(
     limits: &GuardLimits,
     plan: &Plan,
     input: GuardInput,
+    restored: &Restored,
     now: Timestamp,
 ) -> Result<GuardVerdict, StoreError> {
     let (opa_active, managed) = store.count_sides(pull).await?;
@@ -74,16 +78,80 @@ pub async fn judge(
         guards: evaluate(limits, &input, plan),
         approval: None,
     };
-    if verdict.is_held() {
-        verdict.approval = store
-            .find_covering_approval(plan, limits.approval_ttl, now)
-            .await?;
+    if !verdict.is_held() {
+        return Ok(verdict);
     }
-    if let Some(approved) = &verdict.approval {
-        for guard in verdict.guards.iter_mut().filter(|guard| guard.held) {
-            guard.held = false;
-            guard.approved_by_plan = Some(approved.id.clone());
-        }
+    let ttl = limits.approval_ttl;
+    if let Some(approved) = store.find_covering_approval(plan, ttl, now).await? {
+        pass(&mut verdict.guards, &approved.id, |_| true);
+        verdict.approval = Some(approved);
+        return Ok(verdict);
+    }
+    let Some(undo) = restored.values().next() else {
+        return Ok(verdict);
+    };
+    let rest = Plan::new(
+        plan.actions()
+            .iter()
+            .filter(|action| !restored.contains_key(&action.identity()))
+            .cloned()
+            .collect(),
+    );
+    let alone = evaluate(limits, &without(&input, plan, &rest), &rest);
+    let holding: Vec<String> = alone
+        .into_iter()
+        .filter(|guard| guard.held)
+        .map(|guard| guard.guard)
+        .collect();
+    if holding.is_empty() {
+        pass(&mut verdict.guards, undo, |_| true);
+        verdict.approval = store.find_plan(undo).await?;
+    } else if let Some(approved) = store.find_covering_approval(&rest, ttl, now).await? {
+        pass(&mut verdict.guards, &approved.id, |guard| {
+            holding.contains(&guard.guard)
+        });
+        pass(&mut verdict.guards, undo, |_| true);
+        verdict.approval = Some(approved);
     }
     Ok(verdict)
+}
+
+/// Lets the guards that hold, and that are `covered`, pass by the approval of `plan`.
+fn pass(guards: &mut [GuardReport], plan: &PlanId, covered: impl Fn(&GuardReport) -> bool) {
+    for guard in guards {
+        if guard.held && covered(guard) {
+            guard.held = false;
+            guard.approved_by_plan = Some(plan.clone());
+        }
+    }
+}
+
+/// What the guards look at for `rest`, the part of `plan` that takes nothing back: the restores
+/// count as done.
+fn without(input: &GuardInput, plan: &Plan, rest: &Plan) -> GuardInput {
+    let in_rest = |email: &String| rest.actions().iter().any(|action| action.email == *email);
+    let (lost, restored_lost): (Vec<String>, Vec<String>) =
+        input.administrators_lost.iter().cloned().partition(in_rest);
+    let gained = |plan: &Plan| {
+        plan.actions()
+            .iter()
+            .filter(|action| {
+                action.kind() == ActionKind::SetRole
+                    && action.to() == Some(SiteRole::Administrators)
+            })
+            .count()
+    };
+    let restored_gained = gained(plan).saturating_sub(gained(rest));
+    GuardInput {
+        administrators: input
+            .administrators
+            .saturating_sub(as_count(restored_lost.len()))
+            .saturating_add(as_count(restored_gained)),
+        administrators_lost: lost,
+        ..input.clone()
+    }
+}
+
+fn as_count(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }

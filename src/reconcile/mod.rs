@@ -23,8 +23,10 @@ mod planning;
 mod preflight;
 mod pull;
 mod recover;
+mod restores;
 mod run;
 mod steps;
+mod undo;
 
 use tokio_util::sync::CancellationToken;
 
@@ -42,7 +44,9 @@ pub(crate) use memberships::{is_relevant, matter as memberships_matter};
 pub use outcome::{exit_status, failed_before_start};
 pub use planning::{PlanScope, Planned, PullOfPlan, plan_from_store};
 pub use recover::recover;
+pub use restores::{Restored, Restores};
 pub use run::{check_start, run};
+pub use undo::{Undo, undo};
 
 /// What a run is asked to do.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use super::error::RunError;
 use super::steps::RunState;
 use crate::audit::Actor;
 use crate::domain::{
-    ActionKind, ActionReport, ActionStatus, ExitStatus, FailedOn, Mode, OpaCounts, OpseraCounts,
-    Origin, Outcome, PlannedAction, Report, SCHEMA, Summary, time::Timestamp,
+    ActionReport, ActionStatus, ExitStatus, FailedOn, Mode, OpaCounts, OpseraCounts, Origin,
+    Outcome, PlannedAction, Report, SCHEMA, Summary, time::Timestamp,
 };
 use crate::reconcile::{ActionResult, Applied, StopReason};
 
@@ -57,6 +57,7 @@ pub(super) fn build_report(request: &RunRequest, state: RunState, ended: RunEnd)
         guards,
         held,
         rejection,
+        approval,
         applied,
     } = state;
     let mut summary = Summary::default();
@@ -97,6 +98,7 @@ pub(super) fn build_report(request: &RunRequest, state: RunState, ended: RunEnd)
         audit_head: None,
         origin: Origin::default(),
         rejection,
+        approval,
         failed_on: ended.failed_on,
         opa,
         opsera,
@@ -127,21 +129,7 @@ fn action_report(
             Some(why_not_tried(applied, ended)),
         ),
     };
-    ActionReport {
-        kind: action.kind(),
-        email: action.email.clone(),
-        opsera_id: action.opsera_id().cloned(),
-        from: action.from().map(str::to_owned),
-        to: action.to().map(|role| role.as_str().to_owned()),
-        reason: action.reason.clone(),
-        status,
-        attempts,
-        message,
-        evidence: match action.kind() {
-            ActionKind::Deactivate => action.evidence.clone(),
-            ActionKind::SetRole | ActionKind::Create => serde_json::Value::Null,
-        },
-    }
+    action.reported(status, attempts, message)
 }
 
 fn why_not_tried(applied: &Applied, ended: &RunEnd) -> String {
@@ -182,6 +170,7 @@ pub fn failed_before_start(
         audit_head: None,
         origin: origin_of(&Actor::of_this_process()),
         rejection: None,
+        approval: None,
         failed_on: Some(FailedOn::Other),
         opa: OpaCounts::default(),
         opsera: OpseraCounts::default(),

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 
 use super::error::RunError;
+use super::restores::{Restored, Restores};
 use crate::clients::{CallError, OpseraReader};
 use crate::domain::{
     ActionKind, Address, Change, Finding, FindingKind, Key, KindSet, OpseraId, PeopleFilter, Plan,
-    PlannedAction, SiteRole, Summary, WaitingReport, time::Timestamp,
+    PlanId, PlannedAction, SiteRole, Summary, WaitingReport, time::Timestamp,
 };
 use crate::rules::clock_trust::wait_for_proof;
 use crate::rules::{
@@ -33,6 +34,8 @@ pub struct Planned {
     pub findings: Vec<Finding>,
     /// Roles to take for the current ones (§5 `adopt`).
     pub adopted: Vec<(OpseraId, SiteRole)>,
+    /// The actions that take a run back, each with the plan that was approved for it.
+    pub restored: Restored,
 }
 
 struct PlanBuilder {
@@ -44,6 +47,7 @@ struct PlanBuilder {
     adopted: Vec<(OpseraId, SiteRole)>,
     administrators: u64,
     administrators_lost: Vec<String>,
+    restored: Restored,
 }
 
 /// What a plan is made for.
@@ -111,6 +115,7 @@ pub async fn plan_from_store(
     note_doubtful_people(store, pull, &mut builder).await?;
     let mut settled = store.count_managed_accounts(pull).await?;
     builder.administrators = store.count_administrators(pull).await?;
+    let mut restores = Restores::load(store, policy, now).await?;
     let mut accounts = store.list_accounts_that_need_thought(pull, policy).await?;
     while let Some(page) = accounts.next_page().await? {
         settled = settled.saturating_sub(page.managed);
@@ -124,7 +129,19 @@ pub async fn plan_from_store(
                 policy,
                 now,
             );
-            builder.add(facts, decision);
+            match restores.take(&facts.id, Some(facts), policy) {
+                Some(restore) => builder.restore(facts, restore),
+                None => builder.add(facts, decision),
+            }
+        }
+    }
+    // The others are settled: they have the role that the rules want, and it is to be taken back.
+    for id in restores.left() {
+        let facts = store.find_account(pull, &id, false).await?;
+        let restore = restores.take(&id, facts.as_ref(), policy);
+        if let (Some(facts), Some(restore)) = (facts, restore) {
+            settled = settled.saturating_sub(1);
+            builder.restore(&facts, restore);
         }
     }
     builder.summary.unchanged += settled;
@@ -317,6 +334,7 @@ impl PlanBuilder {
             adopted: Vec::new(),
             administrators: 0,
             administrators_lost: Vec::new(),
+            restored: Restored::default(),
         }
     }
 
@@ -361,6 +379,14 @@ impl PlanBuilder {
         }
     }
 
+    /// An approved restore, in place of what the rules want.
+    fn restore(&mut self, facts: &AccountFacts, (action, plan): (PlannedAction, PlanId)) {
+        if self.limits.let_in(&action) {
+            self.restored.insert(action.identity(), plan);
+        }
+        self.add(facts, Decision::Act(Box::new(action)));
+    }
+
     fn finish(mut self) -> Planned {
         self.findings.sort();
         self.findings.dedup();
@@ -376,6 +402,7 @@ impl PlanBuilder {
             waiting: self.waiting,
             findings: self.findings,
             adopted: self.adopted,
+            restored: self.restored,
         }
     }
 }

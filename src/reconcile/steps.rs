@@ -8,12 +8,12 @@ use super::pull::{Pulling, Sides, pull};
 use super::{Context, RunRequest, memberships};
 use crate::audit::{AuditWriter, Event, NewEntry};
 use crate::clients::{Api, Backoff, Opa, OpseraReader, OpseraWriter, Transport};
-use crate::domain::approval::rejection_of;
+use crate::domain::approval::{approval_of, rejection_of};
 use crate::domain::text::error_chain;
 use crate::domain::time::Timestamp;
 use crate::domain::{
-    ActionKind, Counter, Finding, FindingKind, GuardReport, HeldPlan, Mode, PlanState, Rejection,
-    Stage,
+    ActionKind, Approval, Counter, Finding, FindingKind, GuardReport, HeldPlan, Mode, PlanState,
+    Rejection, Stage,
 };
 use crate::reconcile::{Applied, StopReason, Worker, recover, refusal_progress};
 use crate::rules::Policy;
@@ -33,6 +33,7 @@ pub(super) struct RunState {
     pub(super) guards: Vec<GuardReport>,
     pub(super) held: bool,
     pub(super) rejection: Option<Rejection>,
+    pub(super) approval: Option<Approval>,
     pub(super) applied: Applied,
 }
 
@@ -110,12 +111,14 @@ impl Run<'_> {
             &self.context.settings.policy.guards,
             &planned.plan,
             planned.input.clone(),
+            &planned.restored,
             self.context.clock.now(),
         )
         .instrument(tracing::info_span!("guard"))
         .await?;
         state.guards.clone_from(&verdict.guards);
         state.held = verdict.is_held();
+        state.approval = verdict.approval.as_ref().and_then(approval_of);
         self.remember(pull, planned, &verdict).await?;
         if state.held {
             state.rejection = self.hold(planned, &verdict.guards).await?;
@@ -201,10 +204,14 @@ impl Run<'_> {
         )
         .instrument(tracing::info_span!("plan"))
         .await?;
-        let entry = self.entry(Event::PlanCreated).evidence(serde_json::json!({
+        let mut evidence = serde_json::json!({
             "plan_id": planned.plan.id(),
             "summary": planned.summary,
-        }));
+        });
+        if let (Some(map), false) = (evidence.as_object_mut(), planned.restored.is_empty()) {
+            map.insert("restored".into(), planned.restored.len().into());
+        }
+        let entry = self.entry(Event::PlanCreated).evidence(evidence);
         self.store.note(self.audit_writer, entry).await?;
         state.planned = Some(planned);
         Ok(snapshot.pull())

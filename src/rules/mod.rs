@@ -14,6 +14,7 @@ pub mod facts;
 pub mod guards;
 pub mod policy;
 pub mod renames;
+pub mod restore;
 pub mod roles;
 pub mod shields;
 

@@ -21,6 +21,7 @@ mod notifications;
 mod open;
 mod pending_leavers;
 mod person;
+mod plan_holds;
 mod plans;
 mod possible;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod settled_roles;
 mod size;
 mod snapshot;
 mod status;
+mod undo;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -60,6 +62,7 @@ pub use runs::{AcceptedSource, FinishedRun, RunLimits, RunRow};
 pub use settled::{NeedThought, ThoughtPage};
 pub use snapshot::{Pull, Snapshot};
 pub use status::StoreStatus;
+pub use undo::{ApprovedRestore, UndoableRun};
 
 /// Takes the right to write at once rather than with the first write.
 const BEGIN: &str = "BEGIN IMMEDIATE";

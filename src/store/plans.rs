@@ -1,4 +1,4 @@
-//! Held plans and their approvals (§6).
+//! Held plans and the decisions about them (§6). How a plan comes to be held is in `plan_holds`.
 //!
 //! An approval is bound to a plan's exact actions, and used up one action at a time: a later run
 //! may do what was approved and is not yet done, and nothing else.
@@ -14,74 +14,12 @@ use super::{RunLimits, Store, StoreError};
 use crate::audit::{AuditWriter, Event, NewEntry};
 use crate::domain::time::{after, format_time};
 use crate::domain::{
-    Decider, GuardReport, HeldPlan, Plan, PlanId, PlanState, PlannedAction, RunId, time::Timestamp,
+    Decider, HeldPlan, Plan, PlanId, PlanState, PlannedAction, RunId, time::Timestamp,
 };
 
 impl Store {
-    /// Stores a plan that a guard holds, so that somebody can look at it and decide, and notes it
-    /// in the audit log. A rejection younger than `ttl` stands, and so does an approval that was
-    /// given while this run was looking at its guards.
-    pub async fn hold_plan(
-        &self,
-        audit_writer: &AuditWriter,
-        run: &RunId,
-        limits: RunLimits<'_>,
-        plan: &Plan,
-        guards: &[GuardReport],
-        ttl: Duration,
-    ) -> Result<PlanState, StoreError> {
-        let now = audit_writer.clock.now();
-        let guards_json = serde_json::to_string(guards)
-            .map_err(|error| StoreError::corrupt("plans", "guards", plan.id(), error))?;
-        let mut tx = self.begin().await?;
-        let former = find(&mut tx, plan.id()).await?;
-        let standing = former.as_ref().filter(|former| {
-            let stands = match former.state {
-                PlanState::Rejected => true,
-                // One that is used in part did not cover this run's plan, or it were not held.
-                PlanState::Approved => former.done == 0,
-                PlanState::Held | PlanState::Used | PlanState::Superseded => false,
-            };
-            stands && is_fresh(former.decided_at, ttl, now)
-        });
-        let state = standing.map_or(PlanState::Held, |standing| standing.state);
-        if standing.is_some() {
-            sqlx::query(
-                "UPDATE plans SET run_id = ?2, guards = ?3, last_held_at = ?4 WHERE id = ?1",
-            )
-            .bind(plan.id().as_str())
-            .bind(run.as_str())
-            .bind(&guards_json)
-            .bind(format_time(now))
-            .execute(&mut *tx)
-            .await?;
-        } else {
-            let held_at = former
-                .filter(|former| former.state == PlanState::Held)
-                .map_or(now, |former| former.held_at);
-            write_held(&mut tx, run, limits, plan, &guards_json, held_at, now).await?;
-        }
-        let concerned: Vec<&str> = guards
-            .iter()
-            .filter(|guard| guard.held)
-            .map(|guard| guard.guard.as_str())
-            .collect();
-        let entry = NewEntry::new(Event::PlanHeld)
-            .in_run(run)
-            .because(concerned.join(", "))
-            .evidence(serde_json::json!({
-                "plan_id": plan.id(),
-                "actions": plan.actions().len(),
-                "guards": guards.iter().filter(|guard| guard.held).map(|guard| {
-                    serde_json::json!({ "guard": guard.guard, "limit": guard.limit, "actual": guard.actual })
-                }).collect::<Vec<_>>(),
-            }));
-        append(&mut tx, audit_writer, entry).await?;
-        self.commit(tx).await?;
-        Ok(state)
-    }
-
-    /// Held plans that a later run of the same kinds does not want any more.
+    /// Held plans that a later run of the same kinds does not want any more. What takes a run back
+    /// was not wanted by a run, so no run makes it superfluous.
     pub async fn supersede_plans(
         &self,
         limits: RunLimits<'_>,
@@ -90,7 +28,7 @@ impl Store {
         let mut tx = self.begin().await?;
         sqlx::query(
             "UPDATE plans SET state = 'superseded'
-             WHERE state = 'held' AND kinds = ?1 AND people IS ?2 AND id <> ?3",
+             WHERE state = 'held' AND undoes IS NULL AND kinds = ?1 AND people IS ?2 AND id <> ?3",
         )
         .bind(limits.kinds.to_string())
         .bind(limits.people_json())
@@ -157,23 +95,31 @@ impl Store {
         if let Err(refusal) = check(plan.as_ref()) {
             return Ok(Err(refusal));
         }
-        sqlx::query("UPDATE plans SET state = ?2, decided_at = ?3, decided_by = ?4, reason = ?5 WHERE id = ?1")
-            .bind(id.as_str())
-            .bind(decision.as_str())
-            .bind(format_time(decider.at))
-            .bind(&decider.by)
-            .bind(decider.reason.as_deref())
-            .execute(&mut *tx)
-            .await?;
+        sqlx::query(
+            "UPDATE plans SET state = ?2, decided_at = ?3, decided_by = ?4, reason = ?5, reviewer = ?6
+             WHERE id = ?1",
+        )
+        .bind(id.as_str())
+        .bind(decision.as_str())
+        .bind(format_time(decider.at))
+        .bind(&decider.by)
+        .bind(decider.reason.as_deref())
+        .bind(decider.reviewer.as_deref())
+        .execute(&mut *tx)
+        .await?;
         let event = match decision {
             PlanState::Approved => Event::PlanApproved,
             _ => Event::PlanRejected,
         };
-        let mut entry = NewEntry::new(event).evidence(serde_json::json!({
+        let mut evidence = serde_json::json!({
             "plan_id": id,
             "by": decider.by,
             "actions": plan.as_ref().map(|plan| plan.actions),
-        }));
+        });
+        if let (Some(map), Some(reviewer)) = (evidence.as_object_mut(), &decider.reviewer) {
+            map.insert("reviewer".into(), serde_json::json!(reviewer));
+        }
+        let mut entry = NewEntry::new(event).evidence(evidence);
         entry.reason.clone_from(&decider.reason);
         append(&mut tx, audit_writer, entry).await?;
         let after = find(&mut tx, id)
@@ -273,53 +219,13 @@ pub(super) fn is_fresh(at: Option<Timestamp>, ttl: Duration, now: Timestamp) -> 
     })
 }
 
-async fn write_held(
+pub(super) async fn find(
     conn: &mut SqliteConnection,
-    run: &RunId,
-    limits: RunLimits<'_>,
-    plan: &Plan,
-    guards: &str,
-    held_at: Timestamp,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    // The id is a digest of the actions, but what was shown with them (names, evidence) may have
-    // changed, and an approval that lapsed is not the next one's: the plan is written anew.
-    sqlx::query("DELETE FROM plans WHERE id = ?1")
-        .bind(plan.id().as_str())
-        .execute(&mut *conn)
-        .await?;
-    sqlx::query(
-        "INSERT INTO plans (id, state, run_id, kinds, people, guards, held_at, last_held_at)
-         VALUES (?1, 'held', ?2, ?3, ?4, ?5, ?6, ?7)",
-    )
-    .bind(plan.id().as_str())
-    .bind(run.as_str())
-    .bind(limits.kinds.to_string())
-    .bind(limits.people_json())
-    .bind(guards)
-    .bind(format_time(held_at))
-    .bind(format_time(now))
-    .execute(&mut *conn)
-    .await?;
-    for (position, action) in (0_i64..).zip(plan.actions()) {
-        let json = serde_json::to_string(action)
-            .map_err(|error| StoreError::corrupt("plan_actions", "action", plan.id(), error))?;
-        sqlx::query(
-            "INSERT INTO plan_actions (plan_id, position, identity, action) VALUES (?1, ?2, ?3, ?4)",
-        )
-        .bind(plan.id().as_str())
-        .bind(position)
-        .bind(action.identity().as_str())
-        .bind(json)
-        .execute(&mut *conn)
-        .await?;
-    }
-    Ok(())
-}
-
-async fn find(conn: &mut SqliteConnection, id: &PlanId) -> Result<Option<HeldPlan>, StoreError> {
+    id: &PlanId,
+) -> Result<Option<HeldPlan>, StoreError> {
     let row = sqlx::query(
         "SELECT id, state, run_id, kinds, people, guards, held_at, last_held_at, decided_at, decided_by, reason,
+                reviewer, undoes,
                 (SELECT count(*) FROM plan_actions a WHERE a.plan_id = p.id) AS actions,
                 (SELECT count(*) FROM plan_actions a
                  WHERE a.plan_id = p.id AND a.done_at IS NOT NULL) AS done
@@ -334,6 +240,7 @@ async fn find(conn: &mut SqliteConnection, id: &PlanId) -> Result<Option<HeldPla
             id: id.clone(),
             state: row.text("state")?,
             run_id: RunId::new(row.get::<String>("run_id")?),
+            undoes: row.get::<Option<String>>("undoes")?.map(RunId::new),
             kinds: row.text("kinds")?,
             people: row
                 .get::<Option<String>>("people")?
@@ -344,6 +251,7 @@ async fn find(conn: &mut SqliteConnection, id: &PlanId) -> Result<Option<HeldPla
             last_held_at: row.time("last_held_at")?,
             decided_at: row.maybe_time("decided_at")?,
             decided_by: row.get("decided_by")?,
+            reviewer: row.get("reviewer")?,
             reason: row.get("reason")?,
             actions: row.number("actions")?,
             done: row.number("done")?,

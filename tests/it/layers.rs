@@ -52,6 +52,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "output",
         ],
     ),
+    ("serving", &["domain"]),
+    ("review", &["domain", "audit", "store", "output", "serving"]),
     (
         "daemon",
         &[
@@ -63,6 +65,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "metrics",
             "notifications",
             "audit_stream",
+            "serving",
         ],
     ),
     ("sandbox", &["domain"]),

@@ -111,6 +111,8 @@ mod requirements;
 #[cfg(test)]
 mod retention;
 #[cfg(test)]
+mod review;
+#[cfg(test)]
 mod run_end;
 #[cfg(test)]
 mod sandbox;
@@ -140,6 +142,8 @@ mod store_surprises;
 mod strace_kills;
 #[cfg(test)]
 mod target_faults;
+#[cfg(test)]
+mod undo;
 #[cfg(test)]
 mod unreadable_memberships;
 #[cfg(test)]

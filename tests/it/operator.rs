@@ -102,12 +102,9 @@ impl Desk {
     }
 
     pub(crate) fn run_with(&self, args: &[&str], environment: &[(&str, &str)]) -> Told {
-        let output = Command::new(env!("CARGO_BIN_EXE_rolecall"))
-            .current_dir(self.directory.path())
-            .env_clear()
-            .env("ROLECALL__LOG__LEVEL", "error")
+        let output = self
+            .command(args)
             .envs(environment.iter().copied())
-            .args(args)
             .output()
             .unwrap();
         Told {
@@ -115,6 +112,17 @@ impl Desk {
             out: String::from_utf8(output.stdout).unwrap(),
             err: String::from_utf8(output.stderr).unwrap(),
         }
+    }
+
+    /// The program with these arguments, not started yet.
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rolecall"));
+        command
+            .current_dir(self.directory.path())
+            .env_clear()
+            .env("ROLECALL__LOG__LEVEL", "error")
+            .args(args);
+        command
     }
 
     /// A `sync` that ends with `status`; gives its report.

@@ -74,22 +74,22 @@ async fn a_reviewer_sees_guards_people_and_evidence() {
             .unwrap_or_else(|| panic!("no “{needle}” in:\n{text}"))
     };
     let order = [
-        format!("Plan {id}  held: nothing of it is done until somebody approves it"),
-        "Held by".to_owned(),
+        format!("Plan {id} is held: 3 deactivations, the limit is 1. Nothing of it is done until somebody approves it. 3 accounts would be deactivated, 1 role would be changed."),
+        "Actions".to_owned(),
+        "Deactivations: absent, no OPA record has the address (1)".to_owned(),
+        "A deactivation cannot be undone.".to_owned(),
+        "p3@example.com".to_owned(),
+        "Deactivations: disabled in OPA (2)".to_owned(),
+        "p1@example.com".to_owned(),
+        "p2@example.com".to_owned(),
+        "Role changes (1)".to_owned(),
+        "p7@example.com".to_owned(),
+        "in group admins (rule 1: admins)".to_owned(),
+        "Guards (1 holds this plan)".to_owned(),
         "max_deactivations ".to_owned(),
-        "Deactivate 3 accounts (cannot be undone)".to_owned(),
-        "  absent: no OPA record has the address — 1 person".to_owned(),
-        "    p3@example.com\n".to_owned(),
-        "missing since ".to_owned(),
-        "  disabled in OPA — 2 people".to_owned(),
-        "    p1@example.com\n".to_owned(),
-        "OPA record p1 (id ".to_owned(),
-        "is DISABLED, address p1@example.com".to_owned(),
-        "    p2@example.com\n".to_owned(),
-        "Set the site role of 1 account".to_owned(),
-        "    p7@example.com  unknown role → Administrators".to_owned(),
-        "      groups: admins".to_owned(),
+        "██████████".to_owned(),
         format!("  rolecall plan approve {id} --reason \"…\""),
+        format!("  rolecall review {id}"),
     ]
     .map(|needle| position(&needle));
     assert!(order.is_sorted(), "{order:?} in:\n{text}");
@@ -462,4 +462,53 @@ async fn the_environment_cannot_say_who_decided() {
     let user = entries[0]["user"].as_str().unwrap();
     assert!(user.starts_with(&format!("uid:{uid}")), "{user}");
     assert!(!entries[0].to_string().contains("ceo"), "{entries:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reviewer_is_recorded_beside_the_systems_user() {
+    let desk = Desk::with(COUNTING).await;
+    desk.leave(&["p1", "p2"]);
+    let id = desk.hold();
+    let decide = |verb: &str, reviewer: &str| {
+        let args = [
+            "plan",
+            verb,
+            &id,
+            "--reason",
+            "seen",
+            "--reviewer",
+            reviewer,
+        ];
+        let told = desk.run(&args);
+        assert_eq!(told.status, 0, "{told:?}");
+        told.json()
+    };
+    let rejected = decide("reject", "Jo");
+    assert_eq!(rejected["reviewer"], "Jo");
+    let held = desk.sync(3);
+    assert_eq!(held["rejection"]["reviewer"], "Jo");
+
+    let approved = decide("approve", "Jane\u{202e} Doe");
+    let by = approved["decided_by"].as_str().unwrap();
+    assert!(by.starts_with("uid:"), "{by}");
+    let entries = desk.entries("plan_approved");
+    assert_eq!(entries[0]["evidence"]["reviewer"], "Jane\u{202e} Doe");
+    assert_eq!(entries[0]["evidence"]["by"], by);
+    let shown = desk.run(&["plan", "show", &id, "--format", "table"]).out;
+    let line = shown.lines().find(|line| line.starts_with("Reviewer"));
+    assert!(line.unwrap().ends_with("Jane Doe"), "{shown}");
+    assert!(
+        shown.contains(&format!("by {by} (reviewer: Jane Doe)")),
+        "{shown}"
+    );
+
+    let report = desk.sync(0);
+    assert_eq!(report["approval"]["plan_id"], id.as_str());
+    assert_eq!(report["approval"]["by"], by);
+    assert_eq!(report["approval"]["reviewer"], "Jane\u{202e} Doe");
+    // The next decision says nothing of a reviewer, so nobody is named.
+    desk.leave(&["p3", "p4"]);
+    let next = desk.hold();
+    desk.approve(&next);
+    assert!(desk.sync(0)["approval"].get("reviewer").is_none());
 }

@@ -129,6 +129,7 @@ fn a_rejected_plan_says_so_and_is_not_offered_for_approval() {
     let report = Report {
         rejection: Some(Rejection {
             by: "jo@desk".to_owned(),
+            reviewer: None,
             at: examples::at(2),
             reason: Some("wrong group".to_owned()),
             until: examples::at(59),

@@ -202,6 +202,7 @@ async fn decide_on_a_plan(world: &World, run: &RunId) {
         .unwrap();
     let decider = Decider {
         by: actor().to_string(),
+        reviewer: None,
         reason: None,
         at: world.clock.now(),
     };
@@ -238,6 +239,7 @@ async fn an_approval_given_while_a_run_looks_at_its_guards_is_not_lost_when_it_h
     assert_eq!(hold().await.unwrap(), PlanState::Held);
     let decider = Decider {
         by: actor().to_string(),
+        reviewer: None,
         reason: Some("seen".to_owned()),
         at: world.clock.now(),
     };

@@ -327,6 +327,7 @@ impl World {
         };
         let decider = Decider {
             by: "tester@here".to_owned(),
+            reviewer: None,
             reason: Some("looked at it".to_owned()),
             at: self.now(),
         };

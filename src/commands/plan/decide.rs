@@ -1,43 +1,61 @@
-//! `rolecall plan approve` and `rolecall plan reject`.
+//! `rolecall plan approve` and `rolecall plan reject`, and what every decision prints.
+
+use std::time::Duration;
 
 use serde_json::json;
 
-use crate::audit::AuditWriter;
 use crate::cli::{GlobalArgs, TableFormat};
 use crate::commands::desk::{Desk, counted};
-use crate::domain::approval::{
-    Circumstances, Wanted, good_until, look_again, may_approve, may_reject, run_that_applies,
-};
+use crate::domain::approval::{good_until, look_again, run_that_applies};
 use crate::domain::time::time_for_people;
-use crate::domain::{Decider, ExitStatus, HeldPlan, PlanId, PlanState, text::for_terminal};
+use crate::domain::{ExitStatus, HeldPlan, PlanId, PlanState, text::for_terminal};
 use crate::output;
-use crate::store::RunLimits;
+use crate::review::{Asked, Decision, Decisions};
 
-/// What an operator decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Decision {
-    Approve,
-    Reject,
-}
-
-/// A decision that is asked for.
-pub(super) struct Asked {
+/// A decision as it is given on the command line.
+pub(super) struct Given<'g> {
     /// The plan's id, or the beginning of it.
-    pub(super) given: String,
+    pub(super) id: &'g str,
     pub(super) decision: Decision,
     pub(super) reason: Option<String>,
+    pub(super) reviewer: Option<String>,
 }
 
 pub(super) async fn run(
     global: &GlobalArgs,
-    asked: Asked,
+    given: Given<'_>,
     format: TableFormat,
 ) -> anyhow::Result<ExitStatus> {
     let (desk, audit_writer) = Desk::decide(global).await?;
-    let decided = decide(&desk, &audit_writer, &asked).await;
-    desk.store.close().await;
-    let plan = decided?;
-    let ttl = desk.settings.policy.guards.approval_ttl;
+    let named = desk.plan_named(given.id).await;
+    let decisions = desk.decisions(audit_writer);
+    let decided = decide(&decisions, named, given).await;
+    decisions.store.close().await;
+    tell(global, &decided?, decisions.ttl, format)?;
+    Ok(ExitStatus::Done)
+}
+
+async fn decide(
+    decisions: &Decisions,
+    named: anyhow::Result<PlanId>,
+    given: Given<'_>,
+) -> anyhow::Result<HeldPlan> {
+    let asked = Asked {
+        id: named?,
+        decision: given.decision,
+        reason: given.reason,
+        reviewer: given.reviewer,
+    };
+    Ok(decisions.decide(&asked).await??)
+}
+
+/// Prints a decision that is recorded.
+pub(in crate::commands) fn tell(
+    global: &GlobalArgs,
+    plan: &HeldPlan,
+    ttl: Duration,
+    format: TableFormat,
+) -> anyhow::Result<()> {
     let text = match format {
         TableFormat::Json => format!(
             "{:#}\n",
@@ -47,64 +65,23 @@ pub(super) async fn run(
                 "state": plan.state.as_str(),
                 "decided_at": plan.decided_at,
                 "decided_by": plan.decided_by,
+                "reviewer": plan.reviewer,
                 "reason": plan.reason,
-                "good_until": good_until(&plan, ttl),
+                "good_until": good_until(plan, ttl),
                 "next": match plan.state {
-                    PlanState::Approved => run_that_applies(&plan),
-                    _ => look_again(&plan),
+                    PlanState::Approved => run_that_applies(plan),
+                    _ => look_again(plan),
                 },
                 "actions": plan.actions,
                 "done": plan.done,
             })
         ),
-        TableFormat::Table => words(&plan, ttl),
+        TableFormat::Table => words(plan, ttl),
     };
-    output::deliver(None, global.colour(), &text)?;
-    Ok(ExitStatus::Done)
+    Ok(output::deliver(None, global.colour(), &text)?)
 }
 
-async fn decide(
-    desk: &Desk,
-    audit_writer: &AuditWriter,
-    asked: &Asked,
-) -> anyhow::Result<HeldPlan> {
-    let id = desk.plan_named(&asked.given).await?;
-    let known = desk.store.find_plan(&id).await?;
-    let wanted = match &known {
-        Some(plan) => {
-            desk.store
-                .latest_plan(RunLimits {
-                    kinds: &plan.kinds,
-                    people: plan.people.as_ref(),
-                })
-                .await?
-        }
-        None => None,
-    };
-    let now = desk.clock.now();
-    let circumstances = Circumstances {
-        ttl: desk.settings.policy.guards.approval_ttl,
-        now,
-        wanted: wanted.map_or(Wanted::Unknown, Wanted::Plan),
-    };
-    let decider = Decider {
-        by: audit_writer.actor.to_string(),
-        reason: asked.reason.clone(),
-        at: now,
-    };
-    let (state, check): (_, fn(&PlanId, Option<&HeldPlan>, &Circumstances) -> _) =
-        match asked.decision {
-            Decision::Approve => (PlanState::Approved, may_approve),
-            Decision::Reject => (PlanState::Rejected, may_reject),
-        };
-    let check = |plan: Option<&HeldPlan>| check(&id, plan, &circumstances);
-    Ok(desk
-        .store
-        .decide_plan(audit_writer, &id, state, &decider, check)
-        .await??)
-}
-
-fn words(plan: &HeldPlan, ttl: std::time::Duration) -> String {
+fn words(plan: &HeldPlan, ttl: Duration) -> String {
     let until = good_until(plan, ttl).map_or_else(String::new, time_for_people);
     let by = for_terminal(plan.decided_by.as_deref().unwrap_or_default());
     let mut text = match plan.state {
@@ -135,10 +112,10 @@ fn words(plan: &HeldPlan, ttl: std::time::Duration) -> String {
             plan.id,
         ),
     };
-    if let Some(reason) = &plan.reason {
-        text.push_str("Reason: ");
-        text.push_str(&for_terminal(reason));
-        text.push('\n');
+    for (name, said) in [("Reason", &plan.reason), ("Reviewer", &plan.reviewer)] {
+        if let Some(said) = said {
+            text.push_str(&format_args!("{name}: {}\n", for_terminal(said)).to_string());
+        }
     }
     text
 }

@@ -7,7 +7,7 @@ use crate::commands::desk::{Desk, Look, tell_no_run_yet};
 use crate::domain::approval::good_until;
 use crate::domain::time::time_for_people;
 use crate::domain::{ExitStatus, HeldPlan, PlanState, time::Timestamp};
-use crate::output::Listing;
+use crate::output::{self, Listing};
 use crate::settings::OfflineSettings;
 
 pub(super) async fn run(global: &GlobalArgs, format: TableFormat) -> anyhow::Result<ExitStatus> {
@@ -58,8 +58,12 @@ fn for_people(plans: &[HeldPlan], settings: &OfflineSettings, now: Timestamp) ->
             until
                 .filter(|_| !is_over)
                 .map_or(Value::Null, |until| json!(time_for_people(until))),
-            json!(guards(plan).join(", ")),
-            json!(plan.decided_by),
+            json!(held_by(plan)),
+            json!(
+                plan.decided_by
+                    .as_deref()
+                    .map(|by| output::by_and_for(by, plan.reviewer.as_deref()))
+            ),
             json!(plan.reason),
         ]);
     }
@@ -75,12 +79,14 @@ fn for_programs(plans: &[HeldPlan], settings: &OfflineSettings) -> Listing {
         "done",
         "kinds",
         "run_id",
+        "undoes",
         "held_at",
         "last_held_at",
         "good_until",
         "guards",
         "decided_at",
         "decided_by",
+        "reviewer",
         "reason",
     ]);
     for plan in plans {
@@ -91,16 +97,25 @@ fn for_programs(plans: &[HeldPlan], settings: &OfflineSettings) -> Listing {
             json!(plan.done),
             json!(plan.kinds),
             json!(plan.run_id),
+            json!(plan.undoes),
             json!(plan.held_at),
             json!(plan.last_held_at),
             json!(good_until(plan, ttl)),
             json!(guards(plan)),
             json!(plan.decided_at),
             json!(plan.decided_by),
+            json!(plan.reviewer),
             json!(plan.reason),
         ]);
     }
     listing
+}
+
+/// What a plan waits for a decision for: the run it takes back, and the guards that hold it.
+fn held_by(plan: &HeldPlan) -> String {
+    let undo = plan.undoes.iter().map(|run| format!("undo of run {run}"));
+    let guards = guards(plan).into_iter().map(str::to_owned);
+    undo.chain(guards).collect::<Vec<_>>().join(", ")
 }
 
 /// The guards that hold it, by their names.

@@ -35,6 +35,7 @@ pub(super) fn in_sync() -> Report {
             }),
         },
         rejection: None,
+        approval: None,
         failed_on: None,
         opa: OpaCounts {
             users: 260,

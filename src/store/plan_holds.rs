@@ -1,0 +1,202 @@
+//! How a plan comes to be held (§6): a guard holds it, or somebody wants to take a run back.
+
+use std::time::Duration;
+
+use sqlx::SqliteConnection;
+
+use super::audit::append;
+use super::plans::{find, is_fresh};
+use super::{RunLimits, Store, StoreError};
+use crate::audit::{AuditWriter, Event, NewEntry};
+use crate::domain::time::format_time;
+use crate::domain::{GuardReport, KindSet, Plan, PlanState, RunId, time::Timestamp};
+
+impl Store {
+    /// Stores a plan that a guard holds, so that somebody can look at it and decide, and notes it
+    /// in the audit log. A rejection younger than `ttl` stands, and so does an approval that was
+    /// given while this run was looking at its guards.
+    pub async fn hold_plan(
+        &self,
+        audit_writer: &AuditWriter,
+        run: &RunId,
+        limits: RunLimits<'_>,
+        plan: &Plan,
+        guards: &[GuardReport],
+        ttl: Duration,
+    ) -> Result<PlanState, StoreError> {
+        let holding: Vec<&str> = guards
+            .iter()
+            .filter(|guard| guard.held)
+            .map(|guard| guard.guard.as_str())
+            .collect();
+        let entry = NewEntry::new(Event::PlanHeld)
+            .in_run(run)
+            .because(holding.join(", "))
+            .evidence(evidence_of(plan, guards));
+        let hold = Hold {
+            run,
+            undoes: None,
+            limits,
+            plan,
+            guards,
+            ttl,
+            entry,
+        };
+        self.hold(audit_writer, hold).await
+    }
+
+    /// Stores a plan that takes back the role changes of `run`, as [`Store::hold_plan`] does: it
+    /// waits for a decision whatever the guards say.
+    pub async fn hold_undo(
+        &self,
+        audit_writer: &AuditWriter,
+        run: &RunId,
+        plan: &Plan,
+        guards: &[GuardReport],
+        ttl: Duration,
+    ) -> Result<PlanState, StoreError> {
+        let mut evidence = evidence_of(plan, guards);
+        if let Some(map) = evidence.as_object_mut() {
+            map.insert("undoes".into(), serde_json::json!(run));
+        }
+        // No run holds it: somebody asked for it.
+        let entry = NewEntry::new(Event::PlanHeld)
+            .because(format!("undo of run {run}"))
+            .evidence(evidence);
+        let hold = Hold {
+            run,
+            undoes: Some(run),
+            limits: RunLimits {
+                kinds: &KindSet::all(),
+                people: None,
+            },
+            plan,
+            guards,
+            ttl,
+            entry,
+        };
+        self.hold(audit_writer, hold).await
+    }
+
+    async fn hold(
+        &self,
+        audit_writer: &AuditWriter,
+        hold: Hold<'_>,
+    ) -> Result<PlanState, StoreError> {
+        let now = audit_writer.clock.now();
+        let id = hold.plan.id();
+        let guards_json = serde_json::to_string(hold.guards)
+            .map_err(|error| StoreError::corrupt("plans", "guards", id, error))?;
+        let mut tx = self.begin().await?;
+        let former = find(&mut tx, id).await?;
+        let standing = former.as_ref().filter(|former| {
+            let stands = match former.state {
+                PlanState::Rejected => true,
+                // One that is used in part did not cover this run's plan, or it were not held.
+                PlanState::Approved => former.done == 0,
+                PlanState::Held | PlanState::Used | PlanState::Superseded => false,
+            };
+            stands && is_fresh(former.decided_at, hold.ttl, now)
+        });
+        let state = standing.map_or(PlanState::Held, |standing| standing.state);
+        if standing.is_some() {
+            sqlx::query(
+                "UPDATE plans SET run_id = ?2, guards = ?3, last_held_at = ?4 WHERE id = ?1",
+            )
+            .bind(id.as_str())
+            .bind(hold.run.as_str())
+            .bind(&guards_json)
+            .bind(format_time(now))
+            .execute(&mut *tx)
+            .await?;
+        } else {
+            let former = former.filter(|former| former.state == PlanState::Held);
+            let held_at = former.as_ref().map_or(now, |former| former.held_at);
+            // A run that wants the same work does not make an undo its own.
+            let undoes = hold.undoes.cloned();
+            let undoes = undoes.or(former.and_then(|former| former.undoes));
+            write_held(
+                &mut tx,
+                &hold,
+                undoes.as_ref(),
+                &guards_json,
+                Times { held_at, now },
+            )
+            .await?;
+        }
+        append(&mut tx, audit_writer, hold.entry).await?;
+        self.commit(tx).await?;
+        Ok(state)
+    }
+}
+
+/// A plan on its way into the store.
+struct Hold<'h> {
+    run: &'h RunId,
+    undoes: Option<&'h RunId>,
+    limits: RunLimits<'h>,
+    plan: &'h Plan,
+    guards: &'h [GuardReport],
+    ttl: Duration,
+    entry: NewEntry,
+}
+
+/// Since when it is held, and when it was held last.
+struct Times {
+    held_at: Timestamp,
+    now: Timestamp,
+}
+
+fn evidence_of(plan: &Plan, guards: &[GuardReport]) -> serde_json::Value {
+    serde_json::json!({
+        "plan_id": plan.id(),
+        "actions": plan.actions().len(),
+        "guards": guards.iter().filter(|guard| guard.held).map(|guard| {
+            serde_json::json!({ "guard": guard.guard, "limit": guard.limit, "actual": guard.actual })
+        }).collect::<Vec<_>>(),
+    })
+}
+
+async fn write_held(
+    conn: &mut SqliteConnection,
+    hold: &Hold<'_>,
+    undoes: Option<&RunId>,
+    guards: &str,
+    times: Times,
+) -> Result<(), StoreError> {
+    let plan = hold.plan;
+    // The id is a digest of the actions, but what was shown with them (names, evidence) may have
+    // changed, and an approval that lapsed is not the next one's: the plan is written anew.
+    sqlx::query("DELETE FROM plans WHERE id = ?1")
+        .bind(plan.id().as_str())
+        .execute(&mut *conn)
+        .await?;
+    sqlx::query(
+        "INSERT INTO plans (id, state, run_id, kinds, people, guards, held_at, last_held_at, undoes)
+         VALUES (?1, 'held', ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+    )
+    .bind(plan.id().as_str())
+    .bind(hold.run.as_str())
+    .bind(hold.limits.kinds.to_string())
+    .bind(hold.limits.people_json())
+    .bind(guards)
+    .bind(format_time(times.held_at))
+    .bind(format_time(times.now))
+    .bind(undoes.map(RunId::as_str))
+    .execute(&mut *conn)
+    .await?;
+    for (position, action) in (0_i64..).zip(plan.actions()) {
+        let json = serde_json::to_string(action)
+            .map_err(|error| StoreError::corrupt("plan_actions", "action", plan.id(), error))?;
+        sqlx::query(
+            "INSERT INTO plan_actions (plan_id, position, identity, action) VALUES (?1, ?2, ?3, ?4)",
+        )
+        .bind(plan.id().as_str())
+        .bind(position)
+        .bind(action.identity().as_str())
+        .bind(json)
+        .execute(&mut *conn)
+        .await?;
+    }
+    Ok(())
+}
