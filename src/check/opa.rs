@@ -26,7 +26,7 @@ pub(super) async fn examine(
         listable: false,
         humans: None,
     };
-    let host = settings.base_url.as_str().trim_end_matches('/');
+    let host = &settings.base_url;
     let user = opa.current_user().await;
     if let Err(error) = &user
         && connectivity::note_unreachable(

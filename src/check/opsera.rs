@@ -29,7 +29,7 @@ pub(super) async fn examine(
     known_administrators: &HashSet<OpseraId>,
     now: Timestamp,
 ) -> Option<AccountStats> {
-    let host = settings.base_url.as_str().trim_end_matches('/');
+    let host = &settings.base_url;
     let mut stats = AccountStats::nothing(policy);
     let mut listing = opsera.list_users();
     let end = loop {

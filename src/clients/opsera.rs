@@ -15,7 +15,7 @@ use super::records::OpseraUserRecord;
 use super::second_count::{self, ScimList, SecondCount};
 use super::session::{self, Limits, Session};
 use super::token_expiry;
-use super::transport::{ClientError, Transport};
+use super::transport::{ClientError, Transport, refuse_api_path};
 use crate::domain::time::Timestamp;
 use crate::domain::{AccountRecord, Address};
 use crate::settings::{OpseraSettings, RetrySettings};
@@ -46,13 +46,13 @@ impl OpseraReader {
         retry: &RetrySettings,
     ) -> Result<Self, ClientError> {
         let auth = Auth::fixed(&settings.token, "opsera.token")?;
-        let base_url = transport.base_url(&settings.base_url, "opsera.base_url", "/api/v2")?;
+        refuse_api_path(&settings.base_url, "opsera.base_url", "/api/v2")?;
         let expires_at = token_expiry::expires_at(settings.token.expose_secret());
         transport.request_metrics().note_token_expiry(expires_at);
         let limits = Limits {
             api: Api::Opsera,
             credential: Credential::OpseraToken,
-            base_url: &base_url,
+            base_url: &settings.base_url,
             base_url_setting: "opsera.base_url",
             rate_setting: "opsera.requests_per_second or opsera.burst",
             requests_per_second: settings.requests_per_second,
@@ -66,8 +66,8 @@ impl OpseraReader {
         let http = session::http_client(transport, limits, retry)?;
         Ok(Self {
             session: Arc::new(Session { http, auth }),
-            base: path::below(base_url.as_url(), API_PATH),
-            root: base_url.as_url().clone(),
+            base: path::below(settings.base_url.as_url(), API_PATH),
+            root: settings.base_url.as_url().clone(),
             site_role_path: settings.site_role_path.clone(),
             pull_timeout: settings.pull_timeout,
             token_expires_at: expires_at,

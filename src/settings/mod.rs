@@ -33,8 +33,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
-use url::Url;
 
+use crate::domain::base_url::BaseUrl;
 use crate::rules::Policy;
 use values::{DurationText, LogFormatName, Whole};
 
@@ -138,7 +138,7 @@ impl OfflineSettings {
 #[derive(Clone, Debug)]
 pub struct OpaSettings {
     /// Scheme, host and port; no path below it but what the operator gave.
-    pub base_url: Url,
+    pub base_url: BaseUrl,
     /// The Team's name.
     pub team: String,
     /// How to get a bearer token.
@@ -175,7 +175,7 @@ pub enum OpaCredentials {
 #[derive(Clone, Debug)]
 pub struct OpseraSettings {
     /// Scheme, host and port.
-    pub base_url: Url,
+    pub base_url: BaseUrl,
     /// The personal access token.
     pub token: SecretString,
     /// Path of the site-role call, with `{user}` where the account's id goes.
