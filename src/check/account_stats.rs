@@ -7,7 +7,7 @@ use crate::rules::{Policy, decision::is_protected};
 
 /// The sums of a whole listing.
 #[derive(Debug)]
-pub(super) struct AccountStats {
+pub struct AccountStats {
     /// Active accounts.
     pub(super) accounts: u64,
     /// Those whose role is known.

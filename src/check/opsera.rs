@@ -10,7 +10,7 @@ use super::connectivity::{self, hint};
 use super::model::CheckReport;
 use crate::clients::{Api, OpseraReader, SecondCount};
 use crate::domain::time::{Timestamp, time_for_people};
-use crate::domain::{OpseraId, text::error_chain};
+use crate::domain::{AccountRecord, OpseraId, text::error_chain};
 use crate::rules::Policy;
 use crate::settings::OpseraSettings;
 
@@ -20,14 +20,20 @@ const SOON: TimeDelta = TimeDelta::days(14);
 /// Opsera cuts the lists of other objects at this number.
 const SUSPICIOUS_NUMBER: u64 = 1000;
 
-/// Reads the whole listing as a stream. Gives its sums if it came to its end.
-pub(super) async fn examine(
+/// Reads the whole listing as a stream, and shows each account to `seen`. Gives its sums if it came
+/// to its end.
+#[expect(
+    clippy::implicit_hasher,
+    reason = "the store's own set, and an empty one of the same kind"
+)]
+pub async fn examine(
     report: &mut CheckReport,
     opsera: &OpseraReader,
     settings: &OpseraSettings,
     policy: &Policy,
     known_administrators: &HashSet<OpseraId>,
     now: Timestamp,
+    seen: &mut (dyn FnMut(&AccountRecord) + Send),
 ) -> Option<AccountStats> {
     let host = &settings.base_url;
     let mut stats = AccountStats::nothing(policy);
@@ -37,6 +43,7 @@ pub(super) async fn examine(
             Ok(Some(batch)) => {
                 for account in &batch {
                     stats.add(account, policy, known_administrators);
+                    seen(account);
                 }
             }
             Ok(None) => break Ok(()),

@@ -4,6 +4,7 @@
 //! [`crate::commands`], an arm in `commands::run`; the help snapshot shows the rest.
 
 pub mod hardening;
+mod init;
 mod inspect;
 pub mod logging;
 mod reconcile;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
+pub use init::InitArgs;
 pub use inspect::{
     AuditArgs, AuditCommand, AuditEventName, AuditExportArgs, AuditListArgs, AuditVerifyArgs,
     ExplainArgs, ExportFormat, QueueArgs, QueueCommand, StatusArgs,
@@ -41,6 +43,7 @@ use crate::settings::LogFormat;
     after_long_help = "\
 Examples:
   rolecall demo                         see the whole job on simulated directories
+  rolecall init                         write a first settings file
   rolecall check                        are settings, credentials and rules fine?
   rolecall sync --dry-run               what would be done?
   rolecall sync                         do it
@@ -179,6 +182,9 @@ pub enum Command {
     /// Watch the whole job on two simulated directories; needs no settings and no network
     #[command(long_about = tools::DEMO_LONG)]
     Demo(DemoArgs),
+    /// Write a first settings file from six questions, with each credential tried at once
+    #[command(long_about = init::INIT_LONG)]
+    Init(InitArgs),
     /// Check settings, credentials, permissions, reachability and role rules; writes nothing
     #[command(long_about = reconcile::CHECK_LONG)]
     Check(CheckArgs),

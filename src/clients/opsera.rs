@@ -33,6 +33,7 @@ pub struct OpseraReader {
     pub(super) site_role_path: String,
     pull_timeout: Duration,
     token_expires_at: Option<Timestamp>,
+    token_owner_names: Vec<String>,
 }
 
 impl OpseraReader {
@@ -71,6 +72,7 @@ impl OpseraReader {
             site_role_path: settings.site_role_path.clone(),
             pull_timeout: settings.pull_timeout,
             token_expires_at: expires_at,
+            token_owner_names: token_expiry::owner_names(settings.token.expose_secret()),
         })
     }
 
@@ -98,6 +100,12 @@ impl OpseraReader {
     /// When `opsera.token` ends, as the token itself says; `None` where it does not say.
     pub fn token_expires_at(&self) -> Option<Timestamp> {
         self.token_expires_at
+    }
+
+    /// Whom `opsera.token` names as its owner, by address or by the account's id, as the token itself
+    /// says; empty where it does not say.
+    pub fn token_owner_names(&self) -> &[String] {
+        &self.token_owner_names
     }
 
     /// One account by id or address, an inactive one too; `None` when there is none.

@@ -12,6 +12,7 @@ mod daemon;
 mod demo;
 mod desk;
 mod explain;
+mod init;
 mod man;
 mod plan;
 mod queue;
@@ -44,6 +45,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Completions(args) => completions::run(global, *args),
         Command::Man(args) => man::run(args),
         Command::Demo(args) => Box::pin(demo::run(global, args)).await,
+        Command::Init(args) => init::run(global, args).await,
         Command::Check(args) => check::run(global, *args).await,
         Command::Explain(args) => explain::run(global, args).await,
         Command::Sync(args) => sync::run(global, args).await,

@@ -20,6 +20,7 @@ mod show;
 mod tests;
 mod values;
 
+pub use environment::variable;
 pub use keys::DEFAULTS;
 pub use layers::{ConfigSources, Layers};
 pub use problem::{Problem, SettingsErrors, Warning, WarningKind};
@@ -93,6 +94,31 @@ impl Settings {
             warnings,
             layers,
         })
+    }
+}
+
+/// One directory's settings with what a client of it needs beside them.
+#[derive(Clone, Debug)]
+pub struct DirectorySettings<T> {
+    /// `[opa]` or `[opsera]`
+    pub directory: T,
+    /// `[http]`
+    pub http: HttpSettings,
+    /// `[retry]`
+    pub retry: RetrySettings,
+}
+
+impl DirectorySettings<OpaSettings> {
+    /// Reads what a client of OPA needs; nothing else has to be there, or right.
+    pub fn load(sources: &ConfigSources) -> Result<Self, SettingsErrors> {
+        resolve::opa(&Layers::read(sources)?)
+    }
+}
+
+impl DirectorySettings<OpseraSettings> {
+    /// Reads what a client of Opsera needs; nothing else has to be there, or right.
+    pub fn load(sources: &ConfigSources) -> Result<Self, SettingsErrors> {
+        resolve::opsera(&Layers::read(sources)?)
     }
 }
 

@@ -52,6 +52,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "init",
+        &["domain", "rules", "settings", "clients", "check", "output"],
+    ),
+    (
         "daemon",
         &[
             "domain",
