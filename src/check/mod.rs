@@ -190,6 +190,6 @@ async fn examine_opsera(
             None
         }
     };
-    protection::examine(&mut report, policy, stats.as_ref());
+    protection::examine(&mut report, policy, stats.as_ref(), now);
     report
 }

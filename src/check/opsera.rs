@@ -42,7 +42,7 @@ pub async fn examine(
         match listing.next_batch().await {
             Ok(Some(batch)) => {
                 for account in &batch {
-                    stats.add(account, policy, known_administrators);
+                    stats.add(account, policy, known_administrators, now);
                     seen(account);
                 }
             }

@@ -39,8 +39,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
     let global = &cli.global;
     match &cli.command {
         Command::Config(config) => match config.command {
-            ConfigCommand::Show { format } => config_show::run(global, format),
-            ConfigCommand::Schema => config_schema::run(global),
+            ConfigCommand::Show { format } => config_show::run(global, format.or_fitting()),
+            ConfigCommand::Schema { .. } => config_schema::run(global),
         },
         Command::Completions(args) => completions::run(global, *args),
         Command::Man(args) => man::run(args),

@@ -34,11 +34,13 @@ pub enum FindingKind {
     ClockNotTrusted,
     /// OPA cannot be asked for the groups of this person (§5).
     UnreadableMemberships,
+    /// A protection of `[[protect.accounts]]` has ended.
+    ProtectionExpired,
 }
 
 impl FindingKind {
     /// Every kind of finding.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::InvalidEmail,
         Self::DuplicateOpseraEmail,
         Self::DuplicateOpaEmail,
@@ -53,6 +55,7 @@ impl FindingKind {
         Self::ShortOpseraListing,
         Self::ClockNotTrusted,
         Self::UnreadableMemberships,
+        Self::ProtectionExpired,
     ];
 
     /// What a person can do about it, in one sentence; docs/findings.md has more.
@@ -95,6 +98,10 @@ impl FindingKind {
             }
             Self::ShortOpseraListing => "Ask Opsera how many accounts there are.",
             Self::ClockNotTrusted => "Let the machine synchronize its clock.",
+            Self::ProtectionExpired => {
+                "A plan that touches the account is held. Give the entry of protect.accounts a new \
+                 end, or remove it and let the account go its way."
+            }
             Self::UnreadableMemberships => {
                 "The account and its role are left alone. Have Okta free the name, because no \
                  request can name this person."
@@ -119,6 +126,7 @@ impl FindingKind {
             Self::ShortOpseraListing => "short_opsera_listing",
             Self::ClockNotTrusted => "clock_not_trusted",
             Self::UnreadableMemberships => "unreadable_memberships",
+            Self::ProtectionExpired => "protection_expired",
         }
     }
 }

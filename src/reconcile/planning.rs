@@ -11,6 +11,7 @@ use crate::domain::{
     PlannedAction, SiteRole, Summary, WaitingReport, time::Timestamp,
 };
 use crate::rules::clock_trust::wait_for_proof;
+use crate::rules::protection::ended_entries;
 use crate::rules::{
     AccountFacts, Decision, Policy, decide_account, decide_joiner, facts::PersonFacts,
     guards::GuardInput,
@@ -43,6 +44,7 @@ struct PlanBuilder {
     adopted: Vec<(OpseraId, SiteRole)>,
     administrators: u64,
     administrators_lost: Vec<String>,
+    expired_protections: Vec<String>,
 }
 
 /// What a plan is made for.
@@ -95,6 +97,10 @@ pub async fn plan_from_store(
         settled = settled.saturating_sub(page.managed);
         for facts in &page.accounts {
             let decided = decide_account(facts, policy, now);
+            let protection_has_ended = decided
+                .findings
+                .iter()
+                .any(|finding| finding.kind == FindingKind::ProtectionExpired);
             builder.findings.extend(decided.findings);
             let decision = wait_for_proof(
                 decided.decision,
@@ -103,10 +109,15 @@ pub async fn plan_from_store(
                 policy,
                 now,
             );
+            if protection_has_ended {
+                builder.note_touched(&decision);
+            }
             builder.add(facts, decision);
         }
     }
     builder.summary.unchanged += settled;
+    let ended = ended_entries(policy, now, &builder.findings);
+    builder.findings.extend(ended);
     if let Some((opsera, in_flight)) = opsera
         && policy.provision
         && scope.kinds.contains(ActionKind::Create)
@@ -296,6 +307,16 @@ impl PlanBuilder {
             adopted: Vec::new(),
             administrators: 0,
             administrators_lost: Vec::new(),
+            expired_protections: Vec::new(),
+        }
+    }
+
+    /// Notes for the guards an account whose protection has ended, if the plan touches it.
+    fn note_touched(&mut self, decision: &Decision) {
+        if let Decision::Act(action) = decision
+            && self.limits.let_in(action)
+        {
+            self.expired_protections.push(action.email.clone());
         }
     }
 
@@ -349,6 +370,7 @@ impl PlanBuilder {
             input: GuardInput {
                 administrators: self.administrators,
                 administrators_lost: self.administrators_lost,
+                expired_protections: self.expired_protections,
                 ..GuardInput::default()
             },
             summary: self.summary,

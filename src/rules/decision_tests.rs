@@ -51,6 +51,7 @@ fn policy() -> Policy {
             max_role_changes_percent: 25,
             max_creations: 50,
             max_administrator_grants: 3,
+            max_expired_protections: 0,
             min_administrators: 1,
             approval_ttl: Duration::from_hours(24),
         },

@@ -233,7 +233,7 @@ fn read_file(path: &Path, origin: &str) -> Result<String, Box<Problem>> {
             Box::new(Problem {
             hint: Some(format!(
                 "correct the name in --config or $ROLECALL_CONFIG, or make {origin} readable for \
-                 this user; config/rolecall.example.toml is a start for a new one"
+                 this user; `rolecall init --output {origin}` writes a new one"
             )),
             ..Problem::file(
                 origin,

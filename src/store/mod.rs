@@ -26,6 +26,7 @@ mod possible;
 mod query_plans;
 mod queue;
 mod queue_admin;
+mod reading;
 mod renames;
 mod runs;
 mod settled;
@@ -45,7 +46,7 @@ use crate::domain::time::Timestamp;
 
 pub use error::{StoreError, StorePath};
 pub use installation::Installation;
-pub use lock::{Holder, LockError, RunLock};
+pub use lock::{Holder, LockError, LockState, RunLock};
 pub use notifications::{Notification, Trouble};
 pub use person::{AccountEntry, KeyMemory, OpaEntry, RoleMemory, Similarity, Suggestion};
 

@@ -69,7 +69,7 @@ fn config_show_tells_every_value_with_its_origin() {
     let shell = Shell::with("rolecall.toml", GOOD);
     let (status, shown, errors) = told(
         shell
-            .rolecall(&["config", "show"])
+            .rolecall(&["config", "show", "--format", "table"])
             .env("ROLECALL__GUARDS__MAX_DEACTIVATIONS", "3"),
     );
     assert_eq!((status, errors.as_str()), (0, ""));

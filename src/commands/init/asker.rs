@@ -29,6 +29,8 @@ impl Asker {
         let found = tcgetattr(std::io::stdin())?;
         end_on_signals(move || {
             restore(&found);
+            // A question with a choice has hidden it.
+            drop(Term::stderr().show_cursor());
             output::note("\ninterrupted: nothing was written\n", colour);
         })?;
         Ok(Self::Terminal)
