@@ -12,6 +12,7 @@ mod diff;
 mod diff_sql;
 mod error;
 mod fields;
+mod ids;
 mod installation;
 mod lock;
 mod lookups;
@@ -45,6 +46,7 @@ use tokio::sync::Mutex;
 use crate::domain::time::Timestamp;
 
 pub use error::{StoreError, StorePath};
+pub use ids::IdMatch;
 pub use installation::Installation;
 pub use lock::{Holder, LockError, LockState, RunLock};
 pub use notifications::{Notification, Trouble};
