@@ -13,6 +13,7 @@ mod groups;
 mod model;
 mod opa;
 mod opsera;
+mod plan;
 mod protection;
 mod quota;
 mod render;
@@ -86,6 +87,7 @@ async fn local(
     let Some(store) = store else {
         return HashSet::new();
     };
+    plan::examine(report, &store, settings, clock.now()).await;
     let known = store.list_known_administrators().await.unwrap_or_default();
     store.close().await;
     known.into_iter().collect()

@@ -16,7 +16,7 @@ use crate::rules::{
     AccountFacts, Decision, Policy, decide_account, decide_joiner, facts::PersonFacts,
     guards::GuardInput,
 };
-use crate::store::{Pull, Store};
+use crate::store::{Pull, Store, StoreError};
 
 /// What the rules made of a pull.
 #[derive(Debug)]
@@ -181,6 +181,24 @@ async fn note_doubtful_people(
         });
     }
     Ok(())
+}
+
+/// How many accounts a run may create at most; Opsera, which may know some of the addresses after
+/// all, is not asked.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn most_creations(store: &Store, pull: Pull, policy: &Policy) -> Result<u64, StoreError> {
+    if !policy.provision {
+        return Ok(0);
+    }
+    let mut count = 0;
+    let mut joiners = std::pin::pin!(store.stream_joiners(pull));
+    while let Some(facts) = joiners.try_next().await? {
+        let decided = decide_joiner(&facts, policy);
+        count += u64::from(matches!(decided.decision, Decision::Act(_)));
+    }
+    Ok(count)
 }
 
 /// Creations, unless Opsera knows an address of the person after all: pending and deactivated

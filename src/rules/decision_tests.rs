@@ -12,7 +12,8 @@ use crate::rules::facts::{
     Absence, AccountWithKey, KeyHolder, RenameStep, RenamedPath, SameKey, WalkEnd,
 };
 use crate::rules::{
-    AddressPattern, GroupPattern, GuardLimits, Lookup, RolePolicy, RoleRule, UnknownRole,
+    AddressPattern, GroupPattern, GuardLimits, Lookup, Protection, RolePolicy, RoleRule,
+    UnknownRole,
 };
 
 fn noon() -> Timestamp {
