@@ -17,6 +17,7 @@
 //! | [`reconcile`] | one run from pull to report: plan, guard, apply |
 //! | [`output`] | what a run says, in five formats, and how it reaches the reader |
 //! | [`check`], [`explain`] | what the commands of the same name find out |
+//! | [`init`] | a first settings file: what is asked, tried, proposed and written |
 //! | [`metrics`] | what Prometheus reads |
 //! | [`notifications`] | what the webhook receives |
 //! | [`review`] | the decision about a held plan, on the command line and in a browser |
@@ -40,6 +41,7 @@ pub mod commands;
 pub mod daemon;
 pub mod domain;
 pub mod explain;
+pub mod init;
 pub mod metrics;
 pub mod notifications;
 pub mod output;

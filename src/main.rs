@@ -19,7 +19,7 @@ async fn main() -> ExitCode {
             colour,
         );
     }
-    match commands::run(cli).await {
+    match Box::pin(commands::run(cli)).await {
         Ok(status) => status.into(),
         Err(error) => {
             output::tell_failure(&error, &commands::hints(&error), colour);

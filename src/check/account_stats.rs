@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use crate::domain::{AccountRecord, Address, OpseraId};
-use crate::rules::{Policy, decision::is_protected};
+use crate::domain::{AccountRecord, Address, OpseraId, time::Timestamp};
+use crate::rules::{Policy, protection::is_protected};
 
 /// The sums of a whole listing.
 #[derive(Debug)]
-pub(super) struct AccountStats {
+pub struct AccountStats {
     /// Active accounts.
     pub(super) accounts: u64,
     /// Those whose role is known.
@@ -20,6 +20,8 @@ pub(super) struct AccountStats {
     pub(super) protected: u64,
     /// For each glob of `protect.emails`, how many accounts it protects.
     pub(super) by_pattern: Vec<u64>,
+    /// For each of `[[protect.accounts]]`, how many accounts it names.
+    pub(super) by_account: Vec<u64>,
     /// Whether the token's owner is among them.
     pub(super) owner: bool,
 }
@@ -33,6 +35,7 @@ impl AccountStats {
             protected_administrators: 0,
             protected: 0,
             by_pattern: policy.protection.patterns.iter().map(|_| 0).collect(),
+            by_account: policy.protection.accounts.iter().map(|_| 0).collect(),
             owner: false,
         }
     }
@@ -42,6 +45,7 @@ impl AccountStats {
         account: &AccountRecord,
         policy: &Policy,
         known: &HashSet<OpseraId>,
+        now: Timestamp,
     ) {
         if !account.active {
             return;
@@ -66,11 +70,14 @@ impl AccountStats {
         for (count, pattern) in self.by_pattern.iter_mut().zip(&protection.patterns) {
             *count += u64::from(pattern.glob.matches(address.as_str()));
         }
+        for (count, named) in self.by_account.iter_mut().zip(&protection.accounts) {
+            *count += u64::from(named.names(&address));
+        }
         self.owner |= protection
             .token_owner
             .as_ref()
             .is_some_and(|owner| *owner == address || policy.matching.opsera_key(owner) == key);
-        let protected = is_protected(protection, &address, &key, policy);
+        let protected = is_protected(&address, &key, policy, now);
         self.protected += u64::from(protected);
         self.protected_administrators += u64::from(protected && administrator);
     }

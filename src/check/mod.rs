@@ -13,6 +13,7 @@ mod groups;
 mod model;
 mod opa;
 mod opsera;
+mod plan;
 mod protection;
 mod quota;
 mod render;
@@ -28,8 +29,11 @@ use crate::domain::time::{SharedClock, Timestamp};
 use crate::domain::{OpseraId, text::error_chain};
 use crate::settings::{ConfigSources, OfflineSettings, RetrySettings, Settings};
 
+pub use account_stats::AccountStats;
 pub use model::{CheckReport, Item, SCHEMA, Status};
-pub use render::render;
+pub use opa::{OpaAnswers, examine as examine_opa_credential};
+pub use opsera::examine as examine_opsera_credential;
+pub use render::{render, render_items};
 
 /// Why an item of a directory was not looked at.
 const SETTINGS_FIRST: &str = "not checked because the settings are wrong";
@@ -83,9 +87,18 @@ async fn local(
     let Some(store) = store else {
         return HashSet::new();
     };
+    plan::examine(report, &store, settings, clock.now()).await;
     let known = store.list_known_administrators().await.unwrap_or_default();
     store.close().await;
     known.into_iter().collect()
+}
+
+/// A check should take seconds: one more try tells a brief failure from an outage.
+pub fn brief(retry: &RetrySettings) -> RetrySettings {
+    RetrySettings {
+        max_attempts: retry.max_attempts.min(2),
+        ..retry.clone()
+    }
 }
 
 async fn directories(
@@ -94,9 +107,7 @@ async fn directories(
     clock: SharedClock,
     known_administrators: &HashSet<OpseraId>,
 ) {
-    // A check should take seconds: one more try tells a brief failure from an outage.
-    let mut retry = settings.retry.clone();
-    retry.max_attempts = retry.max_attempts.min(2);
+    let retry = brief(&settings.retry);
     let now = clock.now();
     let transport = match Transport::new(&settings.http, clock) {
         Ok(transport) => transport,
@@ -168,6 +179,7 @@ async fn examine_opsera(
                 policy,
                 known_administrators,
                 now,
+                &mut |_| {},
             )
             .await
         }
@@ -180,6 +192,6 @@ async fn examine_opsera(
             None
         }
     };
-    protection::examine(&mut report, policy, stats.as_ref());
+    protection::examine(&mut report, policy, stats.as_ref(), now);
     report
 }

@@ -1,32 +1,29 @@
 //! OPA: can it be reached, is the credential good, may it list, and what proves the end of a
 //! listing.
 
+use std::collections::BTreeMap;
+
 use super::connectivity::{self, hint};
 use super::model::CheckReport;
 use crate::clients::{Api, CallError, Opa, SecondCount};
 use crate::domain::text::error_chain;
+use crate::domain::{Address, Domain, PersonRecord, PersonStatus, UserType};
 use crate::settings::OpaSettings;
 
 /// What was found out on the way.
-#[derive(Debug)]
-pub(super) struct OpaAnswers {
+#[derive(Debug, Default)]
+pub struct OpaAnswers {
     /// Whether the listings can be read.
     pub(super) listable: bool,
     /// Humans of the Team, where OPA tells.
     pub(super) humans: Option<u64>,
+    /// The ACTIVE people of the first page, by the domain of their address.
+    pub domains: BTreeMap<Domain, u64>,
 }
 
 /// Asks for the token's user, the Team's numbers and the first page of people.
-pub(super) async fn examine(
-    report: &mut CheckReport,
-    opa: &Opa,
-    settings: &OpaSettings,
-) -> OpaAnswers {
-    let nothing = OpaAnswers {
-        listable: false,
-        humans: None,
-    };
-    let host = settings.base_url.as_str().trim_end_matches('/');
+pub async fn examine(report: &mut CheckReport, opa: &Opa, settings: &OpaSettings) -> OpaAnswers {
+    let host = &settings.base_url;
     let user = opa.current_user().await;
     if let Err(error) = &user
         && connectivity::note_unreachable(
@@ -36,7 +33,7 @@ pub(super) async fn examine(
             &["clock", "token", "permission"],
         )
     {
-        return nothing;
+        return OpaAnswers::default();
     }
     report.ok("opa.reachable", format!("{host} answers"));
     connectivity::examine_clock(report, Api::Opa, opa.clock_offset());
@@ -54,27 +51,43 @@ pub(super) async fn examine(
                 "opa.permission",
                 "not checked because the credential is not good",
             );
-            return nothing;
+            return OpaAnswers::default();
         }
     }
     let count = opa.human_count().await;
-    let listable = examine_listing(report, opa).await;
+    let first_page = examine_listing(report, opa).await;
     let humans = match &count {
         Ok(SecondCount::Count(humans)) => Some(*humans),
         Ok(SecondCount::NotAvailable { .. }) | Err(_) => None,
     };
-    if listable {
+    if first_page.is_some() {
         examine_page_size(report, opa, settings.page_size);
         examine_completeness(report, count);
     }
-    OpaAnswers { listable, humans }
+    OpaAnswers {
+        listable: first_page.is_some(),
+        humans,
+        domains: domains(&first_page.unwrap_or_default()),
+    }
 }
 
-async fn examine_listing(report: &mut CheckReport, opa: &Opa) -> bool {
+fn domains(people: &[PersonRecord]) -> BTreeMap<Domain, u64> {
+    let mut domains = BTreeMap::new();
+    let active = people.iter().filter(|person| {
+        person.status == PersonStatus::Active && person.user_type == UserType::Human
+    });
+    for address in active.filter_map(|person| Address::parse(person.email.as_deref()?).ok()) {
+        *domains.entry(address.domain()).or_default() += 1;
+    }
+    domains
+}
+
+/// Gives the first page.
+async fn examine_listing(report: &mut CheckReport, opa: &Opa) -> Option<Vec<PersonRecord>> {
     match opa.list_users(None).next_page().await {
-        Ok(_) => {
+        Ok(page) => {
             report.ok("opa.permission", "the Team's users can be listed");
-            true
+            Some(page.unwrap_or_default())
         }
         Err(error) if error.status().is_some_and(|status| status.as_u16() == 403) => {
             report.failure(
@@ -85,7 +98,7 @@ async fn examine_listing(report: &mut CheckReport, opa: &Opa) -> bool {
                 ),
                 hint(&error),
             );
-            false
+            None
         }
         Err(error) => {
             report.failure(
@@ -93,7 +106,7 @@ async fn examine_listing(report: &mut CheckReport, opa: &Opa) -> bool {
                 format!("the Team's users cannot be listed: {}", error_chain(&error)),
                 hint(&error),
             );
-            false
+            None
         }
     }
 }

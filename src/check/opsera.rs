@@ -8,30 +8,37 @@ use super::connectivity::{self, hint};
 use super::model::CheckReport;
 use crate::clients::{Api, OpseraReader, SecondCount, TOKEN_ENDS_SOON};
 use crate::domain::time::{Timestamp, time_for_people};
-use crate::domain::{OpseraId, text::error_chain};
+use crate::domain::{AccountRecord, OpseraId, text::error_chain};
 use crate::rules::Policy;
 use crate::settings::OpseraSettings;
 
 /// Opsera cuts the lists of other objects at this number.
 const SUSPICIOUS_NUMBER: u64 = 1000;
 
-/// Reads the whole listing as a stream. Gives its sums if it came to its end.
-pub(super) async fn examine(
+/// Reads the whole listing as a stream, and shows each account to `seen`. Gives its sums if it came
+/// to its end.
+#[expect(
+    clippy::implicit_hasher,
+    reason = "the store's own set, and an empty one of the same kind"
+)]
+pub async fn examine(
     report: &mut CheckReport,
     opsera: &OpseraReader,
     settings: &OpseraSettings,
     policy: &Policy,
     known_administrators: &HashSet<OpseraId>,
     now: Timestamp,
+    seen: &mut (dyn FnMut(&AccountRecord) + Send),
 ) -> Option<AccountStats> {
-    let host = settings.base_url.as_str().trim_end_matches('/');
+    let host = &settings.base_url;
     let mut stats = AccountStats::nothing(policy);
     let mut listing = opsera.list_users();
     let end = loop {
         match listing.next_batch().await {
             Ok(Some(batch)) => {
                 for account in &batch {
-                    stats.add(account, policy, known_administrators);
+                    stats.add(account, policy, known_administrators, now);
+                    seen(account);
                 }
             }
             Ok(None) => break Ok(()),

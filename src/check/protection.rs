@@ -1,10 +1,21 @@
 //! Protection: nobody should be able to lock everybody out of Opsera through OPA.
 
+use chrono::TimeDelta;
+
 use super::account_stats::AccountStats;
 use super::model::CheckReport;
-use crate::rules::Policy;
+use crate::domain::time::{Timestamp, time_for_people};
+use crate::rules::{Policy, ProtectedAccount, Validity};
 
-pub(super) fn examine(report: &mut CheckReport, policy: &Policy, stats: Option<&AccountStats>) {
+/// A protection that ends sooner is a warning.
+const SOON: TimeDelta = TimeDelta::days(14);
+
+pub(super) fn examine(
+    report: &mut CheckReport,
+    policy: &Policy,
+    stats: Option<&AccountStats>,
+    now: Timestamp,
+) {
     let protection = &policy.protection;
     if protection.token_owner.is_none() {
         report.warning(
@@ -45,6 +56,11 @@ pub(super) fn examine(report: &mut CheckReport, policy: &Policy, stats: Option<&
             );
         }
     }
+    for (number, (account, count)) in
+        (1_usize..).zip(protection.accounts.iter().zip(&stats.by_account))
+    {
+        examine_account(report, number, account, *count, now);
+    }
     if stats.by_pattern.iter().all(|count| *count > 0) {
         report.ok(
             "protect.emails",
@@ -55,6 +71,57 @@ pub(super) fn examine(report: &mut CheckReport, policy: &Policy, stats: Option<&
         );
     }
     administrators(report, stats);
+}
+
+/// One of `[[protect.accounts]]`: does it protect anybody, and for how long?
+fn examine_account(
+    report: &mut CheckReport,
+    number: usize,
+    account: &ProtectedAccount,
+    count: u64,
+    now: Timestamp,
+) {
+    let name = format!("protect.accounts[{number}]");
+    let pattern = &account.pattern.text;
+    let owner = account.owner.as_deref().unwrap_or("nobody named");
+    if count == 0 {
+        report.warning(
+            name,
+            format!("\"{pattern}\" protects nobody: no active account has such an address"),
+            "correct the address, or remove the entry",
+        );
+        return;
+    }
+    let Some(until) = account.until else {
+        report.ok(
+            name,
+            format!("{pattern} is protected, without an end (owner: {owner})"),
+        );
+        return;
+    };
+    let shown = time_for_people(until);
+    let renew = "ask the owner; give the entry a new end, or remove it";
+    if account.validity(now) == Validity::Expired {
+        report.warning(
+            name,
+            format!(
+                "the protection of {pattern} ended at {shown} (owner: {owner}): a plan that would \
+                 touch the account is held (max_expired_protections)"
+            ),
+            renew,
+        );
+    } else if until - now < SOON {
+        report.warning(
+            name,
+            format!("the protection of {pattern} ends at {shown} (owner: {owner})"),
+            renew,
+        );
+    } else {
+        report.ok(
+            name,
+            format!("{pattern} is protected until {shown} (owner: {owner})"),
+        );
+    }
 }
 
 fn administrators(report: &mut CheckReport, stats: &AccountStats) {

@@ -11,15 +11,7 @@ use crate::output::TableStyle;
 /// # Errors
 /// What `out` fails with.
 pub fn render(report: &CheckReport, style: TableStyle, out: &mut dyn io::Write) -> io::Result<()> {
-    let width = report
-        .items()
-        .iter()
-        .map(|item| item.name.chars().count())
-        .max()
-        .unwrap_or_default();
-    for item in report.items() {
-        write_item(item, width, style, out)?;
-    }
+    render_items(report, style, out)?;
     let (failures, warnings) = (report.count(Status::Failure), report.count(Status::Warning));
     let verdict = match (failures, warnings) {
         (0, 0) => "Everything is fine.".to_owned(),
@@ -31,6 +23,27 @@ pub fn render(report: &CheckReport, style: TableStyle, out: &mut dyn io::Write) 
         ),
     };
     writeln!(out, "\n{verdict}")
+}
+
+/// Writes the items of `report` to `out`, without a verdict.
+///
+/// # Errors
+/// What `out` fails with.
+pub fn render_items(
+    report: &CheckReport,
+    style: TableStyle,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    let width = report
+        .items()
+        .iter()
+        .map(|item| item.name.chars().count())
+        .max()
+        .unwrap_or_default();
+    for item in report.items() {
+        write_item(item, width, style, out)?;
+    }
+    Ok(())
 }
 
 fn write_item(

@@ -69,6 +69,9 @@ pub enum QueueCommand {
         /// The action's id, as `queue list` shows it
         #[arg(value_name = "ID")]
         id: String,
+        /// Shape of the result.
+        #[command(flatten)]
+        format: FormatArgs,
     },
     /// Take a planned action out of the queue
     #[command(long_about = QUEUE_CANCEL_LONG)]
@@ -76,5 +79,8 @@ pub enum QueueCommand {
         /// The action's id, as `queue list` shows it
         #[arg(value_name = "ID")]
         id: String,
+        /// Shape of the result.
+        #[command(flatten)]
+        format: FormatArgs,
     },
 }

@@ -5,6 +5,7 @@
 
 mod audit;
 pub mod hardening;
+mod init;
 mod inspect;
 pub mod logging;
 mod reconcile;
@@ -19,6 +20,7 @@ pub use audit::{
     AuditArgs, AuditCommand, AuditEventName, AuditExportArgs, AuditListArgs, AuditPackArgs,
     AuditVerifyArgs, ExportFormat, PeriodArgs,
 };
+pub use init::InitArgs;
 pub use inspect::{ExplainArgs, QueueArgs, QueueCommand, StatusArgs};
 pub use reconcile::{
     CheckArgs, DaemonArgs, OnlyKind, PlanArgs, PlanCommand, ReportFormat, ReviewArgs, SyncArgs,
@@ -44,6 +46,7 @@ use crate::settings::LogFormat;
     after_long_help = "\
 Examples:
   rolecall demo                         see the whole job on simulated directories
+  rolecall init                         write a first settings file
   rolecall check                        are settings, credentials and rules fine?
   rolecall sync --dry-run               what would be done?
   rolecall sync                         do it
@@ -182,6 +185,9 @@ pub enum Command {
     /// Watch the whole job on two simulated directories; needs no settings and no network
     #[command(long_about = tools::DEMO_LONG)]
     Demo(DemoArgs),
+    /// Write a first settings file from six questions, with each credential tried at once
+    #[command(long_about = init::INIT_LONG)]
+    Init(InitArgs),
     /// Check settings, credentials, permissions, reachability and role rules; writes nothing
     #[command(long_about = reconcile::CHECK_LONG)]
     Check(CheckArgs),

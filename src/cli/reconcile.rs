@@ -26,6 +26,9 @@ pub struct SyncArgs {
     /// Stop before anything is written to Opsera
     #[arg(long)]
     pub dry_run: bool,
+    /// What many look for, and what there is not: it is refused with the reason
+    #[arg(long, hide = true)]
+    pub force: bool,
     /// Shape of the report [default: table on a terminal, json otherwise]
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<ReportFormat>,

@@ -40,6 +40,25 @@ pub fn stop_on_signals() -> std::io::Result<CancellationToken> {
     Ok(stop)
 }
 
+/// Ends the process at the first Ctrl-C or SIGTERM, after `before`: for a command that has changed
+/// nothing while it waits for somebody at a terminal.
+///
+/// # Errors
+/// The system does not let the program listen for signals.
+pub fn end_on_signals(before: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+        }
+        before();
+        end_at_once();
+    });
+    Ok(())
+}
+
 /// Each SIGHUP from here on; several that nobody has looked at yet are one.
 ///
 /// # Errors
@@ -50,7 +69,7 @@ pub fn hangups() -> std::io::Result<Signal> {
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a second signal must end the process whatever it waits for"
+    reason = "the signal must end the process whatever it waits for"
 )]
 fn end_at_once() -> ! {
     std::process::exit(i32::from(ExitStatus::Failed.code()))

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::TableFormat;
+use super::{FormatArgs, TableFormat};
 
 /// `--help` of the command below, which clap takes from the variant.
 pub(super) const DEMO_LONG: &str = "Starts both directories as a simulation on this machine, with an invented organisation, and does \
@@ -75,6 +75,9 @@ pub struct SandboxArgs {
     /// Write settings for this sandbox to FILE (mode 0600) instead of printing them
     #[arg(long, value_name = "FILE")]
     pub write_config: Option<PathBuf>,
+    /// Shape of what is printed
+    #[arg(long, value_name = "FORMAT", default_value = "table")]
+    pub format: TableFormat,
 }
 
 /// `--oversized-count`
@@ -120,16 +123,27 @@ pub enum ConfigCommand {
             said on standard error afterwards and the exit status is 1."
     )]
     Show {
-        /// Shape of the result
-        #[arg(long, value_name = "FORMAT", default_value = "table")]
-        format: TableFormat,
+        /// Shape of the result.
+        #[command(flatten)]
+        format: FormatArgs,
     },
     /// Print the JSON Schema of a settings file
     #[command(
         long_about = "Prints the JSON Schema of a settings file. An editor with a TOML language server completes \
             keys and marks mistakes when the file's first line names it: #:schema ./rolecall.schema.json."
     )]
-    Schema,
+    Schema {
+        /// Shape of the result: a JSON Schema is JSON
+        #[arg(long, value_name = "FORMAT", default_value = "json")]
+        format: JsonFormat,
+    },
+}
+
+/// `--format json` of a command that prints nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum JsonFormat {
+    /// For programs
+    Json,
 }
 
 /// `rolecall completions`

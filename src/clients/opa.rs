@@ -16,7 +16,7 @@ use super::quota::QuotaStatus;
 use super::records::{ApiRecord, CurrentUser, OpaGroupRecord, OpaUserRecord};
 use super::second_count::{self, SecondCount, TeamStats};
 use super::session::{self, Limits, Session};
-use super::transport::{ClientError, Transport};
+use super::transport::{ClientError, Transport, refuse_api_path};
 use crate::domain::{GroupName, OpaName, PersonRecord};
 use crate::settings::{OpaCredentials, OpaSettings, RetrySettings};
 
@@ -62,8 +62,8 @@ impl Opa {
             setting: "opa.team",
             detail: "it is no name of a Team",
         })?;
-        let base_url = transport.base_url(&settings.base_url, "opa.base_url", "/v1/teams")?;
-        let base = path::below(base_url.as_url(), &format!("/v1/teams/{team}"));
+        refuse_api_path(&settings.base_url, "opa.base_url", "/v1/teams")?;
+        let base = path::below(settings.base_url.as_url(), &format!("/v1/teams/{team}"));
         let (auth, secret, credential) = match &settings.credentials {
             OpaCredentials::Token(token) => (
                 Auth::fixed(token, "opa.token")?,
@@ -87,7 +87,7 @@ impl Opa {
         let limits = Limits {
             api: Api::Opa,
             credential,
-            base_url: &base_url,
+            base_url: &settings.base_url,
             base_url_setting: "opa.base_url",
             rate_setting: "opa.requests_per_second or opa.burst",
             requests_per_second: settings.requests_per_second,

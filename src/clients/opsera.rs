@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
+use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::account_stream::AccountStream;
@@ -14,7 +15,7 @@ use super::records::OpseraUserRecord;
 use super::second_count::{self, ScimList, SecondCount};
 use super::session::{self, Limits, Session};
 use super::token_expiry;
-use super::transport::{ClientError, Transport};
+use super::transport::{ClientError, Transport, refuse_api_path};
 use crate::domain::time::Timestamp;
 use crate::domain::{AccountRecord, Address};
 use crate::settings::{OpseraSettings, RetrySettings};
@@ -32,6 +33,7 @@ pub struct OpseraReader {
     pub(super) site_role_path: String,
     pull_timeout: Duration,
     token_expires_at: Option<Timestamp>,
+    token_owner_names: Vec<String>,
 }
 
 impl OpseraReader {
@@ -45,13 +47,13 @@ impl OpseraReader {
         retry: &RetrySettings,
     ) -> Result<Self, ClientError> {
         let auth = Auth::fixed(&settings.token, "opsera.token")?;
-        let base_url = transport.base_url(&settings.base_url, "opsera.base_url", "/api/v2")?;
+        refuse_api_path(&settings.base_url, "opsera.base_url", "/api/v2")?;
         let expires_at = token_expiry::opsera_token_expires_at(settings);
         transport.request_metrics().note_token_expiry(expires_at);
         let limits = Limits {
             api: Api::Opsera,
             credential: Credential::OpseraToken,
-            base_url: &base_url,
+            base_url: &settings.base_url,
             base_url_setting: "opsera.base_url",
             rate_setting: "opsera.requests_per_second or opsera.burst",
             requests_per_second: settings.requests_per_second,
@@ -65,11 +67,12 @@ impl OpseraReader {
         let http = session::http_client(transport, limits, retry)?;
         Ok(Self {
             session: Arc::new(Session { http, auth }),
-            base: path::below(base_url.as_url(), API_PATH),
-            root: base_url.as_url().clone(),
+            base: path::below(settings.base_url.as_url(), API_PATH),
+            root: settings.base_url.as_url().clone(),
             site_role_path: settings.site_role_path.clone(),
             pull_timeout: settings.pull_timeout,
             token_expires_at: expires_at,
+            token_owner_names: token_expiry::owner_names(settings.token.expose_secret()),
         })
     }
 
@@ -97,6 +100,12 @@ impl OpseraReader {
     /// When `opsera.token` ends, as the token itself says; `None` where it does not say.
     pub fn token_expires_at(&self) -> Option<Timestamp> {
         self.token_expires_at
+    }
+
+    /// Whom `opsera.token` names as its owner, by address or by the account's id, as the token itself
+    /// says; empty where it does not say.
+    pub fn token_owner_names(&self) -> &[String] {
+        &self.token_owner_names
     }
 
     /// One account by id or address, an inactive one too; `None` when there is none.

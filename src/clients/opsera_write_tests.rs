@@ -10,6 +10,7 @@ use axum::response::IntoResponse as _;
 
 use super::*;
 use crate::clients::{ServerMessage, Transport};
+use crate::domain::base_url::{BaseUrl, PlainHttp};
 use crate::domain::time::{Clock as _, ManualClock};
 use crate::settings::{HttpSettings, OpseraSettings, RetrySettings};
 
@@ -48,7 +49,7 @@ async fn target(
         allow_insecure: false,
     };
     let opsera = OpseraSettings {
-        base_url: url.parse().unwrap(),
+        base_url: BaseUrl::parse(&url, PlainHttp::LoopbackOnly).unwrap(),
         token: "opsera-token".into(),
         site_role_path: "/api/v2/usermanagement/user/{user}/siterole".to_owned(),
         requests_per_second: 5.0,

@@ -33,8 +33,8 @@ impl CallError {
                 api.section()
             ),
             Self::WrongTenant { team, .. } => format!(
-                "set opa.team (now “{team}”) to the Team that the key belongs to, and check \
-                 opa.base_url"
+                "set opa.team (now “{team}”) to the Team that the key belongs to, and check that \
+                 opa.base_url is OPA's address, without a path of its own"
             ),
             Self::InvalidPathSegment { .. } => return None,
         })
@@ -77,7 +77,9 @@ fn opa_refusal(status: u16, message: &ServerMessage) -> Option<String> {
             "the service user may not do this (forbidden_error): give it one of the roles \
              {LISTING_ROLES}"
         ),
-        404 => "OPA knows no such Team or path: check opa.team and opa.base_url".to_owned(),
+        404 => "OPA knows no such Team or path: check opa.team, and that opa.base_url is OPA's address, \
+                without a path of its own"
+            .to_owned(),
         _ => return None,
     })
 }
@@ -93,7 +95,9 @@ fn opsera_refusal(error: &CallError, status: u16) -> Option<String> {
         403 => "opsera.token may not write: its owner needs the site role Administrators, and the \
              token the scope api"
             .to_owned(),
-        404 if is_read => "Opsera knows no such path: check opsera.base_url".to_owned(),
+        404 if is_read => "Opsera knows no such path: check that opsera.base_url is Opsera's \
+                           address, without a path of its own"
+            .to_owned(),
         _ => return None,
     })
 }

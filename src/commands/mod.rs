@@ -12,6 +12,7 @@ mod daemon;
 mod demo;
 mod desk;
 mod explain;
+mod init;
 mod man;
 mod plan;
 mod queue;
@@ -40,12 +41,13 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
     let global = &cli.global;
     match &cli.command {
         Command::Config(config) => match config.command {
-            ConfigCommand::Show { format } => config_show::run(global, format),
-            ConfigCommand::Schema => config_schema::run(global),
+            ConfigCommand::Show { format } => config_show::run(global, format.or_fitting()),
+            ConfigCommand::Schema { .. } => config_schema::run(global),
         },
         Command::Completions(args) => completions::run(global, *args),
         Command::Man(args) => man::run(args),
         Command::Demo(args) => Box::pin(demo::run(global, args)).await,
+        Command::Init(args) => init::run(global, args).await,
         Command::Check(args) => check::run(global, *args).await,
         Command::Explain(args) => explain::run(global, args).await,
         Command::Sync(args) => sync::run(global, args).await,

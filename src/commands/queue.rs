@@ -22,8 +22,12 @@ pub(super) async fn run(global: &GlobalArgs, args: &QueueArgs) -> anyhow::Result
             };
             list(global, view, *limit, format.or_fitting()).await
         }
-        QueueCommand::Retry { id } => rule(global, id, Wish::Retry).await,
-        QueueCommand::Cancel { id } => rule(global, id, Wish::Cancel).await,
+        QueueCommand::Retry { id, format } => {
+            rule(global, id, Wish::Retry, format.or_fitting()).await
+        }
+        QueueCommand::Cancel { id, format } => {
+            rule(global, id, Wish::Cancel, format.or_fitting()).await
+        }
     }
 }
 
@@ -149,7 +153,12 @@ enum Wish {
     Cancel,
 }
 
-async fn rule(global: &GlobalArgs, id: &str, wish: Wish) -> anyhow::Result<ExitStatus> {
+async fn rule(
+    global: &GlobalArgs,
+    id: &str,
+    wish: Wish,
+    format: TableFormat,
+) -> anyhow::Result<ExitStatus> {
     let (desk, audit_writer) = Desk::decide(global).await?;
     let until = retry_at(desk.clock.now(), desk.settings.retry.rejected_retry);
     let outcome = match id.trim().parse() {
@@ -162,6 +171,7 @@ async fn rule(global: &GlobalArgs, id: &str, wish: Wish) -> anyhow::Result<ExitS
     };
     desk.store.close().await;
     let text = match outcome? {
+        QueueOutcome::Done(row) if format == TableFormat::Json => ruling(&row, wish, until),
         QueueOutcome::Done(row) => match wish {
             Wish::Retry => format!(
                 "{} may be tried again: the next `rolecall sync` does so if it is still due.\n",
@@ -192,6 +202,25 @@ async fn rule(global: &GlobalArgs, id: &str, wish: Wish) -> anyhow::Result<ExitS
     };
     output::deliver(None, global.colour(), &text)?;
     Ok(ExitStatus::Done)
+}
+
+/// A decision for programs. `row` is as it was before.
+fn ruling(row: &QueueRow, wish: Wish, until: Timestamp) -> String {
+    let (state, not_before) = match wish {
+        Wish::Retry => (ActionState::Released, None),
+        Wish::Cancel => (ActionState::Cancelled, Some(until)),
+    };
+    let document = json!({
+        "schema": "rolecall.queue_decision/1",
+        "id": row.id,
+        "was": row.state,
+        "state": state,
+        "kind": row.action.kind(),
+        "email": row.action.email,
+        "opsera_id": row.action.opsera_id(),
+        "not_before": not_before,
+    });
+    format!("{document:#}\n")
 }
 
 async fn cancel(

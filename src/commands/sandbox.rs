@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use anyhow::Context as _;
+use serde_json::json;
 
 use crate::cli::signals::stop_on_signals;
-use crate::cli::{GlobalArgs, LinkFormsArg, OversizedCountArg, SandboxArgs};
+use crate::cli::{GlobalArgs, LinkFormsArg, OversizedCountArg, SandboxArgs, TableFormat};
 use crate::domain::{ExitStatus, time::SystemClock};
 use crate::output;
 use crate::sandbox::{FaultOptions, LinkForms, OversizedCount, PageLimit, Sandbox, SandboxOptions};
@@ -39,11 +40,24 @@ pub(super) async fn run(global: &GlobalArgs, args: &SandboxArgs) -> anyhow::Resu
     })
     .await
     .context("the sandbox could not be started")?;
+    if let Some(file) = &args.write_config {
+        output::deliver(Some(file), global.colour(), &sandbox.settings_toml())?;
+    }
+    let text = match args.format {
+        TableFormat::Table => words(&sandbox, args),
+        TableFormat::Json => document(&sandbox, args),
+    };
+    output::deliver(None, global.colour(), &text)?;
+    stop.cancelled().await;
+    sandbox.stop().await;
+    Ok(ExitStatus::Done)
+}
+
+fn words(sandbox: &Sandbox, args: &SandboxArgs) -> String {
     let mut text = sandbox.describe();
     match &args.write_config {
         // Written with mode 0600; printing the secrets as well would undo that.
         Some(file) => {
-            output::deliver(Some(file), global.colour(), &sandbox.settings_toml())?;
             let _ = write!(
                 text,
                 "\nSettings for it are in {0}. In a second terminal: rolecall --config {0} sync --dry-run\n",
@@ -55,8 +69,19 @@ pub(super) async fn run(global: &GlobalArgs, args: &SandboxArgs) -> anyhow::Resu
         }
     }
     text.push_str("\nServing until interrupted (Ctrl-C).\n");
-    output::deliver(None, global.colour(), &text)?;
-    stop.cancelled().await;
-    sandbox.stop().await;
-    Ok(ExitStatus::Done)
+    text
+}
+
+/// Where both are, for a program that goes on when it has read this.
+fn document(sandbox: &Sandbox, args: &SandboxArgs) -> String {
+    let printed = args.write_config.is_none();
+    let document = json!({
+        "schema": "rolecall.sandbox/1",
+        "opa_url": sandbox.opa_url(),
+        "opsera_url": sandbox.opsera_url(),
+        "team": sandbox.team(),
+        "settings_file": args.write_config,
+        "settings": printed.then(|| sandbox.settings_toml()),
+    });
+    format!("{document:#}\n")
 }

@@ -17,7 +17,7 @@ use crate::domain::{
 use crate::output;
 use crate::output::Listing;
 use crate::settings::OfflineSettings;
-use crate::store::{QueueRow, QueueView, RunRow, StoreError};
+use crate::store::{LockState, QueueRow, QueueView, RunRow, StoreError};
 
 /// The `schema` of the JSON form.
 const SCHEMA: &str = "rolecall.status/1";
@@ -37,6 +37,7 @@ struct Picture {
     stuck: Vec<QueueRow>,
     plans: Vec<HeldPlan>,
     head: Head,
+    lock: LockState,
 }
 
 pub(super) async fn run(global: &GlobalArgs, args: &StatusArgs) -> anyhow::Result<ExitStatus> {
@@ -62,10 +63,18 @@ pub(super) async fn run(global: &GlobalArgs, args: &StatusArgs) -> anyhow::Resul
 async fn look(desk: &Desk) -> Result<Picture, StoreError> {
     let store = &desk.store;
     let is_open = |plan: &HeldPlan| matches!(plan.state, PlanState::Held | PlanState::Approved);
+    let runs = store.list_runs(RUNS).await?;
+    // Only a run without an end raises the question whether one is under way.
+    let lock = if runs.first().is_some_and(|run| run.outcome.is_none()) {
+        LockState::of(store.path())
+    } else {
+        LockState::Unknown
+    };
     Ok(Picture {
         now: desk.clock.now(),
         bytes: store.size_on_disk(),
-        runs: store.list_runs(RUNS).await?,
+        lock,
+        runs,
         succeeded_at: store.last_success().await?,
         pulled_at: store.latest_pull().await?.map(|(_, at)| at),
         depth: store.count_queue().await?,
@@ -107,8 +116,9 @@ fn document(picture: &Picture, settings: &OfflineSettings) -> Value {
         "last_success_at": picture.succeeded_at,
         "snapshot_at": picture.pulled_at,
         "snapshot_age_seconds": picture.pulled_at.map(|at| (picture.now - at).num_seconds()),
-        "runs": picture.runs.iter().map(|run| json!({
+        "runs": picture.runs.iter().enumerate().map(|(place, run)| json!({
             "run_id": run.id,
+            "state": run_state(picture, place, run).as_str(),
             "mode": run.mode,
             "outcome": run.outcome,
             "started_at": run.started_at,
@@ -208,19 +218,53 @@ fn facts(text: &mut String, picture: &Picture, settings: &OfflineSettings) {
     }
 }
 
+/// Where a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum RunState {
+    Finished,
+    UnderWay,
+    /// It has no end on record, and no process has the store's lock.
+    Killed,
+    /// It has no end on record, and this user may not look at the lock.
+    Unknown,
+}
+
+impl RunState {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::UnderWay => "under_way",
+            Self::Killed => "killed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// The state of the run at `place`, counted from the latest: only that one can be under way.
+fn run_state(picture: &Picture, place: usize, run: &RunRow) -> RunState {
+    match (&run.outcome, place, picture.lock) {
+        (Some(_), _, _) => RunState::Finished,
+        (None, 0, LockState::Held) => RunState::UnderWay,
+        (None, 0, LockState::Unknown) => RunState::Unknown,
+        (None, _, _) => RunState::Killed,
+    }
+}
+
 fn runs(picture: &Picture) -> Listing {
     let mut listing = Listing::new([
         "started", "took", "mode", "outcome", "plan", "counts", "error",
     ]);
-    for run in &picture.runs {
+    for (place, run) in picture.runs.iter().enumerate() {
         let took = run.finished_at.map(|end| {
             let seconds = (end - run.started_at).num_milliseconds().max(0);
             format!("{}.{} s", seconds / 1000, seconds % 1000 / 100)
         });
-        let outcome = run
-            .outcome
-            .clone()
-            .unwrap_or_else(|| "under way, or killed".to_owned());
+        let outcome = match (run_state(picture, place, run), &run.outcome) {
+            (_, Some(outcome)) => outcome.clone(),
+            (RunState::UnderWay, None) => "under way".to_owned(),
+            (RunState::Killed, None) => "killed; the next run settles it".to_owned(),
+            (RunState::Unknown | RunState::Finished, None) => "under way, or killed".to_owned(),
+        };
         listing.push([
             json!(format!(
                 "{} ({})",

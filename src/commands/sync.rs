@@ -22,6 +22,13 @@ use crate::reconcile::{
 use crate::store::Store;
 
 pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<ExitStatus> {
+    if args.force {
+        let words = "error: there is no --force, because a deactivation cannot be undone and nothing \
+                     switches a guard off: `rolecall plan show` shows what is held, and `rolecall \
+                     plan approve` lets exactly that pass\n";
+        output::note(words, global.colour());
+        return Ok(ExitStatus::Usage);
+    }
     let clock = machine_clock();
     let request = RunRequest {
         id: RunId::random(),
@@ -44,7 +51,11 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
         Ok(loaded) => loaded.settings,
         Err(error) => {
             // Scripts read the report whatever happened; people read the error below it.
-            let words = format!("{error:#}");
+            let mut words = format!("{error:#}");
+            for hint in super::hints(&error) {
+                words.push_str(". What to do: ");
+                words.push_str(&hint);
+            }
             let report = failed_before_start(&request, started_at, clock.now(), words);
             if !shows_table(args) {
                 print(global, args, &report)?;

@@ -61,14 +61,6 @@ impl BaseUrl {
     /// What keeps it from being one.
     pub fn parse(text: &str, plain_http: PlainHttp) -> Result<Self, InvalidBaseUrl> {
         let url = Url::parse(text.trim()).map_err(InvalidBaseUrl::NotAnAddress)?;
-        Self::from_url(url, plain_http)
-    }
-
-    /// Takes a URL that was parsed before.
-    ///
-    /// # Errors
-    /// What keeps it from being one.
-    pub fn from_url(url: Url, plain_http: PlainHttp) -> Result<Self, InvalidBaseUrl> {
         check_server(&url, plain_http)?;
         if url.query().is_some() || url.fragment().is_some() {
             return Err(InvalidBaseUrl::QueryOrFragment);

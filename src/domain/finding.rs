@@ -51,6 +51,8 @@ pub enum FindingKind {
     ClockNotTrusted,
     /// OPA cannot be asked for the groups of this person (§5).
     UnreadableMemberships,
+    /// A protection of `[[protect.accounts]]` has ended.
+    ProtectionExpired,
 }
 
 impl FindingKind {
@@ -97,6 +99,10 @@ impl FindingKind {
             }
             Self::ShortOpseraListing => "Ask Opsera how many accounts there are.",
             Self::ClockNotTrusted => "Let the machine synchronize its clock.",
+            Self::ProtectionExpired => {
+                "A plan that touches the account is held. Give the entry of protect.accounts a new \
+                 end, or remove it and let the account go its way."
+            }
             Self::UnreadableMemberships => {
                 "The account and its role are left alone. Have Okta free the name, because no \
                  request can name this person."

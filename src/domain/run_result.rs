@@ -204,7 +204,7 @@ pub struct Rejection {
 }
 
 /// A decision for a held plan, where a run needed it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Approval {
     /// The plan that was approved.
     pub plan_id: PlanId,

@@ -9,8 +9,9 @@ use super::model::{
 use super::next_run::NextRun;
 use super::{what_if, words};
 use crate::domain::{ActionState, CurrentRole, Evidence, PlannedAction, time::Timestamp};
-use crate::rules::decision::{Entitlement, ProtectedBy, entitlement_of, protected_by};
+use crate::rules::decision::{Entitlement, entitlement_of};
 use crate::rules::facts::Absence;
+use crate::rules::protection::{ProtectedBy, protected_by};
 use crate::rules::roles::{desired_role, matching_rules};
 use crate::rules::shields::{describe_look_alikes, describe_path, shields};
 use crate::rules::{AccountFacts, Decision, Policy};
@@ -61,7 +62,7 @@ pub(super) fn view(
         }),
         shields: shield_views(facts, policy),
         released: is_released(facts, policy),
-        protection: protection(facts, policy),
+        protection: protection(facts, policy, next_run.now),
         what_if: what_if::list(facts, records, next_run, &decision),
         decision,
         back_off: None,
@@ -191,12 +192,16 @@ fn is_released(facts: &AccountFacts, policy: &Policy) -> bool {
         .is_some_and(|(_, key)| policy.release.contains(key))
 }
 
-fn protection(facts: &AccountFacts, policy: &Policy) -> Option<ProtectionView> {
+fn protection(facts: &AccountFacts, policy: &Policy, now: Timestamp) -> Option<ProtectionView> {
     let (address, key) = facts.identity.as_ref()?;
-    let view = match protected_by(&policy.protection, address, key, policy)? {
+    let view = match protected_by(address, key, policy, now)? {
         ProtectedBy::Pattern(pattern) => ProtectionView {
             setting: "protect.emails",
             value: pattern.text.clone(),
+        },
+        ProtectedBy::Account(account) => ProtectionView {
+            setting: "protect.accounts",
+            value: account.pattern.text.clone(),
         },
         ProtectedBy::TokenOwner => ProtectionView {
             setting: "opsera.token_owner",

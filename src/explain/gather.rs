@@ -271,7 +271,7 @@ impl Gatherer<'_> {
             return Ok(None);
         };
         let mut restores = Restores::load(self.store, policy, now).await?;
-        let restore = restores.take(id, Some(&facts), policy);
+        let restore = restores.take(id, Some(&facts), policy, now);
         let restore = restore.map(|(action, _)| action);
         let next_run = NextRun {
             policy,

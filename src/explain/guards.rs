@@ -1,13 +1,11 @@
 //! The guards as the next run would meet them, if the directories stayed as in the snapshot.
 
-use futures::TryStreamExt as _;
-
 use super::model::GuardsView;
 use super::words;
 use crate::domain::{KindSet, PlannedAction, time::Timestamp};
-use crate::reconcile::{PlanScope, PullOfPlan, RunError, judge, plan_from_store};
-use crate::rules::{Decision, Policy, decide_joiner};
-use crate::store::{Pull, Store, StoreError};
+use crate::reconcile::{PlanScope, PullOfPlan, RunError, judge, most_creations, plan_from_store};
+use crate::rules::Policy;
+use crate::store::{Pull, Store};
 
 pub(super) async fn view(
     store: &Store,
@@ -56,25 +54,10 @@ pub(super) async fn view(
     Ok(GuardsView {
         plan_id: plan.id().clone(),
         actions: plan.actions().len(),
-        creations_at_most: count_creations(store, pull, policy).await?,
+        creations_at_most: most_creations(store, pull, policy).await?,
         concerns_this_person,
         held,
         holding,
         approval,
     })
-}
-
-async fn count_creations(store: &Store, pull: Pull, policy: &Policy) -> Result<u64, StoreError> {
-    if !policy.provision {
-        return Ok(0);
-    }
-    let mut count = 0;
-    let mut joiners = std::pin::pin!(store.stream_joiners(pull));
-    while let Some(facts) = joiners.try_next().await? {
-        count += u64::from(matches!(
-            decide_joiner(&facts, policy).decision,
-            Decision::Act(_)
-        ));
-    }
-    Ok(count)
 }

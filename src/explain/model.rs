@@ -195,7 +195,7 @@ pub struct ShieldView {
 /// What protects an account.
 #[derive(Clone, Debug, Serialize)]
 pub struct ProtectionView {
-    /// `protect.emails` or `opsera.token_owner`.
+    /// `protect.emails`, `protect.accounts` or `opsera.token_owner`.
     pub setting: &'static str,
     /// The glob, or the owner's address.
     pub value: String,

@@ -21,8 +21,8 @@ mod sink;
 mod table;
 mod wrap;
 
-pub use json::report_schema;
 pub use html::{DecisionForm, decision_page, decision_policy, notice_page};
+pub use json::report_schema;
 pub use listing::Listing;
 pub use page::Severity;
 pub use phrases::{by_and_for, verdict};

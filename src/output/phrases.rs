@@ -170,6 +170,10 @@ pub(super) fn measured(guard: &GuardReport) -> String {
             "{} fewer in Opsera, the limit is {limit}",
             actual("account", "accounts")
         ),
+        "max_expired_protections" => format!(
+            "{} whose protection has ended, the limit is {limit}",
+            actual("account", "accounts")
+        ),
         name => format!("{name} is {}, the limit is {limit}", number(guard.actual)),
     }
 }

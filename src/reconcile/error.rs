@@ -138,7 +138,7 @@ impl RunError {
                 Api::Opa => (&settings.opa.base_url, "opa.base_url"),
                 Api::Opsera => (&settings.opsera.base_url, "opsera.base_url"),
             };
-            *at = format!("{} ({setting})", url.origin().ascii_serialization());
+            *at = format!("{url} ({setting})");
         }
         self
     }

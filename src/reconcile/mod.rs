@@ -42,7 +42,7 @@ pub use guarding::{GuardVerdict, judge};
 pub use machine_clock::machine_clock;
 pub(crate) use memberships::{is_relevant, matter as memberships_matter};
 pub use outcome::{exit_status, failed_before_start};
-pub use planning::{PlanScope, Planned, PullOfPlan, plan_from_store};
+pub use planning::{PlanScope, Planned, PullOfPlan, most_creations, plan_from_store};
 pub use recover::recover;
 pub use restores::{Restored, Restores};
 pub use run::{check_start, run};

@@ -12,12 +12,13 @@ use crate::domain::{
     PlanId, PlannedAction, SiteRole, Summary, WaitingReport, time::Timestamp,
 };
 use crate::rules::clock_trust::wait_for_proof;
+use crate::rules::protection::ended_entries;
 use crate::rules::{
     AccountFacts, Decision, Policy, decide_account, decide_joiner,
     facts::{Absence, PersonFacts},
     guards::GuardInput,
 };
-use crate::store::{Pull, Store};
+use crate::store::{Pull, Store, StoreError};
 
 /// What the rules made of a pull.
 #[derive(Debug)]
@@ -48,6 +49,7 @@ struct PlanBuilder {
     administrators: u64,
     administrators_lost: Vec<String>,
     restored: Restored,
+    expired_protections: Vec<String>,
 }
 
 /// What a plan is made for.
@@ -121,6 +123,10 @@ pub async fn plan_from_store(
         settled = settled.saturating_sub(page.managed);
         for facts in &page.accounts {
             let decided = decide_account(facts, policy, now);
+            let protection_has_ended = decided
+                .findings
+                .iter()
+                .any(|finding| finding.kind == FindingKind::ProtectionExpired);
             builder.findings.extend(decided.findings);
             let decision = wait_for_proof(
                 decided.decision,
@@ -129,22 +135,28 @@ pub async fn plan_from_store(
                 policy,
                 now,
             );
-            match restores.take(&facts.id, Some(facts), policy) {
-                Some(restore) => builder.restore(facts, restore),
-                None => builder.add(facts, decision),
+            if let Some(restore) = restores.take(&facts.id, Some(facts), policy, now) {
+                builder.restore(facts, restore);
+                continue;
             }
+            if protection_has_ended {
+                builder.note_touched(&decision);
+            }
+            builder.add(facts, decision);
         }
     }
     // The others are settled: they have the role that the rules want, and it is to be taken back.
     for id in restores.left() {
         let facts = store.find_account(pull, &id, false).await?;
-        let restore = restores.take(&id, facts.as_ref(), policy);
+        let restore = restores.take(&id, facts.as_ref(), policy, now);
         if let (Some(facts), Some(restore)) = (facts, restore) {
             settled = settled.saturating_sub(1);
             builder.restore(&facts, restore);
         }
     }
     builder.summary.unchanged += settled;
+    let ended = ended_entries(policy, now, &builder.findings);
+    builder.findings.extend(ended);
     if let Some((opsera, in_flight)) = opsera
         && policy.provision
         && scope.kinds.contains(ActionKind::Create)
@@ -208,6 +220,24 @@ async fn note_doubtful_people(
         });
     }
     Ok(())
+}
+
+/// How many accounts a run may create at most; Opsera, which may know some of the addresses after
+/// all, is not asked.
+///
+/// # Errors
+/// The store cannot be read.
+pub async fn most_creations(store: &Store, pull: Pull, policy: &Policy) -> Result<u64, StoreError> {
+    if !policy.provision {
+        return Ok(0);
+    }
+    let mut count = 0;
+    let mut joiners = std::pin::pin!(store.stream_joiners(pull));
+    while let Some(facts) = joiners.try_next().await? {
+        let decided = decide_joiner(&facts, policy);
+        count += u64::from(matches!(decided.decision, Decision::Act(_)));
+    }
+    Ok(count)
 }
 
 /// Creations, unless Opsera knows an address of the person after all: pending and deactivated
@@ -335,6 +365,16 @@ impl PlanBuilder {
             administrators: 0,
             administrators_lost: Vec::new(),
             restored: Restored::default(),
+            expired_protections: Vec::new(),
+        }
+    }
+
+    /// Notes for the guards an account whose protection has ended, if the plan touches it.
+    fn note_touched(&mut self, decision: &Decision) {
+        if let Decision::Act(action) = decision
+            && self.limits.let_in(action)
+        {
+            self.expired_protections.push(action.email.clone());
         }
     }
 
@@ -396,6 +436,7 @@ impl PlanBuilder {
             input: GuardInput {
                 administrators: self.administrators,
                 administrators_lost: self.administrators_lost,
+                expired_protections: self.expired_protections,
                 ..GuardInput::default()
             },
             summary: self.summary,

@@ -42,9 +42,10 @@ impl Restores {
         id: &OpseraId,
         facts: Option<&AccountFacts>,
         policy: &Policy,
+        now: Timestamp,
     ) -> Option<(PlannedAction, PlanId)> {
         let approved = self.0.remove(id)?;
-        match restore_now(&approved.action, approved.was_tried, facts, policy) {
+        match restore_now(&approved.action, approved.was_tried, facts, policy, now) {
             Ok(action) => Some((action, approved.plan)),
             Err(why) => {
                 tracing::warn!(

@@ -206,8 +206,8 @@ fn origin(context: &Context) -> Origin {
     let settings = &context.settings;
     Origin {
         team: Some(settings.opa.team.clone()),
-        opa_url: Some(settings.opa.base_url.to_string()),
-        opsera_url: Some(settings.opsera.base_url.to_string()),
+        opa_url: Some(settings.opa.base_url.as_url().to_string()),
+        opsera_url: Some(settings.opsera.base_url.as_url().to_string()),
         settings_digest: Some(settings.digest()),
         ..origin_of(&context.actor)
     }

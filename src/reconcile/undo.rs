@@ -61,7 +61,7 @@ pub async fn undo(
             Some(pull) => store.find_account(pull, id, false).await?,
             None => None,
         };
-        match restore_of(&action, run, facts.as_ref(), policy) {
+        match restore_of(&action, run, facts.as_ref(), policy, now) {
             Err(why) => left_out.push((action, why)),
             Ok(restore) => {
                 if let Some(facts) = facts {

@@ -14,7 +14,8 @@ use crate::domain::{
     Address, Change, Evidence, Finding, FindingKind, GroupName, Key, PersonStatus, PlannedAction,
     SiteRole, WaitingReport, time::Timestamp,
 };
-use crate::rules::{AddressPattern, Policy, Protection};
+use crate::rules::Policy;
+use crate::rules::protection::{self, is_protected};
 
 /// What is to happen to one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,7 +90,7 @@ pub fn decide_account(
     let mut findings: Vec<Finding> = duplicate_people(&facts.people, key).into_iter().collect();
     let released = policy.release.contains(key);
     let decision = match entitlement_of(facts, policy) {
-        Entitlement::Entitled => decide_entitled(facts, policy, address, key),
+        Entitlement::Entitled => decide_entitled(facts, policy, address, key, now),
         Entitlement::Doubtful => Decision::Unchanged,
         Entitlement::Not(evidence) => {
             let doubts = shields(facts, evidence);
@@ -98,7 +99,7 @@ pub fn decide_account(
             } else if !doubts.is_empty() && !released {
                 findings.extend(shields::findings(facts, &email, &doubts));
                 Decision::Doubt
-            } else if is_protected(&policy.protection, address, key, policy) {
+            } else if is_protected(address, key, policy, now) {
                 Decision::Protected
             } else {
                 let leaver = Leaver {
@@ -111,6 +112,11 @@ pub fn decide_account(
             }
         }
     };
+    if matches!(decision, Decision::Act(_) | Decision::Waiting(_))
+        && let Some(ended) = protection::ended_protection(address, policy, now)
+    {
+        findings.push(protection::touched(&email, ended));
+    }
     DecisionWithFindings { decision, findings }
 }
 
@@ -162,8 +168,9 @@ fn decide_entitled(
     policy: &Policy,
     address: &Address,
     key: &Key,
+    now: Timestamp,
 ) -> Decision {
-    let protected = is_protected(&policy.protection, address, key, policy);
+    let protected = is_protected(address, key, policy, now);
     match decide_role(&policy.roles, &facts.role, &facts.groups) {
         RoleDecision::Keep => Decision::Unchanged,
         // I8: the address now belongs to somebody else while its former owner is still here, so
@@ -351,48 +358,6 @@ fn names(person: &PersonFacts) -> (String, String) {
         given(&person.first_name, first_part),
         given(&person.last_name, last_part),
     )
-}
-
-/// Whether `protect.emails` or `opsera.token_owner` names the account.
-pub fn is_protected(
-    protection: &Protection,
-    address: &Address,
-    key: &Key,
-    policy: &Policy,
-) -> bool {
-    protected_by(protection, address, key, policy).is_some()
-}
-
-/// What protects an account.
-#[derive(Clone, Copy, Debug)]
-pub enum ProtectedBy<'p> {
-    /// This glob of `protect.emails`.
-    Pattern(&'p AddressPattern),
-    /// It owns the token (`opsera.token_owner`).
-    TokenOwner,
-}
-
-/// What protects the account, the first glob that does before the token's ownership.
-pub fn protected_by<'p>(
-    protection: &'p Protection,
-    address: &Address,
-    key: &Key,
-    policy: &Policy,
-) -> Option<ProtectedBy<'p>> {
-    let pattern = protection
-        .patterns
-        .iter()
-        .find(|pattern| pattern.glob.matches(address.as_str()));
-    let owns_the_token = || {
-        protection
-            .token_owner
-            .as_ref()
-            .is_some_and(|owner| policy.matching.opsera_key(owner) == *key)
-    };
-    match pattern {
-        Some(pattern) => Some(ProtectedBy::Pattern(pattern)),
-        None => owns_the_token().then_some(ProtectedBy::TokenOwner),
-    }
 }
 
 fn conflict(facts: &AccountFacts, key: &Key) -> DecisionWithFindings {

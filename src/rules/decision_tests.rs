@@ -12,7 +12,8 @@ use crate::rules::facts::{
     Absence, AccountWithKey, KeyHolder, RenameStep, RenamedPath, SameKey, WalkEnd,
 };
 use crate::rules::{
-    AddressPattern, GroupPattern, GuardLimits, Lookup, RolePolicy, RoleRule, UnknownRole,
+    AddressPattern, GroupPattern, GuardLimits, Lookup, Protection, RolePolicy, RoleRule,
+    UnknownRole,
 };
 
 fn noon() -> Timestamp {
@@ -51,6 +52,7 @@ fn policy() -> Policy {
             max_role_changes_percent: 25,
             max_creations: 50,
             max_administrator_grants: 3,
+            max_expired_protections: 0,
             min_administrators: 1,
             approval_ttl: Duration::from_hours(24),
         },

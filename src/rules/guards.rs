@@ -26,6 +26,8 @@ pub struct GuardInput {
     pub administrators: u64,
     /// Those of them whom the plan deactivates or gives another role.
     pub administrators_lost: Vec<String>,
+    /// Accounts whose protection has ended and that the plan touches.
+    pub expired_protections: Vec<String>,
 }
 
 /// Evaluates every guard, in the order of the settings. Never stops at the first that holds: a
@@ -38,7 +40,7 @@ pub fn evaluate(limits: &GuardLimits, input: &GuardInput, plan: &Plan) -> Vec<Gu
     let granted_now = emails(plan, |action| {
         action.kind() == ActionKind::SetRole && action.to() == Some(SiteRole::Administrators)
     });
-    vec![
+    let mut guards = vec![
         min_opa_users(limits, input),
         max_opa_drop(limits, input),
         max_opsera_drop(limits, input),
@@ -68,7 +70,16 @@ pub fn evaluate(limits: &GuardLimits, input: &GuardInput, plan: &Plan) -> Vec<Gu
             &grants,
         ),
         min_administrators(limits, input, granted_now.len()),
-    ]
+    ];
+    // Only where there is something to say: most installations protect nobody up to a day.
+    if !input.expired_protections.is_empty() {
+        guards.push(most(
+            "max_expired_protections",
+            limits.max_expired_protections,
+            &input.expired_protections,
+        ));
+    }
+    guards
 }
 
 /// The setting names of the guards that judge the source and not the plan (G1, G2).
@@ -249,6 +260,7 @@ mod tests {
             max_creations: 50,
             max_administrator_grants: 3,
             min_administrators: 1,
+            max_expired_protections: 0,
             approval_ttl: Duration::from_hours(24),
         }
     }
@@ -423,6 +435,18 @@ mod tests {
                 "{listed} of {before:?}, {own} own"
             );
         }
+    }
+
+    #[test]
+    fn an_account_whose_protection_has_ended_is_not_touched_without_approval() {
+        let input = GuardInput {
+            expired_protections: vec!["p1@x".to_owned()],
+            ..calm(1000)
+        };
+        let name = "max_expired_protections";
+        assert_eq!(held(&limits(), &input, vec![leaver(1)]), [name]);
+        let guards = |input| evaluate(&limits(), &input, &Plan::new(vec![leaver(1)]));
+        assert!(guards(calm(1000)).iter().all(|guard| guard.guard != name));
     }
 
     #[test]

@@ -13,6 +13,7 @@ pub mod decision;
 pub mod facts;
 pub mod guards;
 pub mod policy;
+pub mod protection;
 pub mod renames;
 pub mod restore;
 pub mod roles;

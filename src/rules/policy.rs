@@ -200,6 +200,8 @@ pub struct GuardLimits {
     pub max_administrator_grants: u64,
     /// G6
     pub min_administrators: u64,
+    /// Accounts whose protection has ended that one run may touch.
+    pub max_expired_protections: u64,
     /// How long an approval, and a plan that waits for one, is good for.
     pub approval_ttl: Duration,
 }

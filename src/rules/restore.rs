@@ -3,9 +3,10 @@
 
 use serde_json::json;
 
-use super::decision::{Entitlement, entitlement_of, is_protected};
+use super::decision::{Entitlement, entitlement_of};
+use super::protection::is_protected;
 use super::{AccountFacts, Policy};
-use crate::domain::{Change, CurrentRole, PlannedAction, RunId, SiteRole};
+use crate::domain::{Change, CurrentRole, PlannedAction, RunId, SiteRole, time::Timestamp};
 
 /// Why a role change is left as it is.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -48,6 +49,7 @@ pub fn restore_of(
     run: &RunId,
     facts: Option<&AccountFacts>,
     policy: &Policy,
+    now: Timestamp,
 ) -> Result<PlannedAction, LeftOut> {
     let set = change.to().map_or("", SiteRole::as_str);
     let before = change.from().ok_or(LeftOut::NotKnown)?;
@@ -61,7 +63,7 @@ pub fn restore_of(
             set: set.to_owned(),
         });
     }
-    may_be_set(facts, policy)?;
+    may_be_set(facts, policy, now)?;
     let mut restore = change.clone();
     restore.change = Change::SetRole {
         opsera_id: facts.id.clone(),
@@ -83,6 +85,7 @@ pub fn restore_now(
     was_tried: bool,
     facts: Option<&AccountFacts>,
     policy: &Policy,
+    now: Timestamp,
 ) -> Result<PlannedAction, LeftOut> {
     let facts = facts.ok_or(LeftOut::NotListed)?;
     let is_as_looked_at = match &facts.role {
@@ -95,7 +98,7 @@ pub fn restore_now(
             set: restore.from().unwrap_or("unknown").to_owned(),
         });
     }
-    may_be_set(facts, policy)?;
+    may_be_set(facts, policy, now)?;
     let mut restore = restore.clone();
     if let Change::SetRole { from, .. } = &mut restore.change {
         *from = facts.role.name().map(str::to_owned);
@@ -104,7 +107,7 @@ pub fn restore_now(
 }
 
 /// Whether the account is one whose role this program may set at all (§4, §5).
-fn may_be_set(facts: &AccountFacts, policy: &Policy) -> Result<(), LeftOut> {
+fn may_be_set(facts: &AccountFacts, policy: &Policy, now: Timestamp) -> Result<(), LeftOut> {
     let Some((address, key)) = &facts.identity else {
         return Err(LeftOut::NotManaged);
     };
@@ -114,7 +117,7 @@ fn may_be_set(facts: &AccountFacts, policy: &Policy) -> Result<(), LeftOut> {
         || (facts.is_renamed() && !policy.release.contains(key))
     {
         Err(LeftOut::NotEntitled)
-    } else if is_protected(&policy.protection, address, key, policy) {
+    } else if is_protected(address, key, policy, now) {
         Err(LeftOut::Protected)
     } else {
         Ok(())

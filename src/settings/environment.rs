@@ -25,6 +25,14 @@ pub(super) struct FromEnvironment {
     pub(super) meant: Vec<&'static str>,
 }
 
+/// The variable that sets `key` (`section.name`).
+pub fn variable(key: &str) -> String {
+    format!(
+        "{PREFIX}{}",
+        key.replacen('.', "__", 1).to_ascii_uppercase()
+    )
+}
+
 /// Reads every variable that begins with `ROLECALL__`.
 pub(super) fn read(environment: &[(OsString, OsString)]) -> FromEnvironment {
     let mut found = FromEnvironment::default();

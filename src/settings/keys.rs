@@ -7,6 +7,8 @@ use std::sync::LazyLock;
 
 use config::{FileFormat, Source as _, Value, ValueKind};
 
+use super::environment;
+
 /// The built-in defaults, as documented for the operator.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
 
@@ -24,8 +26,7 @@ pub(super) struct KnownKey {
 impl KnownKey {
     /// The environment variable that sets this key.
     pub(super) fn variable(&self) -> String {
-        let name = format!("{}__{}", self.section, self.name);
-        format!("ROLECALL__{}", name.to_ascii_uppercase())
+        environment::variable(&self.key)
     }
 
     /// Whether the value must never be shown.

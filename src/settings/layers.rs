@@ -8,7 +8,7 @@
 //! directory. The default of `store.path` means the directory of the first settings file, so that
 //! the same file leads to the same store from every directory.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +42,20 @@ impl ConfigSources {
             environment: std::env::vars_os().collect(),
             candidates: vec!["rolecall.toml".into(), "/etc/rolecall/rolecall.toml".into()],
         }
+    }
+
+    /// Gives `key` (`section.name`) the value `text`, as its environment variable would.
+    pub fn set(&mut self, key: &str, text: impl Into<OsString>) {
+        let variable = environment::variable(key);
+        self.environment.retain(|(name, _)| *name != *variable);
+        self.environment.push((variable.into(), text.into()));
+    }
+
+    /// What the environment says of `key`, if it does.
+    pub fn given(&self, key: &str) -> Option<&OsStr> {
+        let variable = environment::variable(key);
+        let found = self.environment.iter().find(|(name, _)| *name == *variable);
+        found.map(|(_, value)| value.as_os_str())
     }
 
     fn chosen(&self) -> Vec<PathBuf> {
@@ -219,7 +233,7 @@ fn read_file(path: &Path, origin: &str) -> Result<String, Box<Problem>> {
             Box::new(Problem {
             hint: Some(format!(
                 "correct the name in --config or $ROLECALL_CONFIG, or make {origin} readable for \
-                 this user; config/rolecall.example.toml is a start for a new one"
+                 this user; `rolecall init --output {origin}` writes a new one"
             )),
             ..Problem::file(
                 origin,

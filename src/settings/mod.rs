@@ -20,6 +20,7 @@ mod show;
 mod tests;
 mod values;
 
+pub use environment::variable;
 pub use keys::DEFAULTS;
 pub use layers::{ConfigSources, Layers};
 pub use problem::{Problem, SettingsErrors, Warning, WarningKind};
@@ -33,8 +34,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use secrecy::SecretString;
 use serde::Deserialize;
-use url::Url;
 
+use crate::domain::base_url::BaseUrl;
 use crate::rules::Policy;
 use values::{DurationText, LogFormatName, Whole};
 
@@ -96,6 +97,31 @@ impl Settings {
     }
 }
 
+/// One directory's settings with what a client of it needs beside them.
+#[derive(Clone, Debug)]
+pub struct DirectorySettings<T> {
+    /// `[opa]` or `[opsera]`
+    pub directory: T,
+    /// `[http]`
+    pub http: HttpSettings,
+    /// `[retry]`
+    pub retry: RetrySettings,
+}
+
+impl DirectorySettings<OpaSettings> {
+    /// Reads what a client of OPA needs; nothing else has to be there, or right.
+    pub fn load(sources: &ConfigSources) -> Result<Self, SettingsErrors> {
+        resolve::opa(&Layers::read(sources)?)
+    }
+}
+
+impl DirectorySettings<OpseraSettings> {
+    /// Reads what a client of Opsera needs; nothing else has to be there, or right.
+    pub fn load(sources: &ConfigSources) -> Result<Self, SettingsErrors> {
+        resolve::opsera(&Layers::read(sources)?)
+    }
+}
+
 /// What commands need that only look at the store: nothing here asks for a credential, so
 /// `rolecall status` works for an operator who cannot read the service's secrets.
 #[derive(Clone, Debug)]
@@ -138,7 +164,7 @@ impl OfflineSettings {
 #[derive(Clone, Debug)]
 pub struct OpaSettings {
     /// Scheme, host and port; no path below it but what the operator gave.
-    pub base_url: Url,
+    pub base_url: BaseUrl,
     /// The Team's name.
     pub team: String,
     /// How to get a bearer token.
@@ -175,7 +201,7 @@ pub enum OpaCredentials {
 #[derive(Clone, Debug)]
 pub struct OpseraSettings {
     /// Scheme, host and port.
-    pub base_url: Url,
+    pub base_url: BaseUrl,
     /// The personal access token.
     pub token: SecretString,
     /// Path of the site-role call, with `{user}` where the account's id goes.

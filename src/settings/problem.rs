@@ -82,8 +82,8 @@ impl SettingsErrors {
         let mut hints: Vec<String> = Vec::new();
         if !self.looked_for.is_empty() {
             hints.push(
-                "write one of these files, starting from config/rolecall.example.toml, or name \
-                 another with --config"
+                "`rolecall init` asks six questions and writes ./rolecall.toml; a file elsewhere is \
+                 named with --config"
                     .to_owned(),
             );
         } else if self.problems.iter().any(|problem| problem.hint.is_none()) {

@@ -273,6 +273,8 @@ pub(super) struct Guards {
     pub(super) max_administrator_grants: Count,
     /// Known Administrators that must be left.
     pub(super) min_administrators: Count,
+    /// Accounts whose protection in [[protect.accounts]] has ended that one run may touch.
+    pub(super) max_expired_protections: Count,
     /// How long an approval is good for.
     #[serde(deserialize_with = "values::some_time")]
     #[schemars(with = "DurationText")]

@@ -48,6 +48,17 @@ pub enum StoreError {
         /// The file.
         side_file: PathBuf,
     },
+    /// The last rows are in a side file, and reading them takes a file that cannot be made.
+    #[error(
+        "{} holds rows that are not in the store yet, and this user can make no file beside it, \
+         which reading them takes: copy the store and its side files to a directory of your own, \
+         or wait until no run is under way",
+        side_file.display()
+    )]
+    RowsInSideFile {
+        /// The file.
+        side_file: PathBuf,
+    },
     /// A newer version of the program has written here.
     #[error(
         "{place} was written by a newer version of rolecall (schema {version}, this version knows \
@@ -272,6 +283,7 @@ impl StoreError {
             }
             Self::Missing { .. }
             | Self::StraySideFile { .. }
+            | Self::RowsInSideFile { .. }
             | Self::LostSnapshot { .. }
             | Self::File { .. }
             | Self::Audit(_) => {}

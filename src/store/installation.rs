@@ -5,7 +5,7 @@
 use url::Url;
 
 use super::{Store, StoreError, StorePath};
-use crate::domain::base_url;
+use crate::domain::base_url::{self, BaseUrl};
 
 /// What a store is bound to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,11 +20,11 @@ pub struct Installation {
 
 impl Installation {
     /// The installation that these settings speak of.
-    pub fn new(team: &str, opa: &Url, opsera: &Url) -> Self {
+    pub fn new(team: &str, opa: &BaseUrl, opsera: &BaseUrl) -> Self {
         Self {
             team: team.to_owned(),
-            opa_origin: opa.origin().ascii_serialization(),
-            opsera_origin: opsera.origin().ascii_serialization(),
+            opa_origin: opa.as_url().origin().ascii_serialization(),
+            opsera_origin: opsera.as_url().origin().ascii_serialization(),
         }
     }
 

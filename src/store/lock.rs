@@ -90,6 +90,36 @@ impl RunLock {
     }
 }
 
+/// What the lock of a store tells somebody who only looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LockState {
+    /// A run is under way.
+    Held,
+    /// No run is.
+    Free,
+    /// This user may not look.
+    Unknown,
+}
+
+impl LockState {
+    /// Looks at the lock of the store at `store_path`. Where no run has it, it is taken for an
+    /// instant, so this is for a store whose last run left no end: a run that begins in that
+    /// instant would take it for another run.
+    pub fn of(store_path: &Path) -> Self {
+        let file = match File::open(lock_path(store_path)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Self::Free,
+            Err(_) => return Self::Unknown,
+        };
+        match file.try_lock_shared() {
+            // Dropping the file lets go of it.
+            Ok(()) => Self::Free,
+            Err(TryLockError::WouldBlock) => Self::Held,
+            Err(TryLockError::Error(_)) => Self::Unknown,
+        }
+    }
+}
+
 impl Drop for RunLock {
     /// Unlocks in so many words: closing the file would not be enough while a child process that
     /// is just being started still has a copy of it.

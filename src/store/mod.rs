@@ -28,6 +28,7 @@ mod possible;
 mod query_plans;
 mod queue;
 mod queue_admin;
+mod reading;
 mod renames;
 mod reports;
 mod runs;
@@ -50,7 +51,7 @@ use crate::domain::time::Timestamp;
 pub use error::{StoreError, StorePath};
 pub use ids::IdMatch;
 pub use installation::Installation;
-pub use lock::{Holder, LockError, RunLock};
+pub use lock::{Holder, LockError, LockState, RunLock};
 pub use notifications::{Notification, Trouble};
 pub use person::{AccountEntry, KeyMemory, OpaEntry, RoleMemory, Similarity, Suggestion};
 

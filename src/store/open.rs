@@ -14,6 +14,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 
+use super::reading::Reading;
 use super::{Store, StoreError, StorePath};
 use crate::domain::time::Clock;
 
@@ -64,7 +65,10 @@ impl Store {
     /// bringing it up to date would be a write.
     pub async fn open_existing_read_only(path: &Path) -> Result<Self, StoreError> {
         must_exist(path)?;
-        let options = settings(path).read_only(true).pragma("query_only", "ON");
+        let options = settings(path)
+            .read_only(true)
+            .immutable(Reading::of(path)? == Reading::Unchanging)
+            .pragma("query_only", "ON");
         let pool = pool(READERS).connect_lazy_with(options);
         let store = Self {
             path: path.to_owned(),
@@ -375,7 +379,7 @@ fn tighten(path: &Path) -> Result<(), StoreError> {
         .map_err(file_error("make private", path))
 }
 
-fn side_file(path: &Path, suffix: &str) -> PathBuf {
+pub(super) fn side_file(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     PathBuf::from(name)

@@ -69,7 +69,7 @@ fn config_show_tells_every_value_with_its_origin() {
     let shell = Shell::with("rolecall.toml", GOOD);
     let (status, shown, errors) = told(
         shell
-            .rolecall(&["config", "show"])
+            .rolecall(&["config", "show", "--format", "table"])
             .env("ROLECALL__GUARDS__MAX_DEACTIVATIONS", "3"),
     );
     assert_eq!((status, errors.as_str()), (0, ""));
@@ -105,6 +105,73 @@ fn without_settings_the_places_that_were_looked_into_are_named() {
         "{errors}"
     );
     assert!(errors.contains("--config"), "{errors}");
+    assert!(errors.contains("rolecall init"), "{errors}");
+}
+
+#[test]
+fn every_command_that_prints_has_a_format() {
+    let shell = Shell::new();
+    for args in [
+        "init",
+        "check",
+        "sync",
+        "plan list",
+        "plan show",
+        "plan approve",
+        "plan reject",
+        "explain",
+        "status",
+        "queue list",
+        "queue retry",
+        "queue cancel",
+        "audit list",
+        "audit export",
+        "config show",
+        "config schema",
+        "sandbox",
+    ] {
+        let mut words: Vec<&str> = args.split(' ').collect();
+        words.push("--help");
+        let (status, help, _) = told(&mut shell.rolecall(&words));
+        assert!(status == 0 && help.contains("--format <FORMAT>"), "{args}");
+    }
+}
+
+#[test]
+fn config_show_is_for_programs_where_nobody_reads_it() {
+    let shell = Shell::with("rolecall.toml", GOOD);
+    let (status, shown, _) = told(&mut shell.rolecall(&["config", "show"]));
+    let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        (status, &shown["schema"]),
+        (0, &"rolecall.settings/1".into())
+    );
+}
+
+#[test]
+fn sync_has_no_force_and_says_why() {
+    let shell = Shell::with("rolecall.toml", GOOD);
+    let (status, shown, errors) = told(&mut shell.rolecall(&["sync", "--force"]));
+    assert_eq!((status, shown.as_str()), (2, ""));
+    assert!(
+        errors.contains("nothing switches a guard off") && errors.contains("plan approve"),
+        "{errors}"
+    );
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+}
+
+#[test]
+fn a_run_that_cannot_begin_tells_programs_what_to_do() {
+    let shell = Shell::with(
+        "rolecall.toml",
+        &GOOD.replace("token = \"canary-opsera-token\"", "token_file = \"gone\""),
+    );
+    let (status, shown, errors) = told(&mut shell.rolecall(&["sync"]));
+    let report: serde_json::Value = serde_json::from_str(&shown).unwrap();
+    let error = report["error"].as_str().unwrap();
+    let remedy = "write the secret of opsera.token into gone";
+    assert_eq!(status, 1);
+    assert!(error.contains(remedy) && errors.contains(remedy), "{error}");
 }
 
 #[test]

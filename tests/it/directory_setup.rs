@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall::clients::{ApiRecord, CallError, Opa, OpseraReader, Pages, Transport};
+use rolecall::domain::base_url::{BaseUrl, PlainHttp};
 use rolecall::domain::time::{ManualClock, Timestamp};
 use rolecall::settings::{
     HttpSettings, OpaCredentials, OpaSettings, OpseraSettings, RetrySettings,
@@ -62,7 +63,7 @@ fn build(url: &str, credentials: OpaCredentials, ca_file: Option<PathBuf>) -> Cl
         rejected_retry: Duration::from_hours(24),
     };
     let opa = OpaSettings {
-        base_url: url.parse().unwrap(),
+        base_url: BaseUrl::parse(url, PlainHttp::LoopbackOnly).unwrap(),
         team: "Team".to_owned(),
         credentials,
         page_size: 2,
@@ -73,7 +74,7 @@ fn build(url: &str, credentials: OpaCredentials, ca_file: Option<PathBuf>) -> Cl
         pull_timeout: Duration::from_mins(15),
     };
     let opsera = OpseraSettings {
-        base_url: url.parse().unwrap(),
+        base_url: BaseUrl::parse(url, PlainHttp::LoopbackOnly).unwrap(),
         token: "opsera-token".into(),
         site_role_path: "/api/v2/usermanagement/user/{user}/siterole".to_owned(),
         requests_per_second: 5.0,

@@ -223,7 +223,7 @@ async fn live(
         history.life.forget_masks(&mut dice, &history.world);
     }
     history.life.end_masks(&history.world);
-    let missed = history.missed().await;
+    let missed = Box::pin(history.missed()).await;
     *tally.entry("harmed").or_default() += crate::model::whole(history.witness.harmed());
     for reason in history.witness.lost_by_the_letter() {
         *tally.entry(reason).or_default() += 1;

@@ -55,6 +55,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("serving", &["domain"]),
     ("review", &["domain", "audit", "store", "output", "serving"]),
     (
+        "init",
+        &["domain", "rules", "settings", "clients", "check", "output"],
+    ),
+    (
         "daemon",
         &[
             "domain",

@@ -63,6 +63,8 @@ mod identity_edges;
 #[cfg(test)]
 mod identity_upgrade;
 #[cfg(test)]
+mod init;
+#[cfg(test)]
 mod interrupts;
 #[cfg(test)]
 mod joiners;
@@ -98,6 +100,8 @@ mod plan_comment;
 mod plans;
 #[cfg(test)]
 mod power_cut;
+#[cfg(test)]
+mod protection;
 #[cfg(test)]
 mod queue_commands;
 #[cfg(test)]
@@ -142,6 +146,8 @@ mod store_surprises;
 mod strace_kills;
 #[cfg(test)]
 mod target_faults;
+#[cfg(test)]
+mod terminal;
 #[cfg(test)]
 mod undo;
 #[cfg(test)]

@@ -65,7 +65,7 @@ async fn a_refused_action_is_listed_and_tried_again_when_the_operator_says_so() 
     assert!(desk.deactivated().is_empty());
     assert_eq!(listed(&desk, &[]), [(1, "rejected".to_owned())]);
 
-    let told = desk.run(&["queue", "retry", "1"]);
+    let told = desk.run(&["queue", "retry", "1", "--format", "table"]);
     assert_eq!(
         (told.status, told.out.as_str()),
         (
@@ -101,7 +101,7 @@ async fn a_cancelled_action_is_left_alone_until_it_is_released() {
     let desk = interrupted().await;
     let left = [(3, "planned".to_owned()), (2, "planned".to_owned())];
     assert_eq!(listed(&desk, &[]), left);
-    let told = desk.run(&["queue", "cancel", "2"]);
+    let told = desk.run(&["queue", "cancel", "2", "--format", "table"]);
     assert_eq!((told.status, told.err.as_str()), (0, ""));
     assert!(
         told.out.starts_with(
@@ -121,7 +121,18 @@ async fn a_cancelled_action_is_left_alone_until_it_is_released() {
     assert_eq!(report["outcome"], "partial");
     assert_eq!(desk.deactivated(), addresses(&["p1", "p3"]));
     assert_eq!(listed(&desk, &[]), [(2, "cancelled".to_owned())]);
-    desk.run(&["queue", "retry", "2"]);
+    let released = desk.run(&["queue", "retry", "2"]).json();
+    let expected = serde_json::json!({
+        "schema": "rolecall.queue_decision/1",
+        "id": 2,
+        "was": "cancelled",
+        "state": "released",
+        "kind": "deactivate",
+        "email": "p2@example.com",
+        "opsera_id": released["opsera_id"],
+        "not_before": null,
+    });
+    assert_eq!(released, expected);
     assert_eq!(desk.sync(0)["outcome"], "applied");
     assert_eq!(desk.deactivated(), addresses(&["p1", "p2", "p3"]));
     assert_eq!(listed(&desk, &[]), []);
@@ -212,7 +223,14 @@ async fn an_action_of_a_run_that_is_under_way_is_not_cancelled_but_one_of_a_kill
          way: wait for its end, or interrupt it, before you cancel the action\n"
     );
     drop(lock);
-    assert_eq!(desk.run(&["queue", "cancel", "2"]).status, 0);
+    let told = desk.run(&["queue", "cancel", "2"]);
+    assert_eq!(told.status, 0);
+    let cancelled = told.json();
+    assert_eq!(
+        (&cancelled["was"], &cancelled["state"]),
+        (&"planned".into(), &"cancelled".into())
+    );
+    assert!(cancelled["not_before"].is_string(), "{cancelled}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

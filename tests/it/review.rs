@@ -1,6 +1,7 @@
 //! `rolecall review`: one page on loopback, whose decision is that of `plan approve` and
 //! `plan reject`, and which nobody else can look at or make decide.
 
+use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
@@ -48,6 +49,10 @@ impl Answer {
     }
 }
 
+#[expect(
+    clippy::zombie_processes,
+    reason = "the caller waits for it; where an assertion fails, the test is over"
+)]
 fn review(desk: &Desk, args: &[&str]) -> Served {
     let mut child = desk
         .command(&[&["review"], args].concat())
@@ -94,16 +99,18 @@ impl Served {
     fn ask(&self, method: &str, target: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut request = format!("{method} {target} HTTP/1.1\r\nConnection: close\r\n");
         if !headers.iter().any(|(name, _)| *name == "Host") {
-            request.push_str(&format!("Host: 127.0.0.1:{}\r\n", self.port));
+            write!(request, "Host: 127.0.0.1:{}\r\n", self.port).unwrap();
         }
         for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
+            write!(request, "{name}: {value}\r\n").unwrap();
         }
         if method == "POST" {
-            request.push_str(&format!(
+            write!(
+                request,
                 "Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n",
                 body.len()
-            ));
+            )
+            .unwrap();
         }
         self.send(&format!("{request}\r\n{body}"))
     }

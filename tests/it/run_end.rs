@@ -105,7 +105,7 @@ async fn a_report_says_where_and_with_what_it_was_made() {
     );
     assert_eq!(
         first.opsera_url.as_deref(),
-        Some(context.settings.opsera.base_url.as_str())
+        Some(context.settings.opsera.base_url.as_url().as_str())
     );
     assert_eq!(first.actor, Some(context.actor.user));
     assert_eq!(first.version, Some(context.actor.version));

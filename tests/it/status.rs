@@ -2,8 +2,10 @@
 
 use rolecall::sandbox::{Answer, Fault, FaultKind};
 
+use crate::mounts::Mount;
 use crate::operator::{COUNTING, Desk};
 use crate::queue_commands::attach;
+use crate::requirements::{Requirement, require};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn before_the_first_run_there_is_nothing_to_show_and_that_is_no_failure() {
@@ -125,4 +127,55 @@ async fn what_is_stuck_is_shown_with_the_reason() {
     ] {
         assert!(table.contains(words), "no “{words}” in:\n{table}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_run_is_told_from_one_that_is_under_way_by_the_lock() {
+    let desk = Desk::with(COUNTING).await;
+    desk.sync(0);
+    let state = || desk.run(&["status"]).json()["runs"][0]["state"].clone();
+    assert_eq!(state(), "finished");
+    sqlx::query("UPDATE runs SET finished_at = NULL, outcome = NULL")
+        .execute(&mut attach(&desk).await)
+        .await
+        .unwrap();
+    let clock = rolecall::domain::time::SystemClock::shared();
+    let lock = rolecall::store::RunLock::acquire(&desk.path("rolecall.db"), &*clock).unwrap();
+    assert_eq!(state(), "under_way");
+    drop(lock);
+    assert_eq!(state(), "killed");
+    let table = desk.run(&["status", "--format", "table"]).out;
+    assert!(table.contains("killed; the next run settles it"), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_copy_in_a_directory_that_takes_no_files_can_be_looked_at() {
+    if !require(Requirement::Mounts) {
+        return;
+    }
+    let desk = Desk::with(COUNTING).await;
+    desk.leave(&["p1", "p2"]);
+    let plan = desk.hold();
+    let place = desk.path("copy");
+    let mount = Mount::memory(&place, "16m");
+    std::fs::copy(desk.path("rolecall.db"), place.join("rolecall.db")).unwrap();
+    mount.change("ro");
+    let path = place.join("rolecall.db").display().to_string();
+    let look = |args: &[&str]| desk.run_with(args, &[("ROLECALL__STORE__PATH", &path)]);
+    assert_eq!(look(&["status"]).json()["plans"][0]["plan_id"], *plan);
+    for args in [
+        &["audit", "verify"][..],
+        &["audit", "list"],
+        &["plan", "show", &plan],
+        &["queue", "list"],
+    ] {
+        let told = look(args);
+        assert_eq!(told.status, 0, "{args:?}: {told:?}");
+    }
+
+    mount.change("rw");
+    std::fs::write(place.join("rolecall.db-wal"), "rows").unwrap();
+    mount.change("ro");
+    let told = look(&["status"]);
+    assert!(told.refused().contains("directory of your own"), "{told:?}");
 }

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rolecall::audit::{Actor, AuditWriter, Checkpoint, Event, Head, NewEntry};
+use rolecall::domain::base_url::{BaseUrl, PlainHttp};
 use rolecall::domain::time::{SharedClock, SystemClock};
 use rolecall::store::audit::{append, refuse_lost_store};
 use rolecall::store::{Installation, LockError, RunLock, Store, StoreError};
-use url::Url;
 
 const HOLDS_LOCK_OF: &str = "STORE_OPENING_HOLDS_LOCK_OF";
 
@@ -243,8 +243,8 @@ async fn a_store_stays_with_its_installation() {
     let at = |team: &str, opa: &str| {
         Installation::new(
             team,
-            &Url::parse(opa).unwrap(),
-            &Url::parse("https://app.opsera.io").unwrap(),
+            &BaseUrl::parse(opa, PlainHttp::LoopbackOnly).unwrap(),
+            &BaseUrl::parse("https://app.opsera.io", PlainHttp::LoopbackOnly).unwrap(),
         )
     };
     let real = "https://example.pam.okta.com/";

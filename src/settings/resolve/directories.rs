@@ -1,9 +1,10 @@
 //! `[opa]`, `[opsera]` and `[notify]`: the servers, and what opens them.
 
 use secrecy::{ExposeSecret as _, SecretString};
-use url::{Host, Url};
+use url::Url;
 
 use super::Resolver;
+use crate::domain::base_url::{BaseUrl, InvalidBaseUrl, PlainHttp, check_server};
 use crate::settings::secrets::{self, Found};
 use crate::settings::sections::Sections;
 use crate::settings::{NotifySettings, OpaCredentials, OpaSettings, OpseraSettings};
@@ -107,10 +108,10 @@ pub(super) fn notify(r: &mut Resolver<'_>, sections: &Sections) -> Option<Notify
     let webhook_url = match secrets::read(r, "notify.webhook_url", &notify.webhook_url, file) {
         Found::Secret(address, key) => {
             let checked = Url::parse(address.expose_secret())
-                .map_err(|error| format!("is not an address of a server: {error}"))
-                .and_then(|url| check_url(&url, sections.http.allow_insecure));
+                .map_err(InvalidBaseUrl::NotAnAddress)
+                .and_then(|url| check_server(&url, plain_http(sections)));
             if let Err(problem) = checked {
-                r.refuse(&key, problem);
+                r.refuse(&key, problem.to_string());
                 return None;
             }
             Some(address)
@@ -133,52 +134,26 @@ fn base_url(
     key: &str,
     text: &str,
     example: &str,
-) -> Option<Url> {
+) -> Option<BaseUrl> {
     if text.trim().is_empty() {
         r.require(&[key], format!("is required, e.g. {example}"));
         return None;
     }
-    let checked = Url::parse(text.trim())
-        .map_err(|error| format!("is not an address of a server ({error}), e.g. {example}"))
-        .and_then(|url| {
-            check_url(&url, sections.http.allow_insecure)?;
-            if url.query().is_some() || url.fragment().is_some() {
-                return Err("must not have a ? or # part".to_owned());
-            }
-            Ok(url)
-        });
-    match checked {
+    match BaseUrl::parse(text, plain_http(sections)) {
         Ok(url) => Some(url),
+        Err(problem @ InvalidBaseUrl::NotAnAddress(_)) => {
+            r.refuse(key, format!("{problem}, e.g. {example}"));
+            None
+        }
         Err(problem) => {
-            r.refuse(key, problem);
+            r.refuse(key, problem.to_string());
             None
         }
     }
 }
 
-/// What is wrong with the address of a server, if anything is.
-fn check_url(url: &Url, allow_insecure: bool) -> Result<(), String> {
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err("must begin with https://".to_owned());
-    }
-    let loopback = match url.host() {
-        None => return Err("has no host name".to_owned()),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-    };
-    if !url.username().is_empty() || url.password().is_some() {
-        let message = "must not hold a user name or password; credentials have their own keys";
-        return Err(message.to_owned());
-    }
-    if url.scheme() == "http" && !loopback && !allow_insecure {
-        return Err(
-            "must be https: over plain http everybody on the way can read the credentials \
-             (http.allow_insecure = true permits it)"
-                .to_owned(),
-        );
-    }
-    Ok(())
+fn plain_http(sections: &Sections) -> PlainHttp {
+    PlainHttp::allowed_if(sections.http.allow_insecure)
 }
 
 fn header_safe(r: &mut Resolver<'_>, key: &str, token: SecretString) -> Option<SecretString> {

@@ -12,7 +12,9 @@ use config::{Value, ValueKind};
 use super::layers::{Layers, origin};
 use super::problem::{Problem, SettingsErrors, Warning, WarningKind};
 use super::sections::Sections;
-use super::{OfflineSettings, Settings, keys, read, show};
+use super::{
+    DirectorySettings, OfflineSettings, OpaSettings, OpseraSettings, Settings, keys, read, show,
+};
 
 /// What the warnings say to do where nothing better is known.
 const AS_MEANT: &str = "correct the setting, or leave it if it is meant";
@@ -42,13 +44,51 @@ pub(super) fn settings(layers: &Layers) -> Result<(Settings, Vec<Warning>), Sett
 pub(super) fn offline(layers: &Layers) -> Result<(OfflineSettings, Vec<Warning>), SettingsErrors> {
     let (sections, mut problems) = read::sections(layers);
     problems.retain(|problem| {
-        let section = problem.key.split('.').next().unwrap_or_default();
         problem.key == "opsera.token_owner"
-            || !matches!(section, "opa" | "opsera" | "http" | "notify")
+            || !matches!(
+                section_of(&problem.key),
+                "opa" | "opsera" | "http" | "notify"
+            )
     });
     let mut resolver = Resolver::new(layers, problems);
     let settings = sections.map(|sections| resolver.offline(sections));
     resolver.finish(settings)
+}
+
+/// What a client of OPA needs.
+pub(super) fn opa(layers: &Layers) -> Result<DirectorySettings<OpaSettings>, SettingsErrors> {
+    directory(layers, "opa", directories::opa)
+}
+
+/// What a client of Opsera needs.
+pub(super) fn opsera(layers: &Layers) -> Result<DirectorySettings<OpseraSettings>, SettingsErrors> {
+    directory(layers, "opsera", directories::opsera)
+}
+
+fn directory<T>(
+    layers: &Layers,
+    section: &str,
+    resolve: impl FnOnce(&mut Resolver<'_>, &Sections) -> Option<T>,
+) -> Result<DirectorySettings<T>, SettingsErrors> {
+    let concerns = |key: &str| {
+        let of = section_of(key);
+        of == section || matches!(of, "http" | "retry")
+    };
+    let (sections, problems) = read::sections(layers);
+    let mut resolver = Resolver::new(layers, problems);
+    resolver.problems.retain(|problem| concerns(&problem.key));
+    let settings = sections.and_then(|sections| {
+        Some(DirectorySettings {
+            directory: resolve(&mut resolver, &sections)?,
+            http: sections.http,
+            retry: sections.retry,
+        })
+    });
+    resolver.finish(settings).map(|(settings, _)| settings)
+}
+
+fn section_of(key: &str) -> &str {
+    key.split('.').next().unwrap_or_default()
 }
 
 /// Gathers what is wrong and what is odd.
@@ -149,9 +189,8 @@ impl<'a> Resolver<'a> {
     /// Notes that the first of `keys` is missing, unless somebody meant to set one of them.
     fn require(&mut self, keys: &[&str], message: impl Into<String>) {
         let tried = keys.iter().any(|key| {
-            let section = key.split('.').next().unwrap_or_default();
             let meant = &self.layers.meant;
-            !self.is_sound(key) || meant.contains(key) || meant.contains(&section)
+            !self.is_sound(key) || meant.contains(key) || meant.contains(&section_of(key))
         });
         if let (false, Some(key)) = (tried, keys.first()) {
             self.refuse(key, message);

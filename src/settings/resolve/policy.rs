@@ -130,7 +130,7 @@ fn required_groups(r: &mut Resolver<'_>, scope: &sections::Scope) -> BTreeSet<Gr
 
 fn protection(r: &mut Resolver<'_>, sections: &Sections) -> Protection {
     let protect = &sections.protect;
-    let mut patterns: Vec<_> = protect.emails.iter().map(|email| email.0.clone()).collect();
+    let patterns: Vec<_> = protect.emails.iter().map(|email| email.0.clone()).collect();
     let accounts: Vec<ProtectedAccount> = protect
         .accounts
         .iter()
@@ -148,9 +148,6 @@ fn protection(r: &mut Resolver<'_>, sections: &Sections) -> Protection {
     for pattern in &patterns {
         protects_nobody(r, "protect.emails", &pattern.text);
     }
-    // Past its end an account stays protected like any other: a protection that ends by itself
-    // would be a deactivation that nobody decided on.
-    patterns.extend(accounts.iter().map(|account| account.pattern.clone()));
     Protection {
         patterns,
         accounts,
@@ -176,10 +173,10 @@ fn release(
     for listed in &sections.deactivation.release {
         let key = matching.opsera_key(&listed.address);
         let owner = protection.token_owner.as_ref();
-        let pattern = protection
-            .patterns
-            .iter()
-            .find(|pattern| pattern.glob.matches(listed.address.as_str()));
+        // An entry that has ended speaks against it as well, until somebody takes it out.
+        let accounts = protection.accounts.iter().map(|account| &account.pattern);
+        let mut patterns = protection.patterns.iter().chain(accounts);
+        let pattern = patterns.find(|pattern| pattern.glob.matches(listed.address.as_str()));
         if owner.is_some_and(|owner| matching.opsera_key(owner) == key) {
             let message = "is opsera.token_owner's address, and that account is never touched: \
                            remove it here";
@@ -260,6 +257,7 @@ fn guards(section: &sections::Guards) -> GuardLimits {
         max_creations: section.max_creations.into(),
         max_administrator_grants: section.max_administrator_grants.into(),
         min_administrators: section.min_administrators.into(),
+        max_expired_protections: section.max_expired_protections.into(),
         approval_ttl: section.approval_ttl,
     }
 }

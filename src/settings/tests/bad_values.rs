@@ -8,7 +8,7 @@ const BAD: &[(&str, &str, &str)] = &[
     (
         "opa.base_url = \"example.com\"",
         "\"example.com\"",
-        "not an address of a server",
+        "not the address of a server",
     ),
     (
         "opa.base_url = \"ftp://x.example\"",

@@ -11,6 +11,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, FromRow};
 
+use super::super::reading::Reading;
 use super::super::{Store, StoreError};
 use super::Pull;
 use super::files::{self, Seal, Side};
@@ -126,7 +127,10 @@ impl Sealed {
                 "ATTACH {} AS opsera",
                 uri(&files::path_of(store, pull, Side::Opsera), "immutable=1")?
             ),
-            format!("ATTACH {} AS ledger", uri(store, "mode=ro")?),
+            format!(
+                "ATTACH {} AS ledger",
+                uri(store, Reading::of(store)?.parameter())?
+            ),
             format!("PRAGMA opsera.cache_size = -{CACHE_KIB}"),
             format!("PRAGMA ledger.cache_size = -{CACHE_KIB}"),
             "PRAGMA temp_store = FILE".to_owned(),
