@@ -16,10 +16,10 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use inspect::{
     AuditArgs, AuditCommand, AuditEventName, AuditExportArgs, AuditListArgs, AuditVerifyArgs,
-    ExplainArgs, ExportFormat, QueueArgs, QueueCommand, StatusArgs,
+    ExplainArgs, ExportFormat, QueueArgs, QueueCommand, ReportArgs, StatusArgs,
 };
 pub use reconcile::{
-    CheckArgs, DaemonArgs, OnlyKind, PlanArgs, PlanCommand, ReportFormat, SyncArgs,
+    CheckArgs, DaemonArgs, OnlyKind, PlanArgs, PlanCommand, ReportFormat, ReportOutput, SyncArgs,
 };
 pub use tools::{
     CompletionsArgs, ConfigArgs, ConfigCommand, DemoArgs, LinkFormsArg, ManArgs, OversizedCountArg,
@@ -191,6 +191,9 @@ pub enum Command {
     /// Look at plans that a guard holds, and decide on them
     #[command(long_about = reconcile::PLAN_LONG)]
     Plan(PlanArgs),
+    /// Show again what a run reported, or what changed between two runs
+    #[command(long_about = inspect::REPORT_LONG)]
+    Report(ReportArgs),
     /// Tell everything known about one person, and what the next sync would do and why
     #[command(long_about = inspect::EXPLAIN_LONG)]
     Explain(ExplainArgs),

@@ -13,7 +13,7 @@ use crate::cli::{
 };
 use crate::domain::text;
 use crate::domain::time::{SystemClock, Timestamp, time_for_people};
-use crate::domain::{ExitStatus, RunId, text::for_terminal};
+use crate::domain::{ExitStatus, text::for_terminal};
 use crate::output;
 use crate::output::Listing;
 use crate::store::{StoreError, audit::AuditFilter};
@@ -40,7 +40,10 @@ async fn list(global: &GlobalArgs, args: &AuditListArgs) -> anyhow::Result<ExitS
     };
     let filter = AuditFilter {
         person: args.person.clone(),
-        run: args.run.as_deref().map(|run| RunId::new(run.trim())),
+        run: match &args.run {
+            Some(given) => Some(desk.run_on_record(given).await?),
+            None => None,
+        },
         event: args.event.map(|event| event.as_str().parse()).transpose()?,
         since: args.since.map(|when| since(when, desk.clock.now())),
         limit: Some(args.limit),

@@ -6,25 +6,21 @@ use std::io;
 
 use askama::Template;
 
-use super::drawing::{Bar, bars};
+use super::drawing::Bar;
 use super::page::{Cell, Page, Section};
-use crate::domain::Report;
 use crate::domain::text::for_terminal;
-use crate::domain::time::time_for_people;
 
 /// Rows of one part of a table. A browser lays out only the parts that are on the screen.
 const PART: usize = 250;
 
 #[derive(Template)]
 #[template(path = "report.html", config = "src/output/templates/askama.toml")]
-struct Document<'a> {
-    page: Page<'a>,
+struct Document<'p, 'a> {
+    page: &'p Page<'a>,
     bars: Vec<Bar>,
-    team: String,
-    finished_at: String,
 }
 
-impl<'a> Document<'a> {
+impl<'a> Document<'_, 'a> {
     /// The template escapes; what nobody would see is taken out here.
     #[expect(clippy::unused_self, reason = "the template calls it as a method")]
     fn seen<'t>(&self, text: &'t str) -> Cow<'t, str> {
@@ -60,17 +56,8 @@ impl<'a> Iterator for Parts<'_, 'a> {
     }
 }
 
-pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
-    let document = Document {
-        page: Page::of(report),
-        bars: bars(report),
-        team: report
-            .origin
-            .team
-            .clone()
-            .unwrap_or_else(|| "unknown".to_owned()),
-        finished_at: time_for_people(report.finished_at),
-    };
-    document.write_into(out)?;
+/// `bars`: the drawing of the whole, where there is one.
+pub(super) fn render(page: &Page<'_>, bars: Vec<Bar>, out: &mut dyn io::Write) -> io::Result<()> {
+    Document { page, bars }.write_into(out)?;
     writeln!(out)
 }

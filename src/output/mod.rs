@@ -6,6 +6,7 @@
 //! own medium.
 
 mod csv;
+mod diff_page;
 mod drawing;
 mod html;
 mod json;
@@ -24,5 +25,5 @@ pub use json::report_schema;
 pub use listing::Listing;
 pub use phrases::verdict;
 pub use progress::{ProgressLine, Visibility};
-pub use render::{Format, TableStyle, UnknownFormat, render};
+pub use render::{Format, TableStyle, UnknownFormat, render, render_diff};
 pub use sink::{OutputError, Sink, deliver, note, table_style, tell_failure};

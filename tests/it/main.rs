@@ -83,6 +83,8 @@ mod oracle;
 #[cfg(test)]
 mod other_sqlite;
 #[cfg(test)]
+mod past_reports;
+#[cfg(test)]
 mod people_filter;
 #[cfg(test)]
 mod plan_comment;
@@ -94,6 +96,8 @@ mod power_cut;
 mod queue_commands;
 #[cfg(test)]
 mod queue_machine;
+#[cfg(test)]
+mod report_schema;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]
