@@ -3,6 +3,7 @@
 
 mod diff;
 pub(crate) mod examples;
+mod in_a_browser;
 
 use rolecall::domain::{ActionKind, ActionStatus, FailedOn, History, Outcome, Rejection, Report};
 use rolecall::output::{Format, TableStyle, render};
