@@ -257,7 +257,7 @@ fn waiting_change<'a>(change: &RowChange<'a, WaitingReport>) -> Vec<Cell<'a>> {
 
 fn finding_change<'a>(change: &RowChange<'a, Finding>) -> Vec<Cell<'a>> {
     let (before, after) = (change.before, change.after);
-    let values = [("", before.detail.clone(), after.detail.clone())];
+    let values = differing(&[("detail", &before.detail, &after.detail)]);
     row(&after.email, after.kind.as_str(), &values)
 }
 
