@@ -34,7 +34,7 @@ impl<'a> Page<'a> {
     }
 }
 
-/// `2 actions new, 1 gone, 3 changed; 1 finding new. 1 guard is nearer to its limit, 2 are farther.`
+/// `2 actions new, 1 gone, 3 changed; 1 finding new. 1 guard is nearer to its limit.`
 fn verdict(diff: &ReportDiff<'_>) -> String {
     let parts: Vec<String> = [
         counts(&diff.actions, "action", "actions"),
@@ -54,13 +54,24 @@ fn verdict(diff: &ReportDiff<'_>) -> String {
         let those = those.filter(|guard| guard.direction == Some(direction));
         u64::try_from(those.count()).unwrap_or(u64::MAX)
     };
-    let guards = match (moved(Direction::Nearer), moved(Direction::Farther)) {
-        (0, 0) => "No guard moved.".to_owned(),
-        (nearer, farther) => format!(
-            "{} nearer to the limit, {} farther from it.",
-            counted(nearer, "guard is", "guards are"),
-            number(farther)
-        ),
+    let guards: Vec<String> = [
+        (moved(Direction::Nearer), "nearer to"),
+        (moved(Direction::Farther), "farther from"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, way)| {
+        let (guards, limit) = match count {
+            1 => ("guard is", "its limit"),
+            _ => ("guards are", "their limits"),
+        };
+        format!("{} {guards} {way} {limit}.", number(count))
+    })
+    .collect();
+    let guards = if guards.is_empty() {
+        "No guard moved.".to_owned()
+    } else {
+        guards.join(" ")
     };
     format!("{people} {guards}")
 }
@@ -188,38 +199,37 @@ fn changed_section<'a, T>(
     })
 }
 
-fn row<'a>(email: &'a str, what: &str, differing: &[(&str, String, String)]) -> Vec<Cell<'a>> {
-    let told = |pick: fn(&(&str, String, String)) -> String| {
+/// A value that differs: its name, before and after. Empty: there was none.
+type Differing = (&'static str, String, String);
+
+fn row<'a>(email: &'a str, what: &str, differing: &[Differing]) -> Vec<Cell<'a>> {
+    let told = |pick: fn(&Differing) -> &str| {
         let told: Vec<String> = differing
             .iter()
-            .map(|values| format!("{} {}", values.0, pick(values)))
+            .map(|values| (values.0, pick(values)))
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| format!("{name} {value}"))
             .collect();
         Cell::untrusted(told.join("; "))
     };
     vec![
         Cell::untrusted(email),
         Cell::trusted(what.replace('_', " ")),
-        told(|(_, before, _)| before.clone()),
-        told(|(_, _, after)| after.clone()),
+        told(|(_, before, _)| before),
+        told(|(_, _, after)| after),
     ]
 }
 
-/// The values that differ.
-fn differing(values: &[(&'static str, &str, &str)]) -> Vec<(&'static str, String, String)> {
-    let said = |text: &str| {
-        let text = if text.is_empty() { "none" } else { text };
-        text.to_owned()
-    };
+fn differing(values: &[(&'static str, &str, &str)]) -> Vec<Differing> {
     let differ = values.iter().filter(|(_, before, after)| before != after);
     differ
-        .map(|(name, before, after)| (*name, said(before), said(after)))
+        .map(|(name, before, after)| (*name, (*before).to_owned(), (*after).to_owned()))
         .collect()
 }
 
 fn action_change<'a>(change: &RowChange<'a, ActionReport>) -> Vec<Cell<'a>> {
     let (before, after) = (change.before, change.after);
     let text = |text: &'a Option<String>| text.as_deref().unwrap_or_default();
-    let (tried, tried_now) = (before.attempts.to_string(), after.attempts.to_string());
     let mut values = differing(&[
         ("status", before.status.as_str(), after.status.as_str()),
         ("from", text(&before.from), text(&after.from)),
@@ -227,11 +237,14 @@ fn action_change<'a>(change: &RowChange<'a, ActionReport>) -> Vec<Cell<'a>> {
         ("reason", &before.reason, &after.reason),
         ("message", text(&before.message), text(&after.message)),
         ("address", &before.email, &after.email),
-        ("attempts", &tried, &tried_now),
     ]);
     if before.evidence != after.evidence {
         let evidence = |report: &ActionReport| report.evidence.to_string();
         values.push(("evidence", evidence(before), evidence(after)));
+    }
+    if values.is_empty() {
+        let attempts = |report: &ActionReport| report.attempts.to_string();
+        values.push(("attempts", attempts(before), attempts(after)));
     }
     row(&after.email, after.kind.as_str(), &values)
 }
