@@ -4,7 +4,6 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use rolecall::cli::{self, Cli};
-use rolecall::domain::ExitStatus;
 use rolecall::{commands, output};
 
 #[tokio::main]
@@ -23,7 +22,7 @@ async fn main() -> ExitCode {
         Ok(status) => status.into(),
         Err(error) => {
             output::tell_failure(&error, &commands::hints(&error), colour);
-            ExitStatus::Failed.into()
+            commands::exit_status(&error).into()
         }
     }
 }

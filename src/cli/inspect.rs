@@ -2,7 +2,7 @@
 
 use clap::{Args, Subcommand};
 
-use super::{FormatArgs, not_empty};
+use super::{FormatArgs, ReportOutput, not_empty};
 
 /// `--help` of the command below, which clap takes from the variant.
 pub(super) const EXPLAIN_LONG: &str = "Tells how an address is matched, which records carry it, which groups and rules decide the \
@@ -34,6 +34,31 @@ pub struct StatusArgs {
     /// Shape of the result.
     #[command(flatten)]
     pub format: FormatArgs,
+}
+
+/// `--help` of the command below, which clap takes from the variant.
+pub(super) const REPORT_LONG: &str = "Shows again what a run reported, with everybody it was about, as long as the run is kept \
+        (store.retain); or what changed between two runs: what is new, gone and different, and which \
+        guards came nearer to their limits.";
+
+/// `rolecall report`
+#[derive(Clone, Debug, Args)]
+#[command(after_long_help = "\
+Examples:
+  rolecall report latest
+  rolecall report last-held --format html --output held.html
+  rolecall report 5f0c2f9e --format json | jq .summary
+  rolecall report --diff last-held latest")]
+pub struct ReportArgs {
+    /// The run's id or the beginning of it, `latest`, or `last-held`
+    #[arg(value_name = "RUN", value_parser = not_empty, required_unless_present = "diff", conflicts_with = "diff")]
+    pub run: Option<String>,
+    /// What changed between two runs, the earlier one first
+    #[arg(long, value_names = ["RUN1", "RUN2"], num_args = 2, value_parser = not_empty)]
+    pub diff: Vec<String>,
+    /// Where the report goes, and in which shape.
+    #[command(flatten)]
+    pub report: ReportOutput,
 }
 
 /// `rolecall queue`

@@ -21,10 +21,10 @@ pub use audit::{
     AuditVerifyArgs, ExportFormat, PeriodArgs,
 };
 pub use init::InitArgs;
-pub use inspect::{ExplainArgs, QueueArgs, QueueCommand, StatusArgs};
+pub use inspect::{ExplainArgs, QueueArgs, QueueCommand, ReportArgs, StatusArgs};
 pub use reconcile::{
-    CheckArgs, DaemonArgs, OnlyKind, PlanArgs, PlanCommand, ReportFormat, ReviewArgs, SyncArgs,
-    UndoArgs,
+    CheckArgs, DaemonArgs, OnlyKind, PlanArgs, PlanCommand, ReportFormat, ReportOutput, ReviewArgs,
+    SyncArgs, UndoArgs,
 };
 pub use tools::{
     CompletionsArgs, ConfigArgs, ConfigCommand, DemoArgs, LinkFormsArg, ManArgs, OversizedCountArg,
@@ -206,6 +206,9 @@ pub enum Command {
     /// Make a plan that takes back the role changes of a run
     #[command(long_about = reconcile::UNDO_LONG)]
     Undo(UndoArgs),
+    /// Show again what a run reported, or what changed between two runs
+    #[command(long_about = inspect::REPORT_LONG)]
+    Report(ReportArgs),
     /// Tell everything known about one person, and what the next sync would do and why
     #[command(long_about = inspect::EXPLAIN_LONG)]
     Explain(ExplainArgs),

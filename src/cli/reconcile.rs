@@ -29,12 +29,9 @@ pub struct SyncArgs {
     /// What many look for, and what there is not: it is refused with the reason
     #[arg(long, hide = true)]
     pub force: bool,
-    /// Shape of the report [default: table on a terminal, json otherwise]
-    #[arg(long, value_name = "FORMAT")]
-    pub format: Option<ReportFormat>,
-    /// Write the report to FILE (mode 0600) instead of standard output
-    #[arg(long, value_name = "FILE")]
-    pub output: Option<PathBuf>,
+    /// Where the report goes, and in which shape.
+    #[command(flatten)]
+    pub report: ReportOutput,
     /// With --dry-run: exit with 6 if there is anything to do
     #[arg(long, requires = "dry_run")]
     pub exit_code: bool,
@@ -52,6 +49,17 @@ pub struct SyncArgs {
 /// An address in canonical form (I1).
 fn address(text: &str) -> Result<Address, String> {
     Address::parse(text).map_err(|why| why.to_string())
+}
+
+/// Where a report goes, and in which shape.
+#[derive(Clone, Debug, Args)]
+pub struct ReportOutput {
+    /// Shape of the report [default: table on a terminal, json otherwise]
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<ReportFormat>,
+    /// Write the report to FILE (mode 0600) instead of standard output
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
 }
 
 /// Shape of a report.

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::audit::{Actor, AuditKey, AuditWriter};
 use crate::cli::{GlobalArgs, Since, TableFormat};
-use crate::domain::PlanId;
 use crate::domain::approval::Refusal;
-use crate::domain::text;
+use crate::domain::text::{self, for_terminal};
 use crate::domain::time::{SharedClock, SystemClock, Timestamp};
+use crate::domain::{PlanId, RunId};
 use crate::output;
 use crate::review::Decisions;
 use crate::settings::OfflineSettings;
-use crate::store::{IdMatch, Store, StoreError, audit::refuse_lost_store};
+use crate::store::{IdMatch, RunRow, Store, StoreError, audit::refuse_lost_store};
 
 /// An open store with the settings that belong to it.
 pub(super) struct Desk {
@@ -110,11 +110,38 @@ impl Desk {
             IdMatch::Several(ids) => Err(AmbiguousId::of("plan", given, &ids).into()),
         }
     }
+
+    /// As [`Desk::run_named`], for a list, which is empty where no run has the id.
+    pub(super) async fn run_on_record(&self, given: &str) -> anyhow::Result<RunId> {
+        let given = given.trim();
+        match self.store.match_run_id(given).await? {
+            IdMatch::One(id) => Ok(id),
+            IdMatch::Nothing => Ok(RunId::new(given)),
+            IdMatch::Several(ids) => Err(AmbiguousId::of("run", given, &ids).into()),
+        }
+    }
+
+    /// The run that an operator names by its id or the beginning of it.
+    pub(super) async fn run_named(&self, given: &str) -> anyhow::Result<RunId> {
+        let given = given.trim();
+        match self.store.match_run_id(given).await? {
+            IdMatch::One(id) => Ok(id),
+            IdMatch::Nothing => Err(UnknownRun {
+                given: given.to_owned(),
+                latest: self.store.list_runs(RUNS_TOLD).await?,
+            }
+            .into()),
+            IdMatch::Several(ids) => Err(AmbiguousId::of("run", given, &ids).into()),
+        }
+    }
 }
+
+/// Runs that are told where an id names none.
+const RUNS_TOLD: u32 = 3;
 
 /// The beginning of an id that several have.
 #[derive(Debug, thiserror::Error)]
-#[error("more than one {what} has an id that begins with {given}: {}", ids.join(", "))]
+#[error("more than one {what} has an id that begins with {}: {}", for_terminal(given), ids.join(", "))]
 pub(super) struct AmbiguousId {
     what: &'static str,
     given: String,
@@ -129,6 +156,23 @@ impl AmbiguousId {
             ids: ids.iter().map(ToString::to_string).collect(),
         }
     }
+}
+
+/// An id that no run has.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no run has an id that begins with {}: the latest runs are {}",
+    for_terminal(given),
+    ids(latest)
+)]
+pub(super) struct UnknownRun {
+    given: String,
+    latest: Vec<RunRow>,
+}
+
+fn ids(runs: &[RunRow]) -> String {
+    let ids: Vec<&str> = runs.iter().map(|run| run.id.as_str()).collect();
+    ids.join(", ")
 }
 
 /// Says in the format asked for that there is nothing yet: `empty` to programs.

@@ -16,6 +16,7 @@ mod init;
 mod man;
 mod plan;
 mod queue;
+mod report;
 mod review;
 mod sandbox;
 mod status;
@@ -56,6 +57,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {
         Command::Plan(args) => plan::run(global, args).await,
         Command::Review(args) => review::run(global, args).await,
         Command::Undo(args) => undo::run(global, args).await,
+        Command::Report(args) => report::run(global, args).await,
         Command::Status(args) => status::run(global, args).await,
         Command::Queue(args) => queue::run(global, args).await,
         Command::Audit(args) => audit::run(global, args).await,
@@ -114,6 +116,15 @@ fn print_listing(
         TableFormat::Json => listing.write_json(&mut sink)?,
     }
     Ok(sink.finish()?)
+}
+
+/// How the program ends when a command fails with `error`.
+pub fn exit_status(error: &anyhow::Error) -> ExitStatus {
+    if error.is::<desk::AmbiguousId>() || error.is::<desk::UnknownRun>() {
+        ExitStatus::Usage
+    } else {
+        ExitStatus::Failed
+    }
 }
 
 /// What the reader of `error` can do next.

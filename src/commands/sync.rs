@@ -3,6 +3,7 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
+use super::report::{Shown, print};
 use crate::audit::Actor;
 use crate::audit_stream;
 use crate::cli::signals::stop_on_signals;
@@ -10,11 +11,11 @@ use crate::cli::{GlobalArgs, ReportFormat, SyncArgs};
 use crate::domain::text;
 use crate::domain::text::error_chain;
 use crate::domain::time::Timestamp;
-use crate::domain::{ExitStatus, KindSet, Mode, Outcome, PeopleFilter, Report, RunId};
+use crate::domain::{ExitStatus, KindSet, Mode, Outcome, PeopleFilter, RunId};
 use crate::metrics::{Exposition, Metrics, write_file};
 use crate::notifications;
 use crate::output;
-use crate::output::{Format, ProgressLine, Visibility, render, verdict};
+use crate::output::{ProgressLine, Visibility};
 use crate::reconcile::{
     Context, FailedOn, Finished, RunRequest, RunResult, exit_status, failed_before_start,
     machine_clock, run as reconcile,
@@ -58,7 +59,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
             }
             let report = failed_before_start(&request, started_at, clock.now(), words);
             if !shows_table(args) {
-                print(global, args, &report)?;
+                print(global, &args.report, &Shown::Report(&report))?;
             }
             return Err(error);
         }
@@ -82,7 +83,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
             Ok(ExitStatus::AnotherRun)
         }
         RunResult::Finished(finished) => {
-            print(global, args, &finished.report)?;
+            print(global, &args.report, &Shown::Report(&finished.report))?;
             after_run(&context, &request, args, &finished, started_at).await;
             // On a terminal the report has just said it.
             if let Some(error) = &finished.report.error
@@ -145,35 +146,9 @@ async fn metrics_of(context: &Context) -> Metrics {
     metrics
 }
 
-fn print(global: &GlobalArgs, args: &SyncArgs, report: &Report) -> anyhow::Result<()> {
-    let on_terminal = args.output.is_none() && std::io::stdout().is_terminal();
-    let format = match args.format {
-        Some(ReportFormat::Table) => Format::Table,
-        Some(ReportFormat::Markdown) => Format::Markdown,
-        Some(ReportFormat::Html) => Format::Html,
-        Some(ReportFormat::Csv) => Format::Csv,
-        None if on_terminal => Format::Table,
-        Some(ReportFormat::Json) | None => Format::Json,
-    };
-    let mut sink = output::Sink::open(args.output.as_deref(), global.colour())?;
-    render(
-        report,
-        format,
-        output::table_style(global.colour(), on_terminal),
-        &mut sink,
-    )?;
-    sink.finish()?;
-    if let Some(file) = &args.output {
-        let file = text::terminal_safe(&file.display().to_string()).into_owned();
-        let verdict = text::for_terminal(&verdict(report)).into_owned();
-        output::note(&format!("{verdict}\nwritten to {file}\n"), global.colour());
-    }
-    Ok(())
-}
-
 /// Whether the report goes to a terminal as a table.
 fn shows_table(args: &SyncArgs) -> bool {
-    args.output.is_none()
+    args.report.output.is_none()
         && std::io::stdout().is_terminal()
-        && matches!(args.format, None | Some(ReportFormat::Table))
+        && matches!(args.report.format, None | Some(ReportFormat::Table))
 }

@@ -18,6 +18,7 @@ mod people_filter;
 mod person;
 mod plan;
 mod progress;
+mod report_diff;
 mod role;
 mod run_result;
 mod schedule;
@@ -37,6 +38,9 @@ pub use people_filter::PeopleFilter;
 pub use person::{GroupName, GroupRecord, OpaId, OpaName, PersonRecord, PersonStatus, UserType};
 pub use plan::*;
 pub use progress::{Counter, Heartbeat, Progress, ProgressObserver, Stage};
+pub use report_diff::{
+    Changes, DIFF_SCHEMA, Direction, GuardMove, Measure, ReportDiff, RowChange, RunSide,
+};
 pub use role::{CurrentRole, SiteRole, UnknownSiteRole};
 pub use run_result::{
     ActionReport, ActionStatus, Approval, FailedOn, GuardReport, History, Mode, OpaCounts,

@@ -341,6 +341,13 @@ pub struct GuardReport {
     pub concerned: Vec<String>,
 }
 
+impl GuardReport {
+    /// Whether it holds when the actual value is below the limit.
+    pub fn holds_from_below(&self) -> bool {
+        self.guard.starts_with("min_")
+    }
+}
+
 /// One action of the plan and how far it came.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionReport {

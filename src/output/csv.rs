@@ -6,9 +6,10 @@ use std::io;
 
 use csv::{QuoteStyle, WriterBuilder};
 
+use super::diff_page::moved_words;
 use super::phrases::WEIGHED;
 use crate::domain::text::for_csv;
-use crate::domain::{ActionReport, GuardReport, Report, WaitingReport};
+use crate::domain::{ActionReport, Changes, GuardReport, Report, ReportDiff, WaitingReport};
 use crate::domain::{Finding, time::Timestamp};
 
 /// One row; the fields are the columns.
@@ -43,11 +44,15 @@ const COLUMNS: [&str; 12] = [
     "detail",
 ];
 
-pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
-    let mut csv = WriterBuilder::new()
+fn writer<W: io::Write>(out: W) -> csv::Writer<W> {
+    WriterBuilder::new()
         .quote_style(QuoteStyle::Necessary)
         .terminator(csv::Terminator::CRLF)
-        .from_writer(out);
+        .from_writer(out)
+}
+
+pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
+    let mut csv = writer(out);
     csv.write_record(COLUMNS)?;
     let error = report.error.iter().map(|error| Row {
         section: "error",
@@ -90,6 +95,49 @@ pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()>
         csv.write_record(row.fields().map(|field| for_csv(field).into_owned()))?;
     }
     csv.flush()
+}
+
+/// The rows that two reports do not have in common, each with what became of it before the columns
+/// of a report. A row that changed stands there twice.
+pub(super) fn render_diff(diff: &ReportDiff<'_>, out: &mut dyn io::Write) -> io::Result<()> {
+    let mut csv = writer(out);
+    csv.write_record(["change"].into_iter().chain(COLUMNS))?;
+    let guards: Vec<(&str, String)> = diff
+        .guards
+        .iter()
+        .filter_map(|moved| Some((moved.guard, moved_words(moved)?)))
+        .collect();
+    let guards = guards.iter().map(|(guard, detail)| {
+        let row = Row {
+            section: "guard",
+            kind: guard,
+            detail,
+            ..Row::default()
+        };
+        ("moved", row)
+    });
+    let rows = guards
+        .chain(changed_rows(&diff.actions, action))
+        .chain(changed_rows(&diff.waiting, waiting))
+        .chain(changed_rows(&diff.findings, finding));
+    for (change, row) in rows {
+        let fields = row.fields().map(|field| for_csv(field).into_owned());
+        csv.write_record([change.to_owned()].into_iter().chain(fields))?;
+    }
+    csv.flush()
+}
+
+fn changed_rows<'r, T>(
+    changes: &'r Changes<'_, T>,
+    row: impl Fn(&'r T) -> Row<'r> + Copy + 'r,
+) -> impl Iterator<Item = (&'static str, Row<'r>)> {
+    let new = changes.new.iter().map(move |new| ("new", row(new)));
+    let gone = changes.gone.iter().map(move |gone| ("gone", row(gone)));
+    let different = changes
+        .changed
+        .iter()
+        .flat_map(move |change| [("before", row(change.before)), ("after", row(change.after))]);
+    new.chain(gone).chain(different)
 }
 
 impl Row<'_> {

@@ -8,22 +8,19 @@ use askama::Template;
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 
-use super::drawing::{Bar, bars};
+use super::drawing::Bar;
 use super::page::{Cell, Page, Section, Severity};
 use super::plan_page::PlanView;
-use crate::domain::Report;
 use crate::domain::text::for_terminal;
-use crate::domain::time::time_for_people;
 
 /// Rows of one part of a table. A browser lays out only the parts that are on the screen.
 const PART: usize = 250;
 
 #[derive(Template)]
 #[template(path = "report.html", config = "src/output/templates/askama.toml")]
-struct Document<'a> {
-    page: Page<'a>,
+struct Document<'p, 'a> {
+    page: &'p Page<'a>,
     bars: Vec<Bar>,
-    title: String,
     form: Option<DecisionForm<'a>>,
 }
 
@@ -42,7 +39,7 @@ pub struct DecisionForm<'f> {
     pub open: bool,
 }
 
-impl<'a> Document<'a> {
+impl<'a> Document<'_, 'a> {
     /// The template escapes; what nobody would see is taken out here.
     #[expect(clippy::unused_self, reason = "the template calls it as a method")]
     fn seen<'t>(&self, text: &'t str) -> Cow<'t, str> {
@@ -94,18 +91,14 @@ pub fn decision_policy() -> String {
     )
 }
 
-pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
-    let team = report.origin.team.as_deref().unwrap_or("unknown");
-    let document = Document {
-        page: Page::of(report),
-        bars: bars(report),
-        title: format!(
-            "rolecall, Team {team}, {}",
-            time_for_people(report.finished_at)
-        ),
+/// `bars`: the drawing of the whole, where there is one.
+pub(super) fn render(page: &Page<'_>, bars: Vec<Bar>, out: &mut dyn io::Write) -> io::Result<()> {
+    Document {
+        page,
+        bars,
         form: None,
-    };
-    document.write_into(out)?;
+    }
+    .write_into(out)?;
     writeln!(out)
 }
 
@@ -115,9 +108,8 @@ pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()>
 /// The page cannot be put together.
 pub fn decision_page(plan: PlanView<'_>, form: DecisionForm<'_>) -> Result<String, askama::Error> {
     let document = Document {
-        page: plan.page(),
+        page: &plan.page(),
         bars: Vec::new(),
-        title: format!("rolecall, plan {}", plan.plan.id),
         form: Some(form),
     };
     document.render()
@@ -129,16 +121,17 @@ pub fn decision_page(plan: PlanView<'_>, form: DecisionForm<'_>) -> Result<Strin
 /// The page cannot be put together.
 pub fn notice_page(verdict: &str, severity: Severity) -> Result<String, askama::Error> {
     let document = Document {
-        page: Page {
+        page: &Page {
+            title: "rolecall".to_owned(),
             verdict: verdict.to_owned(),
             severity,
             error: None,
             fields: Vec::new(),
             sections: Vec::new(),
+            whole: String::new(),
             next: Vec::new(),
         },
         bars: Vec::new(),
-        title: "rolecall".to_owned(),
         form: None,
     };
     document.render()

@@ -3,6 +3,7 @@
 use std::io;
 
 use schemars::generate::SchemaSettings;
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::domain::Report;
@@ -14,7 +15,7 @@ pub fn report_schema() -> Value {
     Value::from(settings.into_generator().into_root_schema_for::<Report>())
 }
 
-pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
-    serde_json::to_writer_pretty(&mut *out, report)?;
+pub(super) fn render(document: &impl Serialize, out: &mut dyn io::Write) -> io::Result<()> {
+    serde_json::to_writer_pretty(&mut *out, document)?;
     writeln!(out)
 }

@@ -3,14 +3,12 @@
 use std::io;
 
 use super::page::{Cell, Page, Section, Source};
-use crate::domain::Report;
 use crate::domain::text::{for_markdown, for_markdown_line, own_words_for_markdown};
 
 /// Lists of more rows than this are folded; deactivations never are.
 const FOLDED_FROM: usize = 10;
 
-pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()> {
-    let page = Page::of(report);
+pub(super) fn render(page: &Page<'_>, out: &mut dyn io::Write) -> io::Result<()> {
     writeln!(out, "## rolecall\n")?;
     writeln!(out, "**{}**\n", own_words_for_markdown(&page.verdict))?;
     if let Some(error) = page.error {

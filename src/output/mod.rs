@@ -6,6 +6,7 @@
 //! own medium.
 
 mod csv;
+mod diff_page;
 mod drawing;
 mod html;
 mod json;
@@ -28,5 +29,5 @@ pub use page::Severity;
 pub use phrases::{by_and_for, verdict};
 pub use plan_page::{PlanView, render_plan};
 pub use progress::{ProgressLine, Visibility};
-pub use render::{Format, TableStyle, UnknownFormat, render};
+pub use render::{Format, TableStyle, UnknownFormat, render, render_diff};
 pub use sink::{OutputError, Sink, deliver, note, table_style, tell_failure};

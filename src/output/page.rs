@@ -10,7 +10,10 @@ use std::borrow::Cow;
 use super::page_rows::{Rows, action_sections};
 use super::phrases::{self, NextStep, counted, number};
 use crate::domain::time::time_for_people;
-use crate::domain::{FindingKind, GuardReport, OpaCounts, OpseraCounts, Outcome, Report};
+use crate::domain::{
+    Finding, FindingKind, GuardReport, OpaCounts, OpseraCounts, Outcome, Report, RunId,
+    WaitingReport,
+};
 
 /// How a text is meant: the only thing colour says, and it says nothing that words do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,11 +87,15 @@ impl<'a> Cell<'a> {
 }
 
 pub(super) struct Page<'a> {
+    /// What a browser calls the page.
+    pub(super) title: String,
     pub(super) verdict: String,
     pub(super) severity: Severity,
     pub(super) error: Option<&'a str>,
     pub(super) fields: Vec<(&'static str, Cell<'a>)>,
     pub(super) sections: Vec<Section<'a>>,
+    /// The command that shows what a terminal leaves out of a long list.
+    pub(super) whole: String,
     pub(super) next: Vec<NextStep>,
 }
 
@@ -104,6 +111,7 @@ pub(super) struct Section<'a> {
 impl<'a> Page<'a> {
     pub(super) fn of(report: &'a Report) -> Self {
         Self {
+            title: title(report),
             verdict: phrases::verdict(report),
             severity: match report.outcome {
                 Outcome::InSync | Outcome::Applied => Severity::Good,
@@ -114,9 +122,23 @@ impl<'a> Page<'a> {
             error: report.error.as_deref(),
             fields: fields(report),
             sections: sections(report),
+            whole: format!("rolecall report {} --format csv", short(&report.run_id)),
             next: phrases::next_steps(report),
         }
     }
+}
+
+pub(super) fn title(report: &Report) -> String {
+    let team = report.origin.team.as_deref().unwrap_or("unknown");
+    format!(
+        "rolecall, Team {team}, {}",
+        time_for_people(report.finished_at)
+    )
+}
+
+/// As much of a run's id as tells it from the others.
+pub(super) fn short(id: &RunId) -> String {
+    id.as_str().chars().take(8).collect()
 }
 
 fn fields(report: &Report) -> Vec<(&'static str, Cell<'_>)> {
@@ -235,18 +257,31 @@ fn accounts(report: &Report) -> String {
 }
 
 fn sections(report: &Report) -> Vec<Section<'_>> {
-    let mut sections = action_sections(&report.actions);
-    if !report.waiting.is_empty() {
-        sections.push(Section {
-            group: "waiting",
-            title: format!("Waiting ({})", number(length(&report.waiting))),
-            note: Some("Deactivated only if the person is still missing when it is due."),
-            columns: vec!["Account", "Evidence", "Since", "Due"],
-            rows: Rows::Waiting(&report.waiting),
-        });
-    }
+    let actions: Vec<_> = report.actions.iter().collect();
+    let mut sections = action_sections(&actions);
+    sections.extend(waiting_section(report.waiting.iter().collect()));
+    let findings: Vec<_> = report.findings.iter().collect();
+    sections.extend(finding_sections(&findings));
+    sections.extend(guard_section(&report.guards));
+    sections
+}
+
+/// One section, if anybody waits.
+pub(super) fn waiting_section(waiting: Vec<&WaitingReport>) -> Option<Section<'_>> {
+    (!waiting.is_empty()).then(|| Section {
+        group: "waiting",
+        title: format!("Waiting ({})", number(length(&waiting))),
+        note: Some("Deactivated only if the person is still missing when it is due."),
+        columns: vec!["Account", "Evidence", "Since", "Due"],
+        rows: Rows::Waiting(waiting),
+    })
+}
+
+/// A section for each kind of finding.
+pub(super) fn finding_sections<'a>(all: &[&'a Finding]) -> Vec<Section<'a>> {
+    let mut sections = Vec::new();
     for kind in FindingKind::ALL.iter().copied() {
-        let findings: Vec<_> = report.findings.iter().filter(|f| f.kind == kind).collect();
+        let findings: Vec<_> = all.iter().copied().filter(|f| f.kind == kind).collect();
         if !findings.is_empty() {
             sections.push(Section {
                 group: "finding",
@@ -261,7 +296,6 @@ fn sections(report: &Report) -> Vec<Section<'_>> {
             });
         }
     }
-    sections.extend(guard_section(&report.guards));
     sections
 }
 

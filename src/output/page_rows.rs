@@ -17,8 +17,10 @@ use crate::domain::{ActionKind, ActionReport, ActionStatus, Finding, GuardReport
 pub(super) enum Rows<'a> {
     Guards(&'a [GuardReport]),
     Actions(Vec<&'a ActionReport>),
-    Waiting(&'a [WaitingReport]),
+    Waiting(Vec<&'a WaitingReport>),
     Findings(Vec<&'a Finding>),
+    /// Made already, because each is about two reports.
+    Made(Vec<Vec<Cell<'a>>>),
 }
 
 /// The columns of actions that are left out where no action of the group fills them.
@@ -31,6 +33,7 @@ impl<'a> Section<'a> {
             Rows::Actions(rows) => rows.len(),
             Rows::Waiting(rows) => rows.len(),
             Rows::Findings(rows) => rows.len(),
+            Rows::Made(rows) => rows.len(),
         }
     }
 
@@ -46,17 +49,18 @@ impl<'a> Section<'a> {
                     .iter()
                     .map(|action| self.columns.iter().map(|name| cell(action, name)).collect()),
             ),
-            Rows::Waiting(waiting) => Box::new(waiting.iter().map(waiting_row)),
+            Rows::Waiting(waiting) => Box::new(waiting.iter().map(|w| waiting_row(w))),
             Rows::Findings(findings) => Box::new(findings.iter().map(|f| finding_row(f))),
+            Rows::Made(rows) => Box::new(rows.iter().cloned()),
         }
     }
 }
 
 /// A section for each reason of each kind: what cannot be undone first.
-pub(super) fn action_sections(actions: &[ActionReport]) -> Vec<Section<'_>> {
+pub(super) fn action_sections<'a>(actions: &[&'a ActionReport]) -> Vec<Section<'a>> {
     let mut sections = Vec::new();
     for kind in WEIGHED {
-        let of_kind = actions.iter().filter(|action| action.kind == kind);
+        let of_kind = actions.iter().copied().filter(|action| action.kind == kind);
         if kind == ActionKind::Deactivate {
             let mut by_reason: BTreeMap<&str, Vec<&ActionReport>> = BTreeMap::new();
             for action in of_kind {
@@ -222,7 +226,7 @@ fn guard_row(guard: &GuardReport) -> Vec<Cell<'_>> {
 
 /// How much of a limit is used; none for a guard that holds from below.
 fn used_tenths(guard: &GuardReport) -> Option<usize> {
-    if guard.guard.starts_with("min_") {
+    if guard.holds_from_below() {
         return None;
     }
     let tenths = match (guard.actual, guard.limit) {

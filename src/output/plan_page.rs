@@ -35,14 +35,15 @@ pub fn render_plan(
     style: TableStyle,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
-    table::render_page(&plan.page(), style, out)
+    table::render(&plan.page(), style, out)
 }
 
 impl<'p> PlanView<'p> {
     pub(super) fn page(self) -> Page<'p> {
-        let mut sections = action_sections(self.actions);
+        let mut sections = action_sections(&self.actions.iter().collect::<Vec<_>>());
         sections.extend(guard_section(&self.plan.guards));
         Page {
+            title: format!("rolecall, plan {}", self.plan.id),
             verdict: self.verdict(),
             severity: match self.plan.state {
                 PlanState::Held | PlanState::Rejected => Severity::Warning,
@@ -52,6 +53,7 @@ impl<'p> PlanView<'p> {
             error: None,
             fields: self.fields(),
             sections,
+            whole: format!("rolecall plan show {} --format json", self.plan.id),
             next: self.next_steps(),
         }
     }

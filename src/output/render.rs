@@ -4,8 +4,10 @@ use std::fmt;
 use std::io;
 use std::str::FromStr;
 
+use super::drawing::bars;
+use super::page::Page;
 use super::{csv, html, json, markdown, table};
-use crate::domain::Report;
+use crate::domain::{Report, ReportDiff};
 
 /// The formats of §10.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
@@ -88,10 +90,29 @@ pub fn render(
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
     match format {
-        Format::Table => table::render(report, style, out),
+        Format::Table => table::render(&Page::of(report), style, out),
         Format::Json => json::render(report, out),
-        Format::Markdown => markdown::render(report, out),
-        Format::Html => html::render(report, out),
+        Format::Markdown => markdown::render(&Page::of(report), out),
+        Format::Html => html::render(&Page::of(report), bars(report), out),
         Format::Csv => csv::render(report, out),
+    }
+}
+
+/// Writes what changed between two runs, as [`render`] does a report.
+///
+/// # Errors
+/// What `out` fails with.
+pub fn render_diff(
+    diff: &ReportDiff<'_>,
+    format: Format,
+    style: TableStyle,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
+    match format {
+        Format::Table => table::render(&Page::of_diff(diff), style, out),
+        Format::Json => json::render(diff, out),
+        Format::Markdown => markdown::render(&Page::of_diff(diff), out),
+        Format::Html => html::render(&Page::of_diff(diff), Vec::new(), out),
+        Format::Csv => csv::render_diff(diff, out),
     }
 }

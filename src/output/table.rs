@@ -12,9 +12,9 @@ use comfy_table::{
 use unicode_width::UnicodeWidthStr as _;
 
 use super::page::{Cell, Page, Section, Severity};
+use super::phrases::number;
 use super::render::TableStyle;
 use super::wrap::{width_of_longest_word, wrapped};
-use crate::domain::Report;
 use crate::domain::text::for_terminal;
 
 /// Columns between two columns of a table: the padding and the separator, which is a space.
@@ -22,15 +22,6 @@ const GAP: u16 = 2;
 const PADDING: u16 = 1;
 
 pub(super) fn render(
-    report: &Report,
-    style: TableStyle,
-    out: &mut dyn io::Write,
-) -> io::Result<()> {
-    render_page(&Page::of(report), style, out)
-}
-
-/// Writes a page, whatever it is about.
-pub(super) fn render_page(
     page: &Page<'_>,
     style: TableStyle,
     out: &mut dyn io::Write,
@@ -57,7 +48,7 @@ pub(super) fn render_page(
         }
     }
     for section in &page.sections {
-        write_section(section, style, out)?;
+        write_section(section, &page.whole, style, out)?;
     }
     if !page.next.is_empty() {
         writeln!(out, "\nNext")?;
@@ -76,6 +67,7 @@ pub(super) fn render_page(
 
 fn write_section(
     section: &Section<'_>,
+    whole: &str,
     style: TableStyle,
     out: &mut dyn io::Write,
 ) -> io::Result<()> {
@@ -95,7 +87,8 @@ fn write_section(
     write_table(section.columns.iter().copied(), rows, style, out)?;
     let more = section.len().saturating_sub(shown);
     if more > 0 {
-        writeln!(out, "… and {more} more: see --format csv, json or html")?;
+        let more = number(u64::try_from(more).unwrap_or(u64::MAX));
+        writeln!(out, "… and {more} more: {whole}")?;
     }
     Ok(())
 }

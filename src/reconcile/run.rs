@@ -303,13 +303,9 @@ fn log_end(report: &Report) {
     }
 }
 
-/// `max_deactivations 8>4`; the guards whose name begins with `min_` hold from below.
+/// `max_deactivations 8>4`
 fn describe_guard(guard: &GuardReport) -> String {
-    let sign = if guard.guard.starts_with("min_") {
-        '<'
-    } else {
-        '>'
-    };
+    let sign = if guard.holds_from_below() { '<' } else { '>' };
     format!("{} {}{sign}{}", guard.guard, guard.actual, guard.limit)
 }
 

@@ -36,8 +36,8 @@ impl Ended {
     /// The JSON report.
     #[track_caller]
     pub(crate) fn report(&self) -> Value {
-        serde_json::from_str(&self.stdout)
-            .unwrap_or_else(|error| panic!("{error}: {:?}\n{}", self.stdout, self.stderr))
+        assert!(!self.stdout.is_empty(), "no report: {}", self.stderr);
+        crate::report_schema::parsed(&self.stdout)
     }
 
     #[track_caller]

@@ -121,6 +121,7 @@ async fn read_all(store: &Store, plan: &PlanId, run: &RunId) -> Vec<Option<Store
         store.accepted_source().await.err(),
         store.last_clock().await.err(),
         store.read_status().await.err(),
+        store.past_report(run).await.err(),
         store.list_queue(QueueView::All, 100).await.err(),
         store.list_queue(QueueView::Unsettled, 100).await.err(),
         store.count_queue().await.err(),

@@ -20,6 +20,8 @@ use rolecall::settings::{ConfigSources, Settings};
 use rolecall::store::{Store, audit::AuditFilter};
 use tokio_util::sync::CancellationToken;
 
+use crate::report_schema::assert_keeps_to_schema;
+
 /// Real time that a request may take in these tests.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(300);
 
@@ -195,7 +197,10 @@ impl World {
             progress: Progress::silent(),
         };
         match run(&self.context(), &request).await {
-            RunResult::Finished(finished) => finished.report,
+            RunResult::Finished(finished) => {
+                assert_keeps_to_schema(&finished.report);
+                finished.report
+            }
             RunResult::AnotherRun(words) => panic!("{words}"),
         }
     }

@@ -24,7 +24,7 @@ async fn a_checkpoint_file_that_cannot_be_written_stops_the_run_before_it_does_a
         .await
         .unwrap();
     assert_eq!(output.status.code(), Some(1));
-    let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let report = crate::report_schema::parsed(&String::from_utf8(output.stdout).unwrap());
     assert_eq!(report["outcome"], "failed");
     let error = report["error"].as_str().unwrap();
     assert!(error.contains("missing/checkpoints"), "{error}");
@@ -60,7 +60,7 @@ async fn without_a_grace_an_absent_person_is_due_in_the_run_that_misses_them() {
             .output()
             .await
             .unwrap();
-        let report: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let report = crate::report_schema::parsed(&String::from_utf8(output.stdout).unwrap());
         assert_eq!(report["summary"]["waiting"], 0, "{report:#}");
         assert_eq!(report["actions"][0]["email"], "bob@example.com");
         assert_eq!(report["actions"][0]["reason"], "absent");

@@ -93,6 +93,8 @@ mod oracle;
 #[cfg(test)]
 mod other_sqlite;
 #[cfg(test)]
+mod past_reports;
+#[cfg(test)]
 mod people_filter;
 #[cfg(test)]
 mod plan_comment;
@@ -108,6 +110,8 @@ mod queue_commands;
 mod queue_machine;
 #[cfg(test)]
 mod quota;
+#[cfg(test)]
+mod report_schema;
 #[cfg(test)]
 mod reports;
 #[cfg(test)]

@@ -130,7 +130,7 @@ impl Desk {
     pub(crate) fn sync(&self, status: i32) -> Value {
         let told = self.run(&["sync"]);
         assert_eq!(told.status, status, "{told:?}");
-        told.json()
+        crate::report_schema::parsed(&told.out)
     }
 
     /// A `sync` that a guard holds; gives the plan's id.

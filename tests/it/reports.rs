@@ -1,7 +1,8 @@
 //! Reports: each format says what happened, for every way a run can end, and no text of a directory
 //! is taken for anything but text (§10).
 
-mod examples;
+mod diff;
+pub(crate) mod examples;
 mod in_a_browser;
 
 use rolecall::domain::{ActionKind, ActionStatus, FailedOn, History, Outcome, Rejection, Report};
@@ -95,7 +96,7 @@ fn a_long_list_is_cut_on_a_terminal_and_the_verdict_comes_last_again() {
     let table = shown(&held(), Format::Table, style);
     assert_eq!(table.matches("@example.com").count(), 20, "{table}");
     assert!(
-        table.contains("… and 6 more: see --format csv, json or html"),
+        table.contains("… and 6 more: rolecall report 5f0c2f9e --format csv"),
         "{table}"
     );
     let verdict = table.lines().next().unwrap();
@@ -177,6 +178,7 @@ fn json_is_the_report_itself() {
         let json = shown(&report, Format::Json, plain());
         assert!(json.ends_with("}\n"));
         assert_eq!(serde_json::from_str::<Report>(&json).unwrap(), report);
+        crate::report_schema::parsed(&json);
     }
 }
 

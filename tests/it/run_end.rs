@@ -67,6 +67,11 @@ async fn a_checkpoint_that_cannot_be_left_fails_the_run_everywhere() {
     let (outcome, error, kept) = last_run(&store).await;
     assert_eq!(outcome.as_deref(), Some("failed"));
     assert_eq!((error, kept), (Some(told), Outcome::Failed));
+    assert_eq!(
+        store.past_report(&report.run_id).await.unwrap(),
+        rolecall::store::PastReport::Whole(Box::new(report.clone())),
+        "also what it failed on"
+    );
     assert_eq!(store.last_success().await.unwrap(), None);
     let entries = store.list_audit(&AuditFilter::default()).await.unwrap();
     let last = entries.last().unwrap();

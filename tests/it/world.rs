@@ -23,6 +23,7 @@ use rolecall::store::Store;
 use tokio_util::sync::CancellationToken;
 
 use crate::model::{Acct, Human, Life, Org, Rules};
+use crate::report_schema::assert_keeps_to_schema;
 
 /// When every world begins.
 pub(crate) const BEGINNING: &str = "2026-03-01T12:00:00Z";
@@ -305,7 +306,10 @@ impl World {
             progress: Progress::silent(),
         };
         match rolecall::reconcile::run(&self.context, &request).await {
-            RunResult::Finished(finished) => finished,
+            RunResult::Finished(finished) => {
+                assert_keeps_to_schema(&finished.report);
+                finished
+            }
             RunResult::AnotherRun(words) => panic!("nobody else runs here: {words}"),
         }
     }

@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 use crate::audit::HashedEntry;
 use crate::cli::{AuditListArgs, GlobalArgs, TableFormat};
 use crate::commands::desk::{Desk, Look, tell_no_run_yet};
+use crate::domain::ExitStatus;
 use crate::domain::time::{Timestamp, time_for_people};
-use crate::domain::{ExitStatus, RunId};
 use crate::output;
 use crate::output::Listing;
 use crate::store::{StoreError, audit::AuditFilter};
@@ -28,7 +28,10 @@ pub(super) async fn run(global: &GlobalArgs, args: &AuditListArgs) -> anyhow::Re
     };
     let filter = AuditFilter {
         person: args.person.clone(),
-        run: args.run.as_deref().map(|run| RunId::new(run.trim())),
+        run: match &args.run {
+            Some(given) => Some(desk.run_on_record(given).await?),
+            None => None,
+        },
         event: args.event.map(|event| event.as_str().parse()).transpose()?,
         period: super::period(args.period, desk.clock.now()),
         limit: Some(args.limit),

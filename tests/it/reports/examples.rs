@@ -7,11 +7,11 @@ use rolecall::domain::{
     StoreReport, Summary, WaitingReport, time::Timestamp,
 };
 
-pub(super) fn at(minute: u32) -> Timestamp {
+pub(crate) fn at(minute: u32) -> Timestamp {
     Utc.with_ymd_and_hms(2026, 3, 1, 8, minute, 0).unwrap()
 }
 
-pub(super) fn in_sync() -> Report {
+pub(crate) fn in_sync() -> Report {
     Report {
         schema: SCHEMA.to_owned(),
         run_id: RunId::new("5f0c2f9e-0000-4000-8000-000000000001"),
@@ -64,7 +64,7 @@ pub(super) fn in_sync() -> Report {
     }
 }
 
-pub(super) fn action(kind: ActionKind, email: &str, status: ActionStatus) -> ActionReport {
+pub(crate) fn action(kind: ActionKind, email: &str, status: ActionStatus) -> ActionReport {
     let role = |role: &str| Some(role.to_owned());
     ActionReport {
         kind,
@@ -88,7 +88,7 @@ pub(super) fn action(kind: ActionKind, email: &str, status: ActionStatus) -> Act
     }
 }
 
-pub(super) fn dry_run() -> Report {
+pub(crate) fn dry_run() -> Report {
     Report {
         mode: Mode::DryRun,
         outcome: Outcome::ChangesPending,
@@ -163,7 +163,7 @@ fn guard(name: &str, actual: u64, limit: u64, held: bool) -> GuardReport {
     }
 }
 
-pub(super) fn held() -> Report {
+pub(crate) fn held() -> Report {
     let people: Vec<String> = (0..26).map(|n| format!("p{n:02}@example.com")).collect();
     Report {
         outcome: Outcome::Held,
@@ -192,7 +192,7 @@ pub(super) fn held() -> Report {
     }
 }
 
-pub(super) fn failed() -> Report {
+pub(crate) fn failed() -> Report {
     Report {
         outcome: Outcome::Failed,
         plan_id: None,
@@ -206,7 +206,7 @@ pub(super) fn failed() -> Report {
     }
 }
 
-pub(super) fn partial() -> Report {
+pub(crate) fn partial() -> Report {
     Report {
         outcome: Outcome::Partial,
         plan_id: Some(PlanId::new("0123456789ab")),
@@ -253,7 +253,7 @@ pub(super) const ATTACKS: [&str; 8] = [
     " @SUM(1,\"2\")",
 ];
 
-pub(super) fn hostile() -> Report {
+pub(crate) fn hostile() -> Report {
     Report {
         actions: ATTACKS
             .iter()

@@ -1,0 +1,158 @@
+//! `rolecall report`: a past run again, or what changed between two; and how every report is printed.
+
+use std::io::IsTerminal as _;
+
+use anyhow::{anyhow, bail};
+
+use super::desk::Desk;
+use crate::cli::{GlobalArgs, ReportArgs, ReportFormat, ReportOutput};
+use crate::domain::time::time_for_people;
+use crate::domain::{ExitStatus, Outcome, Report, ReportDiff, RunId, text};
+use crate::output;
+use crate::output::{Format, render, render_diff, verdict};
+use crate::store::PastReport;
+
+/// What is printed.
+pub(super) enum Shown<'r> {
+    Report(&'r Report),
+    Diff(&'r ReportDiff<'r>),
+}
+
+pub(super) async fn run(global: &GlobalArgs, args: &ReportArgs) -> anyhow::Result<ExitStatus> {
+    let wanted: Vec<&str> = args
+        .run
+        .iter()
+        .chain(&args.diff)
+        .map(|run| run.trim())
+        .collect();
+    let desk = Desk::look_at_store(global).await?;
+    let found = find(&desk, &wanted).await;
+    desk.store.close().await;
+    let (reports, newer) = found?;
+    match reports.as_slice() {
+        [before, after] => {
+            let diff = ReportDiff::between(before, after);
+            print(global, &args.report, &Shown::Diff(&diff))?;
+        }
+        reports => {
+            for report in reports {
+                print(global, &args.report, &Shown::Report(report))?;
+            }
+        }
+    }
+    if let Some(newer) = newer {
+        output::note(&format!("rolecall: {newer}\n"), global.colour());
+    }
+    Ok(ExitStatus::Done)
+}
+
+/// The reports, and what is to be said of a run that is newer than the latest one with a report.
+async fn find(desk: &Desk, wanted: &[&str]) -> anyhow::Result<(Vec<Report>, Option<String>)> {
+    let mut reports = Vec::new();
+    for given in wanted {
+        let run = choose(desk, given).await?;
+        reports.push(whole(desk, &run).await?);
+    }
+    let newest = if wanted.contains(&"latest") {
+        desk.store.list_runs(1).await?
+    } else {
+        Vec::new()
+    };
+    let unfinished = newest.into_iter().find(|run| run.finished_at.is_none());
+    let newer = unfinished.map(|run| {
+        format!(
+            "run {} of {} is newer and has no end: it is under way, or was killed",
+            run.id,
+            time_for_people(run.started_at)
+        )
+    });
+    Ok((reports, newer))
+}
+
+async fn choose(desk: &Desk, given: &str) -> anyhow::Result<RunId> {
+    let (outcome, none) = match given {
+        "latest" => (None, "no run has come to its end yet"),
+        "last-held" => (
+            Some(Outcome::Held),
+            "no run that is kept was held by a guard",
+        ),
+        id => return desk.run_named(id).await,
+    };
+    let last = desk.store.last_ended_run(outcome).await?;
+    last.ok_or_else(|| anyhow!(none))
+}
+
+async fn whole(desk: &Desk, run: &RunId) -> anyhow::Result<Report> {
+    let instead = format!("`rolecall audit list --run {run}` has what it did");
+    match desk.store.past_report(run).await? {
+        PastReport::Whole(report) => Ok(*report),
+        PastReport::WithoutPeople(report) => bail!(
+            "the people of run {run} were not kept, because an older version of rolecall wrote its \
+             report ({}): {instead}",
+            numbers(&report)
+        ),
+        PastReport::NoEnd {
+            started_at,
+            is_killed: true,
+        } => bail!(
+            "run {run} of {} was killed before it could report: {instead}",
+            time_for_people(started_at)
+        ),
+        PastReport::NoEnd {
+            started_at,
+            is_killed: false,
+        } => bail!(
+            "run {run} of {} has no end: it is under way, or was killed",
+            time_for_people(started_at)
+        ),
+        PastReport::NotKept => {
+            bail!("the report of run {run} is no longer kept (store.retain): {instead}")
+        }
+    }
+}
+
+/// What is left of a report whose people were not kept.
+fn numbers(report: &Report) -> String {
+    let summary = &report.summary;
+    format!(
+        "{}: {} to deactivate, {} role changes, {} to create, {} findings",
+        report.outcome.as_str().replace('_', " "),
+        summary.deactivate,
+        summary.set_role,
+        summary.create,
+        summary.findings
+    )
+}
+
+/// Prints a report, or what changed between two, where and as it is wanted.
+pub(super) fn print(
+    global: &GlobalArgs,
+    wanted: &ReportOutput,
+    shown: &Shown<'_>,
+) -> anyhow::Result<()> {
+    let on_terminal = wanted.output.is_none() && std::io::stdout().is_terminal();
+    let format = match wanted.format {
+        Some(ReportFormat::Table) => Format::Table,
+        Some(ReportFormat::Markdown) => Format::Markdown,
+        Some(ReportFormat::Html) => Format::Html,
+        Some(ReportFormat::Csv) => Format::Csv,
+        None if on_terminal => Format::Table,
+        Some(ReportFormat::Json) | None => Format::Json,
+    };
+    let style = output::table_style(global.colour(), on_terminal);
+    let mut sink = output::Sink::open(wanted.output.as_deref(), global.colour())?;
+    match shown {
+        Shown::Report(report) => render(report, format, style, &mut sink)?,
+        Shown::Diff(diff) => render_diff(diff, format, style, &mut sink)?,
+    }
+    sink.finish()?;
+    if let Some(file) = &wanted.output {
+        let file = text::terminal_safe(&file.display().to_string()).into_owned();
+        let said = match shown {
+            Shown::Report(report) => format!("{}\n", text::for_terminal(&verdict(report))),
+            Shown::Diff(_) => String::new(),
+        };
+        output::note(&format!("{said}written to {file}\n"), global.colour());
+    }
+    Ok(())
+}
