@@ -179,8 +179,9 @@ async fn pull_people(
     ] {
         let mut listing = opa.list_users(filter);
         while let Some(page) = listing.next_page().await.map_err(opa_error)? {
-            snapshot.add_people(&page).await?;
-            progress.count(Counter::OpaRecords, u64::try_from(page.len()).unwrap_or(0));
+            let records = u64::try_from(page.len()).unwrap_or(0);
+            snapshot.add_people(page).await?;
+            progress.count(Counter::OpaRecords, records);
         }
     }
     look_up_unidentified(snapshot, opa).await
@@ -204,7 +205,7 @@ async fn look_up_unidentified(snapshot: &Snapshot<'_>, opa: &Opa) -> Result<(), 
             };
             // Another id under the name is another person: it answers nothing about this one.
             if let Some(person) = found.filter(|person| person.id == *id) {
-                snapshot.add_people(std::slice::from_ref(&person)).await?;
+                snapshot.add_people(vec![person]).await?;
             }
         }
     }
@@ -217,11 +218,9 @@ async fn pull_accounts(
 ) -> Result<(), RunError> {
     let mut accounts = opsera.list_users();
     while let Some(batch) = accounts.next_batch().await.map_err(opsera_error)? {
-        snapshot.add_accounts(&batch).await?;
-        progress.count(
-            Counter::OpseraAccounts,
-            u64::try_from(batch.len()).unwrap_or(0),
-        );
+        let records = u64::try_from(batch.len()).unwrap_or(0);
+        snapshot.add_accounts(batch).await?;
+        progress.count(Counter::OpseraAccounts, records);
     }
     Ok(snapshot.end_accounts().await?)
 }
