@@ -40,11 +40,14 @@ pub(super) async fn pull_memberships(
         .list_live_groups(|group| is_relevant(policy, group))
         .await
         .map_err(opa_error)?;
-    let people = snapshot.count_people_to_look_up(joiners).await?;
     let by_group = match policy.roles.lookup {
         Lookup::User => false,
         Lookup::Group => true,
-        Lookup::Auto => u64::try_from(groups.len()).unwrap_or(u64::MAX) <= people,
+        Lookup::Auto => {
+            snapshot
+                .has_people_to_look_up(joiners, groups.len())
+                .await?
+        }
     };
     if by_group {
         let mut vanished = Vec::new();

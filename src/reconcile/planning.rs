@@ -91,6 +91,7 @@ pub async fn plan_from_store(
     let mut settled = store.count_managed_accounts(pull).await?;
     builder.administrators = store.count_administrators(pull).await?;
     let mut accounts = store.list_accounts_that_need_thought(pull, policy).await?;
+    tracing::debug!(settled, "the accounts that need thought are known");
     while let Some(page) = accounts.next_page().await? {
         settled = settled.saturating_sub(page.managed);
         for facts in &page.accounts {
@@ -106,6 +107,7 @@ pub async fn plan_from_store(
             builder.add(facts, decision);
         }
     }
+    tracing::debug!(actions = builder.actions.len(), "the accounts are decided");
     builder.summary.unchanged += settled;
     if let Some((opsera, in_flight)) = opsera
         && policy.provision

@@ -91,11 +91,11 @@ LEFT JOIN main.people u ON u.id = c.opa_id
 WHERE u.key IS NOT c.key OR u.kind > 3
 ORDER BY c.key, c.opa_id";
 
-/// `?1` a key. When it was last carried, and last by somebody ACTIVE.
+/// `?1` keys. When each was last carried, and last by somebody ACTIVE.
 pub(super) const LAST_CARRIED: &str = "
-SELECT max(coalesce(c.carried_until, 9223372036854775806)) AS carried_until,
+SELECT c.key, max(coalesce(c.carried_until, 9223372036854775806)) AS carried_until,
        max(coalesce(c.active_until, 9223372036854775806)) AS active_until
-FROM ledger.carriers c WHERE c.key = ?1";
+FROM json_each(?1) j CROSS JOIN ledger.carriers c ON c.key = j.value GROUP BY j.key, c.key";
 
 /// `?1` a key, `?2` how many at most. Everybody who carries or carried it (I8).
 pub(super) const HOLDERS_OF_KEY: &str = "
@@ -118,10 +118,22 @@ FROM main.people u LEFT JOIN ledger.carriers c ON c.key = u.key AND c.opa_id = u
 WHERE u.id = ?1 AND u.key IS NOT NULL AND u.kind < 4
 LIMIT ?2";
 
-/// `?1` an id. The ACTIVE human record with it.
-pub(super) const ACTIVE_RECORD: &str = "
-SELECT u.id, u.name, coalesce(u.email, u.key) AS email, u.key FROM main.people u
-WHERE u.id = ?1 AND u.kind = 0";
+/// `?1` ids, `?2` how many rows at most. [`KEYS_OF_HOLDER`] of several ids.
+pub(super) const KEYS_OF_HOLDERS: &str = "
+SELECT c.key, c.opa_id AS id, c.name, c.carried_since, c.carried_until, 0 AS today
+FROM json_each(?1) j CROSS JOIN ledger.carriers c INDEXED BY carriers_by_id ON c.opa_id = j.value
+UNION ALL
+SELECT u.key, u.id, u.name, c.carried_since, c.carried_until, 1
+FROM json_each(?1) j CROSS JOIN main.people u INDEXED BY people_by_id ON u.id = j.value
+LEFT JOIN ledger.carriers c ON c.key = u.key AND c.opa_id = u.id
+WHERE u.key IS NOT NULL AND u.kind < 4
+LIMIT ?2";
+
+/// `?1` ids. The ACTIVE human record with each.
+pub(super) const ACTIVE_RECORDS: &str = "
+SELECT u.id, u.name, coalesce(u.email, u.key) AS email, u.key
+FROM json_each(?1) j CROSS JOIN main.people u INDEXED BY people_by_id ON u.id = j.value
+WHERE u.kind = 0";
 
 /// `?1` ids of accounts. What the shields compare of each.
 pub(super) const COMPARED: &str = "

@@ -264,9 +264,9 @@ const STOP_CLOCKS: &str = concat!(
 
 const MOVE_CLOCKS: &str = concat!(
     "INSERT INTO absences (key, since, pulls, last_pull)
-     SELECT DISTINCT a.key, ?2, 1, ?1
-     FROM opsera.accounts a INDEXED BY accounts_by_key
-     WHERE a.key IS NOT NULL AND NOT ",
+     SELECT a.key, ?2, 1, ?1
+     FROM opa.unsettled a
+     WHERE NOT ",
     is_there!("a.key"),
     " ON CONFLICT (key) DO UPDATE SET pulls = absences.pulls + 1, last_pull = excluded.last_pull
       WHERE absences.last_pull < excluded.last_pull"

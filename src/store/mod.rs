@@ -12,6 +12,7 @@ mod diff;
 mod diff_sql;
 mod error;
 mod fields;
+mod file_state;
 mod installation;
 mod lock;
 mod lookups;

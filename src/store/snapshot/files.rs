@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::super::StoreError;
+use super::super::file_state::FileState;
 use super::Pull;
 
 /// What is read at once where a whole file is read.
@@ -39,6 +40,19 @@ pub(super) struct Seal {
     pub(super) bytes: i64,
     /// SHA-256 over the whole file, in hexadecimal digits.
     pub(super) digest: String,
+}
+
+/// A file that was sealed.
+#[derive(Debug)]
+pub(super) struct Synced {
+    pub(super) seal: Seal,
+    /// [`FileState::until_restart`] of the file when its digest was made.
+    pub(super) state: Option<String>,
+}
+
+/// What the file is now, for comparing with the state at its seal.
+pub(super) fn state_of(path: &Path) -> Option<String> {
+    FileState::of(path)?.until_restart()
 }
 
 /// `<store>.snapshot.<pull>.opa` or `.opsera`.
@@ -127,11 +141,12 @@ pub(super) fn remove(path: &Path) {
 }
 
 /// Makes the file's bytes durable and says what they are.
-pub(super) fn sync(path: &Path) -> Result<Seal, StoreError> {
+pub(super) fn sync(path: &Path) -> Result<Synced, StoreError> {
     let file = File::open(path).map_err(failed("open the snapshot", path))?;
+    let state = state_of(path);
     let seal = read_seal(&file, path)?;
     file.sync_all().map_err(failed("make durable", path))?;
-    Ok(seal)
+    Ok(Synced { seal, state })
 }
 
 /// Makes the names of new files durable.

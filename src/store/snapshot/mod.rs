@@ -100,6 +100,7 @@ impl Snapshot<'_> {
     async fn indexed_people(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         let mut state = self.people.state.lock().await;
         if let Some(mut connection) = Half::end_loading(&mut state).await? {
+            tracing::debug!("the people are loaded");
             connection.execute(people::INDEX_IDS).await?;
             let differ: bool = sqlx::query_scalar(people::DIFFER)
                 .fetch_one(&mut *connection)
@@ -108,6 +109,7 @@ impl Snapshot<'_> {
                 self.mark.give_up();
             }
             connection.execute(people::INDEX).await?;
+            tracing::debug!("the people are indexed");
             *state = State::Indexed(connection);
         }
         Ok(state)
@@ -117,7 +119,9 @@ impl Snapshot<'_> {
     async fn indexed_accounts(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         let mut state = self.accounts.state.lock().await;
         if let Some(mut connection) = Half::end_loading(&mut state).await? {
+            tracing::debug!("the accounts are loaded");
             connection.execute(accounts::INDEX).await?;
+            tracing::debug!("the accounts are indexed");
             *state = State::Indexed(connection);
         }
         Ok(state)
@@ -169,19 +173,19 @@ impl<'s> Snapshot<'s> {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub async fn add_people(&self, people: &[PersonRecord]) -> Result<(), StoreError> {
+    pub async fn add_people(&self, people: Vec<PersonRecord>) -> Result<(), StoreError> {
         let mut state = self.people.state.lock().await;
         match &mut *state {
             State::Loading(load) => {
                 for person in people {
-                    let key = people::add(load, person, self.policy).await?;
-                    self.mark.add(person, key.as_ref());
+                    people::bind_row(load.row(), person, self.policy, &self.mark)?;
+                    load.end_row().await?;
                 }
             }
             State::Indexed(connection) => {
                 self.mark.give_up();
                 for person in people {
-                    people::add_late(connection, person, self.policy).await?;
+                    people::add_late(connection, person, self.policy, &self.mark).await?;
                 }
             }
             State::Closed => return Err(StoreError::from(sqlx::Error::PoolClosed)),
@@ -193,13 +197,14 @@ impl<'s> Snapshot<'s> {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub async fn add_accounts(&self, accounts: &[AccountRecord]) -> Result<(), StoreError> {
+    pub async fn add_accounts(&self, accounts: Vec<AccountRecord>) -> Result<(), StoreError> {
         let mut state = self.accounts.state.lock().await;
         let State::Loading(load) = &mut *state else {
             return Err(StoreError::from(sqlx::Error::PoolClosed));
         };
         for account in accounts {
-            accounts::add(load, account, self.policy).await?;
+            accounts::bind_row(load.row(), account, self.policy)?;
+            load.end_row().await?;
         }
         Ok(())
     }
@@ -307,17 +312,21 @@ impl<'s> Snapshot<'s> {
         Ok(named(rows))
     }
 
-    /// How many people [`Snapshot::list_people_to_look_up`] would list.
+    /// Whether [`Snapshot::list_people_to_look_up`] would list so many people or more.
     ///
     /// # Errors
     /// The files cannot be read.
-    pub async fn count_people_to_look_up(&self, joiners: bool) -> Result<u64, StoreError> {
+    pub async fn has_people_to_look_up(
+        &self,
+        joiners: bool,
+        at_least: usize,
+    ) -> Result<bool, StoreError> {
         let mut state = self.joined().await?;
-        let count: i64 = sqlx::query_scalar(COUNT_TO_LOOK_UP)
+        Ok(sqlx::query_scalar(HAS_TO_LOOK_UP)
             .bind(joiners)
+            .bind(i64::try_from(at_least).unwrap_or(i64::MAX))
             .fetch_one(state.connection()?)
-            .await?;
-        Ok(unsigned(count))
+            .await?)
     }
 
     /// The records of the ACTIVE people whose memberships decide something: those with a managed
@@ -504,12 +513,14 @@ WHERE p.id > ?2 AND p.key IS NOT NULL AND p.kind = 0
                 WHERE a.key = p.key), ?1)
 ORDER BY p.id LIMIT 500";
 
-/// `?1` whether people without an account count.
-const COUNT_TO_LOOK_UP: &str = "
-SELECT count(*) FROM people p INDEXED BY people_by_key
-WHERE p.key IS NOT NULL AND p.kind = 0
-  AND coalesce((SELECT max(a.kind & 2) FROM opsera.accounts a INDEXED BY accounts_by_key
-                WHERE a.key = p.key), ?1)";
+/// `?1` whether people without an account count, `?2` how many are enough.
+const HAS_TO_LOOK_UP: &str = "
+SELECT count(*) >= ?2 FROM (
+    SELECT 1 FROM people p INDEXED BY people_by_key
+    WHERE p.key IS NOT NULL AND p.kind = 0
+      AND coalesce((SELECT max(a.kind & 2) FROM opsera.accounts a INDEXED BY accounts_by_key
+                    WHERE a.key = p.key), ?1)
+    LIMIT ?2)";
 
 /// The statements that make the tables and indexes of one side.
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use sqlx::Executor as _;
 
 use super::super::{StoreError, StorePath};
-use super::files::{self, Seal};
+use super::files::{self, Synced};
 use super::sealed::Sealed;
 use super::{COUNT_ACTIVE, Snapshot, close, people, shields};
 use crate::domain::time::{Timestamp, format_time};
@@ -20,11 +20,13 @@ impl Snapshot<'_> {
     /// The files or the store cannot be written; the former snapshot then stays.
     pub async fn complete(&self, at: Timestamp) -> Result<(), StoreError> {
         let (active, accounts) = self.finish_files().await?;
+        tracing::debug!("the two directories are compared");
         let (opa, opsera) = tokio::try_join!(
             sync(self.people.path.clone()),
             sync(self.accounts.path.clone())
         )?;
         files::sync_directory(self.store.path())?;
+        tracing::debug!("the snapshot is durable");
         let sealed = Sealed::open(self.store.path(), self.pull).await?;
         let mut tx = self.store.begin().await?;
         let run = sqlx::query(
@@ -49,20 +51,23 @@ impl Snapshot<'_> {
             .await?;
         sqlx::query(
             "INSERT INTO snapshots (pull, opa_bytes, opa_digest, opsera_bytes, opsera_digest,
-                                    accounts, mark)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                                    accounts, mark, opa_state, opsera_state)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )
         .bind(self.pull.0)
-        .bind(opa.bytes)
-        .bind(opa.digest)
-        .bind(opsera.bytes)
-        .bind(opsera.digest)
+        .bind(opa.seal.bytes)
+        .bind(opa.seal.digest)
+        .bind(opsera.seal.bytes)
+        .bind(opsera.seal.digest)
         .bind(accounts)
         .bind(self.mark.text())
+        .bind(opa.state)
+        .bind(opsera.state)
         .execute(&mut *tx)
         .await?;
         self.store.commit(tx).await?;
         self.is_sealed.store(true, Ordering::Relaxed);
+        tracing::debug!("the snapshot is sealed");
         if let Some(former) = self.store.sealed.lock().await.replace(sealed) {
             former.close().await;
         }
@@ -77,6 +82,7 @@ impl Snapshot<'_> {
             let mut state = self.joined().await?;
             let connection = state.connection()?;
             connection.execute("BEGIN").await?;
+            connection.execute(people::FIND_UNSETTLED).await?;
             shields::fill(connection, self.policy).await?;
             connection.execute("COMMIT").await?;
             connection.execute(people::INDEX_LATE).await?;
@@ -96,7 +102,7 @@ impl Snapshot<'_> {
     }
 }
 
-async fn sync(path: std::path::PathBuf) -> Result<Seal, StoreError> {
+async fn sync(path: std::path::PathBuf) -> Result<Synced, StoreError> {
     tokio::task::spawn_blocking(move || files::sync(&path))
         .await
         .unwrap_or(Err(StoreError::from(sqlx::Error::WorkerCrashed)))
