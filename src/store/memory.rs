@@ -12,6 +12,9 @@ use crate::domain::{
 };
 use crate::rules::clock_trust::ClockTrust;
 
+/// SQLite's page cache for each file of a snapshot beside the ledger, in KiB.
+const ATTACHED_CACHE_KIB: u32 = 1024;
+
 /// How a role came to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RoleSource {
@@ -138,7 +141,9 @@ impl Store {
         for (side, name) in [(Side::Opa, "opa"), (Side::Opsera, "opsera")] {
             let file = uri(&path_of(self.path(), pull, side), "immutable=1")?;
             ledger
-                .execute(AssertSqlSafe(format!("ATTACH {file} AS {name}")))
+                .execute(AssertSqlSafe(format!(
+                    "ATTACH {file} AS {name}; PRAGMA {name}.cache_size = -{ATTACHED_CACHE_KIB}"
+                )))
                 .await?;
         }
         Ok(ledger)

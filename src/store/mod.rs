@@ -21,6 +21,7 @@ mod notifications;
 mod open;
 mod pending_leavers;
 mod person;
+mod plan_actions;
 mod plans;
 mod possible;
 #[cfg(test)]

@@ -26,6 +26,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(90);
 /// Connections for reading: a run streams from one or two while `/readyz` asks a third.
 const READERS: u32 = 4;
+/// SQLite's page cache for each connection, in KiB. The system keeps the pages as well.
+const CACHE_KIB: u32 = 1024;
 /// Up to this size the whole file is checked whenever it is opened; that takes well under a second.
 const CHECKED_WHEN_OPENED: u64 = 64 * 1024 * 1024;
 /// Up to this size it is checked when rows are still in the side file: the last process was
@@ -245,6 +247,7 @@ fn settings(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .pragma("cache_size", format!("-{CACHE_KIB}"))
         // A failing disk under a memory map ends the process with SIGBUS instead of an error.
         .pragma("mmap_size", "0")
         // A store somebody prepared must not run functions of its choice from its schema.

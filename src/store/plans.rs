@@ -10,6 +10,7 @@ use sqlx::SqliteConnection;
 
 use super::audit::append;
 use super::fields::Fields;
+use super::plan_actions;
 use super::{RunLimits, Store, StoreError};
 use crate::audit::{AuditWriter, Event, NewEntry};
 use crate::domain::time::{after, format_time};
@@ -283,14 +284,21 @@ async fn write_held(
     now: Timestamp,
 ) -> Result<(), StoreError> {
     // The id is a digest of the actions, but what was shown with them (names, evidence) may have
-    // changed, and an approval that lapsed is not the next one's: the plan is written anew.
-    sqlx::query("DELETE FROM plans WHERE id = ?1")
-        .bind(plan.id().as_str())
-        .execute(&mut *conn)
-        .await?;
+    // changed, and an approval that lapsed is not the next one's: the plan is then written anew.
+    let are_stored = plan_actions::are_stored(conn, plan).await?;
+    if !are_stored {
+        sqlx::query("DELETE FROM plans WHERE id = ?1")
+            .bind(plan.id().as_str())
+            .execute(&mut *conn)
+            .await?;
+    }
     sqlx::query(
         "INSERT INTO plans (id, state, run_id, kinds, people, guards, held_at, last_held_at)
-         VALUES (?1, 'held', ?2, ?3, ?4, ?5, ?6, ?7)",
+         VALUES (?1, 'held', ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (id) DO UPDATE SET state = excluded.state, run_id = excluded.run_id,
+             kinds = excluded.kinds, people = excluded.people, guards = excluded.guards,
+             held_at = excluded.held_at, last_held_at = excluded.last_held_at,
+             decided_at = NULL, decided_by = NULL, reason = NULL",
     )
     .bind(plan.id().as_str())
     .bind(run.as_str())
@@ -301,18 +309,8 @@ async fn write_held(
     .bind(format_time(now))
     .execute(&mut *conn)
     .await?;
-    for (position, action) in (0_i64..).zip(plan.actions()) {
-        let json = serde_json::to_string(action)
-            .map_err(|error| StoreError::corrupt("plan_actions", "action", plan.id(), error))?;
-        sqlx::query(
-            "INSERT INTO plan_actions (plan_id, position, identity, action) VALUES (?1, ?2, ?3, ?4)",
-        )
-        .bind(plan.id().as_str())
-        .bind(position)
-        .bind(action.identity().as_str())
-        .bind(json)
-        .execute(&mut *conn)
-        .await?;
+    if !are_stored {
+        plan_actions::write(conn, plan).await?;
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ use std::sync::atomic::AtomicBool;
 use sqlx::Connection as _;
 use sqlx::Executor as _;
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use super::{Store, StoreError};
 use crate::domain::{
@@ -50,6 +50,8 @@ pub struct Snapshot<'s> {
     pull: Pull,
     people: Half,
     accounts: Half,
+    /// All accounts and the managed ones, once the listing is whole.
+    account_counts: OnceCell<(i64, i64)>,
     mark: mark::Mark,
     is_sealed: AtomicBool,
 }
@@ -159,6 +161,7 @@ impl<'s> Snapshot<'s> {
             pull,
             people: Half::begin(store, pull, people::TARGET).await?,
             accounts: Half::begin(store, pull, accounts::TARGET).await?,
+            account_counts: OnceCell::new(),
             mark: mark::Mark::begin(store).await?,
             is_sealed: AtomicBool::new(false),
         })
@@ -358,22 +361,17 @@ impl<'s> Snapshot<'s> {
             // The error that ended it was told, and is not to be hidden behind another one.
             return Ok(OpaCounts::default());
         }
-        let kinds: Vec<(i64, i64)> = sqlx::query_as(COUNT_KINDS)
-            .fetch_all(state.connection()?)
-            .await?;
-        let count = |wanted: &dyn Fn(i64) -> bool| {
-            kinds
-                .iter()
-                .filter(|(kind, _)| wanted(*kind))
-                .map(|(_, count)| unsigned(*count))
-                .sum()
-        };
+        let [active, disabled, deleted, service, users] = sqlx::query_as(COUNT_KINDS)
+            .fetch_one(state.connection()?)
+            .await
+            .map(|counts: (i64, i64, i64, i64, i64)| <[i64; 5]>::from(counts))?
+            .map(unsigned);
         Ok(OpaCounts {
-            users: count(&|_| true),
-            active: count(&|kind| kind == 0),
-            disabled: count(&|kind| kind == 2),
-            deleted: count(&|kind| kind == 3),
-            service: count(&|kind| kind > 3),
+            users,
+            active,
+            disabled,
+            deleted,
+            service,
             requests: 0,
             complete: false,
         })
@@ -385,21 +383,27 @@ impl<'s> Snapshot<'s> {
     /// The file cannot be written or read.
     pub async fn count_accounts(&self) -> Result<OpseraCounts, StoreError> {
         let mut state = self.indexed_accounts().await?;
-        if matches!(*state, State::Closed) {
+        if matches!(*state, State::Closed) && !self.account_counts.initialized() {
             return Ok(OpseraCounts::default());
         }
-        let (users, managed): (i64, i64) = sqlx::query_as(
-            "SELECT count(*), count(*) FILTER (WHERE kind & 2)
-             FROM accounts INDEXED BY accounts_by_key",
-        )
-        .fetch_one(state.connection()?)
-        .await?;
+        let (users, managed) = self.read_account_counts(&mut state).await?;
         Ok(OpseraCounts {
             users: unsigned(users),
             managed: unsigned(managed),
             requests: 0,
             complete: false,
         })
+    }
+
+    async fn read_account_counts(&self, state: &mut State) -> Result<(i64, i64), StoreError> {
+        let counts = self.account_counts.get_or_try_init(|| async {
+            let counts = sqlx::query_as(
+                "SELECT count(*), count(*) FILTER (WHERE kind & 2)
+                 FROM accounts INDEXED BY accounts_by_key",
+            );
+            Ok::<_, StoreError>(counts.fetch_one(state.connection()?).await?)
+        });
+        counts.await.copied()
     }
 
     /// Whether a listed account has `key`.
@@ -494,11 +498,14 @@ pub(super) fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }
 
-/// How many people there are of each kind, from the indexes alone.
+/// How many people there are of each kind, from the indexes alone: ACTIVE, DISABLED, DELETED, service
+/// users, all.
 const COUNT_KINDS: &str = "
-SELECT kind, count(*) FROM people INDEXED BY people_by_key WHERE key IS NOT NULL GROUP BY kind
-UNION ALL
-SELECT kind, count(*) FROM people INDEXED BY people_without_key WHERE key IS NULL GROUP BY kind";
+SELECT coalesce(sum(kind = 0), 0), coalesce(sum(kind = 2), 0), coalesce(sum(kind = 3), 0),
+       coalesce(sum(kind > 3), 0), count(*)
+FROM (SELECT kind FROM people INDEXED BY people_by_key WHERE key IS NOT NULL
+      UNION ALL
+      SELECT kind FROM people INDEXED BY people_without_key WHERE key IS NULL)";
 
 /// How many humans are ACTIVE in the OPA file that `main` is, from the indexes alone.
 pub(super) const COUNT_ACTIVE: &str = "

@@ -27,6 +27,9 @@ CREATE TABLE people (
     -- Only where this program does not know it.
     status      TEXT
 );
+-- Few rows are in these, so that keeping them costs less than reading the whole table for each.
+CREATE INDEX people_without_key ON people (kind, name, id) WHERE key IS NULL;
+CREATE INDEX people_unknown_status ON people (name, id) WHERE kind = 1;
 CREATE TABLE groups (
     id    INTEGER PRIMARY KEY,
     name  TEXT NOT NULL UNIQUE
@@ -148,9 +151,7 @@ DELETE FROM people WHERE rowid IN (
         FROM temp.twice t CROSS JOIN people p INDEXED BY people_by_id ON p.id = t.id)
     WHERE number > 1);
 DROP TABLE temp.twice;
-CREATE INDEX people_by_key ON people (key, kind) WHERE key IS NOT NULL;
-CREATE INDEX people_without_key ON people (kind, name, id) WHERE key IS NULL;
-CREATE INDEX people_unknown_status ON people (name, id) WHERE kind = 1;";
+CREATE INDEX people_by_key ON people (key, kind) WHERE key IS NOT NULL;";
 
 /// Compares the two files, account by account. What is settled is never looked at one by one again.
 pub(super) const FIND_UNSETTLED: &str = "

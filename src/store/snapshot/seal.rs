@@ -78,7 +78,7 @@ impl Snapshot<'_> {
     /// Writes what needs both files and the last indexes. Gives the numbers of ACTIVE humans and
     /// of accounts.
     async fn finish_files(&self) -> Result<(i64, i64), StoreError> {
-        let counts = {
+        let active = {
             let mut state = self.joined().await?;
             let connection = state.connection()?;
             connection.execute("BEGIN").await?;
@@ -89,16 +89,13 @@ impl Snapshot<'_> {
             let active = sqlx::query_scalar(COUNT_ACTIVE)
                 .fetch_one(&mut *connection)
                 .await?;
-            let accounts = sqlx::query_scalar(
-                "SELECT count(*) FROM opsera.accounts INDEXED BY accounts_by_id",
-            )
-            .fetch_one(&mut *connection)
-            .await?;
             close(&mut state).await?;
-            (active, accounts)
+            active
         };
-        close(&mut *self.accounts.state.lock().await).await?;
-        Ok(counts)
+        let mut state = self.accounts.state.lock().await;
+        let (accounts, _) = self.read_account_counts(&mut state).await?;
+        close(&mut state).await?;
+        Ok((active, accounts))
     }
 }
 
