@@ -270,7 +270,7 @@ const STOP_CLOCKS: &str = concat!(
 const MOVE_CLOCKS: &str = concat!(
     "INSERT INTO absences (key, since, pulls, last_pull)
      SELECT a.key, ?2, 1, ?1
-     FROM opa.unsettled a
+     FROM opsera.unsettled a
      WHERE NOT ",
     is_there!("a.key"),
     " ON CONFLICT (key) DO UPDATE SET pulls = absences.pulls + 1, last_pull = excluded.last_pull

@@ -235,7 +235,7 @@ GROUP BY t.key ORDER BY t.key";
 /// Keys of managed accounts that have several accounts, several people, or nobody ACTIVE.
 pub(super) const NOT_ONE_TO_ONE: &str = "
 INSERT INTO temp.thought (key)
-SELECT u.key FROM main.unsettled u
+SELECT u.key FROM opsera.unsettled u
 WHERE EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key
               WHERE a.key = u.key AND a.kind & 2)";
 

@@ -27,6 +27,10 @@ CREATE TABLE accounts (
     -- Only where it is none of the five.
     site_role   TEXT
 );
+-- Keys that have not exactly one account and one human record, which is ACTIVE.
+CREATE TABLE unsettled (
+    key  TEXT PRIMARY KEY
+) WITHOUT ROWID;
 -- Few accounts are in it, so that keeping it costs less than reading the whole table for it.
 CREATE INDEX accounts_without_key ON accounts (id) WHERE key IS NULL;",
     insert: "INSERT INTO accounts (id, kind, key, email, address, own_key, first_name, last_name, site_role)",
@@ -143,3 +147,19 @@ DELETE FROM accounts
 WHERE id IN (SELECT id FROM twice) AND rowid NOT IN (SELECT kept FROM twice);
 DROP TABLE twice;
 CREATE INDEX accounts_by_key ON accounts (key, kind);";
+
+/// Compares the two files, account by account; the OPA file is attached. Who is settled is never
+/// looked at one by one again.
+pub(super) const FIND_UNSETTLED: &str = "
+CREATE TEMP TABLE found AS
+SELECT a.key FROM (SELECT key, count(*) AS accounts
+                   FROM main.accounts INDEXED BY accounts_by_key
+                   WHERE key IS NOT NULL GROUP BY key) a
+WHERE a.accounts > 1
+   OR NOT coalesce((SELECT count(*) = 1 AND max(p.kind) = 0
+                    FROM opa.people p INDEXED BY people_by_key
+                    WHERE p.key = a.key AND p.kind < 4), 0)";
+
+/// To be run once nobody else reads the file.
+pub(super) const KEEP_UNSETTLED: &str =
+    "INSERT INTO main.unsettled (key) SELECT key FROM temp.found";

@@ -26,7 +26,8 @@ pub(in crate::store) enum Side {
 impl Side {
     pub(super) const BOTH: [Self; 2] = [Self::Opa, Self::Opsera];
 
-    fn suffix(self) -> &'static str {
+    /// The end of the file's name, and the name under which it is attached.
+    pub(super) fn suffix(self) -> &'static str {
         match self {
             Self::Opa => "opa",
             Self::Opsera => "opsera",

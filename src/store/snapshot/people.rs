@@ -48,11 +48,7 @@ CREATE TABLE shields (
     text    TEXT NOT NULL,
     what    INTEGER NOT NULL,
     person  INTEGER NOT NULL
-);
--- Account keys that have not exactly one account and one human record, which is ACTIVE.
-CREATE TABLE unsettled (
-    key  TEXT PRIMARY KEY
-) WITHOUT ROWID;",
+);",
     insert: "INSERT INTO people (id, name, kind, key, email, address, first_name, last_name, status)",
     columns: 9,
 };
@@ -152,16 +148,6 @@ DELETE FROM people WHERE rowid IN (
     WHERE number > 1);
 DROP TABLE temp.twice;
 CREATE INDEX people_by_key ON people (key, kind) WHERE key IS NOT NULL;";
-
-/// Compares the two files, account by account. What is settled is never looked at one by one again.
-pub(super) const FIND_UNSETTLED: &str = "
-INSERT INTO unsettled (key)
-SELECT a.key FROM (SELECT key, count(*) AS accounts
-                   FROM opsera.accounts INDEXED BY accounts_by_key
-                   WHERE key IS NOT NULL GROUP BY key) a
-WHERE a.accounts > 1
-   OR NOT coalesce((SELECT count(*) = 1 AND max(p.kind) = 0 FROM people p INDEXED BY people_by_key
-                    WHERE p.key = a.key AND p.kind < 4), 0)";
 
 /// What is run when memberships and shields are whole.
 pub(super) const INDEX_LATE: &str = "

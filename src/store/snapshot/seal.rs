@@ -7,7 +7,7 @@ use sqlx::Executor as _;
 use super::super::{StoreError, StorePath};
 use super::files::{self, Synced};
 use super::sealed::Sealed;
-use super::{COUNT_ACTIVE, Snapshot, close, people, shields};
+use super::{COUNT_ACTIVE, Side, Snapshot, accounts, attach, close, people, shields};
 use crate::domain::time::{Timestamp, format_time};
 
 impl Snapshot<'_> {
@@ -78,24 +78,39 @@ impl Snapshot<'_> {
     /// Writes what needs both files and the last indexes. Gives the numbers of ACTIVE humans and
     /// of accounts.
     async fn finish_files(&self) -> Result<(i64, i64), StoreError> {
-        let active = {
-            let mut state = self.joined().await?;
-            let connection = state.connection()?;
-            connection.execute("BEGIN").await?;
-            connection.execute(people::FIND_UNSETTLED).await?;
-            shields::fill(connection, self.policy).await?;
-            connection.execute("COMMIT").await?;
-            connection.execute(people::INDEX_LATE).await?;
-            let active = sqlx::query_scalar(COUNT_ACTIVE)
-                .fetch_one(&mut *connection)
-                .await?;
-            close(&mut state).await?;
-            active
-        };
-        let mut state = self.accounts.state.lock().await;
-        let (accounts, _) = self.read_account_counts(&mut state).await?;
-        close(&mut state).await?;
-        Ok((active, accounts))
+        let mut people = self.joined().await?;
+        let mut accounts = self.indexed_accounts().await?;
+        // Each compares its side with the other, at the same time; nothing but temporary tables is
+        // written meanwhile.
+        let (active, ()) = tokio::try_join!(
+            async {
+                let connection = people.connection()?;
+                connection.execute(shields::FIND_WITHOUT_ACCOUNT).await?;
+                let active = sqlx::query_scalar(COUNT_ACTIVE)
+                    .fetch_one(&mut *connection)
+                    .await?;
+                Ok::<_, StoreError>(active)
+            },
+            async {
+                let connection = accounts.connection()?;
+                attach(connection, &self.people.path, Side::Opa).await?;
+                connection.execute(accounts::FIND_UNSETTLED).await?;
+                Ok(())
+            }
+        )?;
+        let (listed, _) = self.read_account_counts(&mut accounts).await?;
+        accounts
+            .connection()?
+            .execute(accounts::KEEP_UNSETTLED)
+            .await?;
+        close(&mut accounts).await?;
+        let connection = people.connection()?;
+        connection.execute("BEGIN").await?;
+        shields::fill(connection, self.policy).await?;
+        connection.execute("COMMIT").await?;
+        connection.execute(people::INDEX_LATE).await?;
+        close(&mut people).await?;
+        Ok((active, listed))
     }
 }
 

@@ -4,7 +4,7 @@
 //! They are few where the directories agree, so that most people are never folded.
 
 use sqlx::sqlite::SqliteConnection;
-use sqlx::{AssertSqlSafe, Executor as _, FromRow};
+use sqlx::{AssertSqlSafe, FromRow};
 
 use super::super::StoreError;
 use crate::domain::{Address, Key};
@@ -56,8 +56,9 @@ const PAGE: usize = 2000;
 /// Rows inserted with one statement.
 const ROWS: usize = 500;
 
-/// Both indexes are read in the order of the key, so that each page of them is read once.
-const FIND_WITHOUT_ACCOUNT: &str = "
+/// Finds the ACTIVE people without an account; the Opsera file is attached. Both indexes are read in
+/// the order of the key, so that each page of them is read once.
+pub(super) const FIND_WITHOUT_ACCOUNT: &str = "
 CREATE TEMP TABLE without_account AS
     SELECT p.rowid AS person FROM people p INDEXED BY people_by_key
     WHERE p.key IS NOT NULL AND p.kind = 0
@@ -71,12 +72,11 @@ SELECT w.rowid AS number, p.rowid AS place, p.name, p.key, p.first_name, p.last_
 FROM temp.without_account w CROSS JOIN people p ON p.rowid = w.person
 WHERE w.rowid > ?1 ORDER BY w.rowid LIMIT 2000";
 
-/// Fills the table; the Opsera file is attached to the connection.
+/// Fills the table from what [`FIND_WITHOUT_ACCOUNT`] found.
 pub(super) async fn fill(
     connection: &mut SqliteConnection,
     policy: &Policy,
 ) -> Result<(), StoreError> {
-    connection.execute(FIND_WITHOUT_ACCOUNT).await?;
     let mut after = 0;
     loop {
         let people: Vec<Person> = sqlx::query_as(WITHOUT_ACCOUNT)
