@@ -15,11 +15,12 @@ use super::super::{Store, StoreError};
 use super::Pull;
 use super::files::{self, Seal, Side};
 
-/// Connections of a run, which streams from one while it looks facts up on another.
-const READERS: u32 = 3;
+/// Connections of a run, which streams from one while it looks facts up on the other. With more of
+/// them, each would keep the same pages once more.
+const READERS: u32 = 2;
 /// SQLite's page cache for each connection and file, in KiB. What is looked up comes in the order of
 /// the keys, so that few pages are asked for twice.
-const CACHE_KIB: u32 = 1024;
+const CACHE_KIB: u32 = 512;
 
 /// The connections to one sealed snapshot. `main` is the OPA file, `opsera` the Opsera file,
 /// `ledger` the store.
