@@ -142,6 +142,11 @@ SELECT a.id, a.key, coalesce(a.address, a.key) AS address, coalesce(a.own_key, a
 FROM json_each(?1) j CROSS JOIN opsera.accounts a ON a.id = j.value
 WHERE a.key IS NOT NULL";
 
+/// `?1` texts. Those that a shield may compare an account with.
+pub(super) const COMPARED_WITH: &str = "
+SELECT j.value FROM json_each(?1) j
+WHERE EXISTS (SELECT 1 FROM main.shields s INDEXED BY shields_by_text WHERE s.text = j.value)";
+
 /// `?1` pairs of a comparison and a text. The first ACTIVE people without an account who have it
 /// (I7, I9, I10).
 pub(super) const POSSIBLE: &str = "

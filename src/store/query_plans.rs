@@ -77,6 +77,7 @@ async fn nothing_that_is_done_per_page_reads_the_whole_directory() {
         (diff_sql::KEYS_OF_HOLDERS, ""),
         (diff_sql::ACTIVE_RECORDS, ""),
         (diff_sql::COMPARED, ""),
+        (diff_sql::COMPARED_WITH, ""),
         // Of the rows of one text, at most eleven.
         (diff_sql::POSSIBLE, "SCAN x"),
         (diff_sql::JOINER_PAGE, ""),

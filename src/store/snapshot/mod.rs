@@ -26,7 +26,7 @@ use sqlx::sqlite::SqliteConnection;
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use super::{Store, StoreError};
-use crate::domain::{AccountRecord, GroupName, GroupRecord, OpaId, PersonRecord, RunId};
+use crate::domain::{AccountRecord, GroupName, GroupRecord, OpaCounts, OpaId, PersonRecord, RunId};
 use crate::rules::Policy;
 
 pub(super) use accounts::{AccountKind, role_code, role_of};
@@ -50,6 +50,8 @@ pub struct Snapshot<'s> {
     accounts: Half,
     /// All accounts and the managed ones, once the listing is whole.
     account_counts: OnceCell<(i64, i64)>,
+    /// The people of each kind, until one more record comes.
+    people_counts: Mutex<Option<OpaCounts>>,
     mark: mark::Mark,
     is_sealed: AtomicBool,
 }
@@ -109,6 +111,7 @@ impl Snapshot<'_> {
                 self.mark.give_up();
             }
             connection.execute(people::INDEX).await?;
+            files::write_back(&self.people.path);
             tracing::debug!("the people are indexed");
             *state = State::Indexed(connection);
         }
@@ -121,6 +124,7 @@ impl Snapshot<'_> {
         if let Some(mut connection) = Half::end_loading(&mut state).await? {
             tracing::debug!("the accounts are loaded");
             connection.execute(accounts::INDEX).await?;
+            files::write_back(&self.accounts.path);
             tracing::debug!("the accounts are indexed");
             *state = State::Indexed(connection);
         }
@@ -160,6 +164,7 @@ impl<'s> Snapshot<'s> {
             people: Half::begin(store, pull, people::TARGET).await?,
             accounts: Half::begin(store, pull, accounts::TARGET).await?,
             account_counts: OnceCell::new(),
+            people_counts: Mutex::new(None),
             mark: mark::Mark::begin(store).await?,
             is_sealed: AtomicBool::new(false),
         })
@@ -185,6 +190,7 @@ impl<'s> Snapshot<'s> {
             }
             State::Indexed(connection) => {
                 self.mark.give_up();
+                *self.people_counts.lock().await = None;
                 for person in people {
                     people::add_late(connection, person, self.policy, &self.mark).await?;
                 }

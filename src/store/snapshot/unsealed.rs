@@ -70,12 +70,21 @@ impl Snapshot<'_> {
             // The error that ended it was told, and is not to be hidden behind another one.
             return Ok(OpaCounts::default());
         }
-        let [active, disabled, deleted, service, users] = sqlx::query_as(COUNT_KINDS)
-            .fetch_one(state.connection()?)
-            .await
-            .map(|counts: (i64, i64, i64, i64, i64)| <[i64; 5]>::from(counts))?
-            .map(unsigned);
-        Ok(OpaCounts {
+        let mut known = self.people_counts.lock().await;
+        if let Some(counts) = &*known {
+            return Ok(*counts);
+        }
+        let mut counts = [0; 5];
+        for statement in COUNT_KINDS {
+            let part: (i64, i64, i64, i64, i64) = sqlx::query_as(statement)
+                .fetch_one(state.connection()?)
+                .await?;
+            for (sum, part) in counts.iter_mut().zip(<[i64; 5]>::from(part)) {
+                *sum += unsigned(part);
+            }
+        }
+        let [active, disabled, deleted, service, users] = counts;
+        let counts = OpaCounts {
             users,
             active,
             disabled,
@@ -83,7 +92,9 @@ impl Snapshot<'_> {
             service,
             requests: 0,
             complete: false,
-        })
+        };
+        *known = Some(counts);
+        Ok(counts)
     }
 
     /// What the Opsera side has; `requests` and `complete` are the caller's to fill in.
@@ -141,14 +152,16 @@ fn named(rows: Vec<(String, String)>) -> Vec<(OpaId, OpaName)> {
         .collect()
 }
 
-/// How many people there are of each kind, from the indexes alone: ACTIVE, DISABLED, DELETED, service
-/// users, all.
-const COUNT_KINDS: &str = "
-SELECT coalesce(sum(kind = 0), 0), coalesce(sum(kind = 2), 0), coalesce(sum(kind = 3), 0),
-       coalesce(sum(kind > 3), 0), count(*)
-FROM (SELECT kind FROM people INDEXED BY people_by_key WHERE key IS NOT NULL
-      UNION ALL
-      SELECT kind FROM people INDEXED BY people_without_key WHERE key IS NULL)";
+/// How many people there are of each kind, from the indexes alone, with a key and without one: ACTIVE,
+/// DISABLED, DELETED, service users, all.
+const COUNT_KINDS: [&str; 2] = [
+    "SELECT coalesce(sum(kind = 0), 0), coalesce(sum(kind = 2), 0), coalesce(sum(kind = 3), 0),
+            coalesce(sum(kind > 3), 0), count(*)
+     FROM people INDEXED BY people_by_key WHERE key IS NOT NULL",
+    "SELECT coalesce(sum(kind = 0), 0), coalesce(sum(kind = 2), 0), coalesce(sum(kind = 3), 0),
+            coalesce(sum(kind > 3), 0), count(*)
+     FROM people INDEXED BY people_without_key WHERE key IS NULL",
+];
 
 /// `?1` whether people without an account count, `?2` the id to go on after.
 const TO_LOOK_UP: &str = "
