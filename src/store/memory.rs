@@ -60,7 +60,8 @@ impl Store {
                 .await?;
         }
         tx.commit().await?;
-        Ok(ledger.close().await?)
+        self.keep_learning(pull, ledger).await;
+        Ok(())
     }
 
     /// Learns the latest complete pull, if the run that made it was killed or failed before it
@@ -127,7 +128,8 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(ledger.close().await?)
+        self.keep_learning(pull, ledger).await;
+        Ok(())
     }
 
     /// A connection that may write the ledger, with the two files of the snapshot attached.
@@ -137,6 +139,9 @@ impl Store {
     ) -> Result<SqliteConnection, StoreError> {
         // Opened and found good, if that was not done before.
         self.snapshot(pull).await?;
+        if let Some(ledger) = self.resume_learning(pull).await {
+            return Ok(ledger);
+        }
         let mut ledger = writer_options(self.path()).connect().await?;
         for (side, name) in [(Side::Opa, "opa"), (Side::Opsera, "opsera")] {
             let file = uri(&path_of(self.path(), pull, side), "immutable=1")?;

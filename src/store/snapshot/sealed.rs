@@ -5,11 +5,13 @@
 //! sealed it is never read: it was damaged, cut, exchanged or lost.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, FromRow};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, FromRow};
+use tokio::sync::Mutex;
 
 use super::super::{Store, StoreError};
 use super::Pull;
@@ -28,6 +30,8 @@ const CACHE_KIB: u32 = 512;
 pub(in crate::store) struct Sealed {
     pub(super) pull: Pull,
     pool: SqlitePool,
+    /// The connection that takes something of the snapshot into the ledger, between two uses.
+    learning: Arc<Mutex<Option<SqliteConnection>>>,
 }
 
 /// What the ledger says of a sealed snapshot.
@@ -95,6 +99,21 @@ impl Store {
             former.close().await;
         }
         Ok(pool)
+    }
+
+    /// The connection that [`Store::keep_learning`] kept, if there is one.
+    pub(in crate::store) async fn resume_learning(&self, pull: Pull) -> Option<SqliteConnection> {
+        let open = self.sealed.lock().await;
+        let sealed = open.as_ref().filter(|sealed| sealed.pull == pull)?;
+        sealed.learning.lock().await.take()
+    }
+
+    /// Keeps a connection that writes the ledger beside the snapshot of `pull`, for the next time.
+    pub(in crate::store) async fn keep_learning(&self, pull: Pull, ledger: SqliteConnection) {
+        let open = self.sealed.lock().await;
+        if let Some(sealed) = open.as_ref().filter(|sealed| sealed.pull == pull) {
+            *sealed.learning.lock().await = Some(ledger);
+        }
     }
 
     fn lost(&self, pull: Pull, why: &str) -> StoreError {
@@ -180,10 +199,20 @@ impl Sealed {
             held.push(pool.acquire().await?);
         }
         drop(held);
-        Ok(Self { pull, pool })
+        Ok(Self {
+            pull,
+            pool,
+            learning: Arc::default(),
+        })
     }
 
     pub(in crate::store) async fn close(&self) {
+        let learning = self.learning.lock().await.take();
+        if let Some(learning) = learning
+            && let Err(error) = learning.close().await
+        {
+            tracing::debug!(%error, "a connection to the ledger did not close");
+        }
         self.pool.close().await;
     }
 }
