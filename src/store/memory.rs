@@ -114,7 +114,20 @@ impl Store {
                     .execute(&mut *tx)
                     .await?;
             }
+            let knows_nobody: bool =
+                sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM carriers)")
+                    .fetch_one(&mut *tx)
+                    .await?;
+            // Everybody of the first pull is new: their ids come in no order, and an index that is
+            // kept up meanwhile is written many times over.
+            if knows_nobody {
+                tx.execute("DROP INDEX carriers_by_id").await?;
+            }
             sqlx::query(CARRIES).bind(pull.0).execute(&mut *tx).await?;
+            if knows_nobody {
+                tx.execute("CREATE INDEX carriers_by_id ON carriers (opa_id)")
+                    .await?;
+            }
             sqlx::query(LEARNT)
                 .bind(mark.unwrap_or_default())
                 .execute(&mut *tx)
@@ -302,6 +315,7 @@ LEFT JOIN carriers c ON c.key = u.key AND c.opa_id = u.id
 WHERE u.key IS NOT NULL AND u.kind < 4
   AND (c.key IS NULL OR c.carried_until IS NOT NULL OR c.name <> u.name
        OR (u.kind = 0 AND c.active_until IS NOT NULL))
+ORDER BY +u.key
 ON CONFLICT (key, opa_id) DO UPDATE SET
     name = excluded.name,
     carried_since = iif(carriers.carried_until IS NULL, carriers.carried_since, excluded.carried_since),

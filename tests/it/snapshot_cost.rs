@@ -138,6 +138,7 @@ async fn a_plan_that_is_held_again_is_not_written_again() {
             .add(AccountSeed::active(&email))
             .unwrap();
     }
+    world.settings("[guards]\nmax_deactivations = 10\n");
     for _ in 0..2 {
         let held = world.run(Mode::DryRun).await;
         assert_outcome(&held, Outcome::Held);
