@@ -3,19 +3,14 @@
 
 use std::collections::HashSet;
 
-use chrono::TimeDelta;
-
 use super::account_stats::AccountStats;
 use super::connectivity::{self, hint};
 use super::model::CheckReport;
-use crate::clients::{Api, OpseraReader, SecondCount};
+use crate::clients::{Api, OpseraReader, SecondCount, TOKEN_ENDS_SOON};
 use crate::domain::time::{Timestamp, time_for_people};
 use crate::domain::{OpseraId, text::error_chain};
 use crate::rules::Policy;
 use crate::settings::OpseraSettings;
-
-/// A token that ends sooner is a warning.
-const SOON: TimeDelta = TimeDelta::days(14);
 
 /// Opsera cuts the lists of other objects at this number.
 const SUSPICIOUS_NUMBER: u64 = 1000;
@@ -84,7 +79,7 @@ fn examine_expiry(report: &mut CheckReport, expires_at: Option<Timestamp>, now: 
     let shown = time_for_people(end);
     if end <= now {
         report.failure(name, format!("the token ended at {shown}"), renew);
-    } else if end - now < SOON {
+    } else if end - now < TOKEN_ENDS_SOON {
         report.warning(
             name,
             format!(

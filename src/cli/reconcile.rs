@@ -142,7 +142,7 @@ pub enum PlanCommand {
     },
     /// Show one plan: the guards that hold it, and every person with the reason
     Show {
-        /// The plan's id, as `plan list` shows it
+        /// The plan's id, as `plan list` shows it, or the beginning of it
         #[arg(value_name = "ID")]
         id: String,
         /// Shape of the result.
@@ -151,7 +151,7 @@ pub enum PlanCommand {
     },
     /// Let the next sync carry out this plan in spite of the guards
     Approve {
-        /// The plan's id, as `plan list` shows it
+        /// The plan's id, as `plan list` shows it, or the beginning of it
         #[arg(value_name = "ID")]
         id: String,
         /// Why; goes into the audit log
@@ -163,7 +163,7 @@ pub enum PlanCommand {
     },
     /// Decide against this plan
     Reject {
-        /// The plan's id, as `plan list` shows it
+        /// The plan's id, as `plan list` shows it, or the beginning of it
         #[arg(value_name = "ID")]
         id: String,
         /// Why; goes into the audit log

@@ -48,4 +48,5 @@ pub use request_metrics::{AnswerClass, RequestMetrics, RequestMetricsSnapshot};
 pub use retry::Backoff;
 pub use second_count::SecondCount;
 pub use session::Answer;
+pub use token_expiry::{TOKEN_ENDS_SOON, opsera_token_expires_at};
 pub use transport::{ClientError, Transport};

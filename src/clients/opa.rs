@@ -182,6 +182,12 @@ impl Opa {
         self.nested(ListingKind::GroupUsers, "groups", group.as_str(), "users")
     }
 
+    /// Whether OPA can be asked for the people of a group: not where its name is no segment of a
+    /// path (`.`, `..`).
+    pub fn can_list_group_users(&self, group: &GroupName) -> bool {
+        path::segment(group.as_str()).is_ok()
+    }
+
     /// Requests sent so far, repeated ones and those for tokens included.
     pub fn requests(&self) -> u64 {
         self.session.http.requests()
@@ -212,18 +218,20 @@ impl Opa {
     /// How many humans the Team has, told by `GET /team_stats` (G0's second count).
     ///
     /// # Errors
-    /// No answer, or one that says nothing about the count: the server is in trouble.
+    /// No answer, or one that is no count (G0): the server is in trouble.
     pub async fn human_count(&self) -> Result<SecondCount, CallError> {
         let request = Session::get(path::below(&self.base, "/team_stats"), "GET /team_stats");
         let stats: TeamStats = match self.session.object(&request).await {
             Ok(stats) => stats,
-            Err(error) => return second_count::without_record(error),
+            Err(error) => return second_count::left_out(error),
         };
         let needed = self.sizes.learn_everybody(stats.everybody());
         if let (Some(needed), Some(quota)) = (needed, self.session.http.rate_limiter.quota()) {
             quota.expect_instead(needed);
         }
-        Ok(stats.human_count())
+        stats
+            .human_count()
+            .map_err(|detail| self.session.http.malformed(&request, &detail))
     }
 
     /// Announces requests that are about to be sent, so that the quota is spread over them only

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::account_stream::AccountStream;
@@ -47,7 +46,7 @@ impl OpseraReader {
     ) -> Result<Self, ClientError> {
         let auth = Auth::fixed(&settings.token, "opsera.token")?;
         let base_url = transport.base_url(&settings.base_url, "opsera.base_url", "/api/v2")?;
-        let expires_at = token_expiry::expires_at(settings.token.expose_secret());
+        let expires_at = token_expiry::opsera_token_expires_at(settings);
         transport.request_metrics().note_token_expiry(expires_at);
         let limits = Limits {
             api: Api::Opsera,
@@ -91,7 +90,7 @@ impl OpseraReader {
         let request = Session::get(url, "GET /scim/v2/Users");
         match self.session.object::<ScimList>(&request).await {
             Ok(list) => Ok(list.total()),
-            Err(error) => second_count::without_record(error),
+            Err(error) => second_count::left_out_or_unreadable(error),
         }
     }
 

@@ -162,6 +162,11 @@ impl<'c, R: ApiRecord> Pages<'c, R> {
         }
     }
 
+    /// Whether another page is known to follow.
+    pub fn has_more(&self) -> bool {
+        matches!(self.state, State::Next(_))
+    }
+
     /// The next page, or `None` past the last one. A page may be empty without being the last.
     ///
     /// # Errors

@@ -17,8 +17,8 @@ pub enum SecondCount {
     },
 }
 
-/// OPA's `GET /team_stats`. Only what is used, of whatever type: a count that is no number is no
-/// count, and nothing worse.
+/// OPA's `GET /team_stats`. Only what is used, of whatever type, so that a count that is no number
+/// is told in words.
 #[derive(Debug, Deserialize)]
 pub(super) struct TeamStats {
     num_human_users: Option<Value>,
@@ -26,11 +26,17 @@ pub(super) struct TeamStats {
 }
 
 impl TeamStats {
-    pub(super) fn human_count(&self) -> SecondCount {
-        count(
-            "num_human_users of GET /team_stats",
-            self.num_human_users.as_ref(),
-        )
+    /// The number of humans. A count that is there and says nothing is doubt about everything the
+    /// server says (G0): the error side tells what it is.
+    pub(super) fn human_count(&self) -> Result<SecondCount, String> {
+        let what = "num_human_users of GET /team_stats";
+        match &self.num_human_users {
+            None | Some(Value::Null) => Ok(count(what, None)),
+            Some(value) => value
+                .as_u64()
+                .map(SecondCount::Count)
+                .ok_or_else(|| format!("num_human_users is {value}, not a number of users")),
+        }
     }
 
     /// Everybody a listing shows, as far as it is told.
@@ -64,21 +70,32 @@ fn count(what: &str, value: Option<&Value>) -> SecondCount {
     SecondCount::NotAvailable { reason }
 }
 
-/// What a call that gave no record means for the count.
+/// The count is left out where the call is not allowed or not there (G0).
 ///
 /// # Errors
-/// `error`, where it says nothing about the count: the server may answer later.
-pub(super) fn without_record(error: CallError) -> Result<SecondCount, CallError> {
+/// `error`, where it is another one.
+pub(super) fn left_out(error: CallError) -> Result<SecondCount, CallError> {
     let not_there = error
         .status()
         .is_some_and(|status| matches!(status.as_u16(), 401 | 403 | 404));
+    if not_there {
+        Ok(SecondCount::NotAvailable {
+            reason: error.to_string(),
+        })
+    } else {
+        Err(error)
+    }
+}
+
+/// The same for a count that no pull hangs on: what cannot be read is left out too.
+///
+/// # Errors
+/// `error`, where it says nothing about the count: the server may answer later.
+pub(super) fn left_out_or_unreadable(error: CallError) -> Result<SecondCount, CallError> {
     match error {
         CallError::Malformed { .. } => Ok(SecondCount::NotAvailable {
             reason: error.to_string(),
         }),
-        _ if not_there => Ok(SecondCount::NotAvailable {
-            reason: error.to_string(),
-        }),
-        _ => Err(error),
+        _ => left_out(error),
     }
 }

@@ -3,9 +3,20 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::TimeDelta;
+use secrecy::ExposeSecret as _;
 use serde::Deserialize;
 
 use crate::domain::time::Timestamp;
+use crate::settings::OpseraSettings;
+
+/// A token that ends sooner is told of: renewing one needs an Administrator of Opsera.
+pub const TOKEN_ENDS_SOON: TimeDelta = TimeDelta::days(14);
+
+/// When `opsera.token` ends, as the token itself says; `None` where it does not say.
+pub fn opsera_token_expires_at(settings: &OpseraSettings) -> Option<Timestamp> {
+    expires_at(settings.token.expose_secret())
+}
 
 #[derive(Deserialize)]
 struct Claims {
@@ -13,7 +24,7 @@ struct Claims {
 }
 
 /// The end of `token`; `None` where it is no JWT or names none.
-pub(super) fn expires_at(token: &str) -> Option<Timestamp> {
+fn expires_at(token: &str) -> Option<Timestamp> {
     let mut parts = token.split('.');
     let (_, payload, _) = (parts.next()?, parts.next()?, parts.next()?);
     let json = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;

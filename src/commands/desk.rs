@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use crate::audit::{Actor, AuditKey, AuditWriter};
 use crate::cli::{GlobalArgs, Since, TableFormat};
+use crate::domain::PlanId;
+use crate::domain::approval::Refusal;
 use crate::domain::text;
 use crate::domain::time::{SharedClock, SystemClock, Timestamp};
 use crate::output;
 use crate::settings::OfflineSettings;
-use crate::store::{Store, StoreError, audit::refuse_lost_store};
+use crate::store::{IdMatch, Store, StoreError, audit::refuse_lost_store};
 
 /// An open store with the settings that belong to it.
 pub(super) struct Desk {
@@ -83,6 +85,38 @@ impl Desk {
             store,
         };
         Ok((desk, audit_writer))
+    }
+
+    /// The held plan that an operator names by its id or the beginning of it.
+    pub(super) async fn plan_named(&self, given: &str) -> anyhow::Result<PlanId> {
+        let given = given.trim();
+        match self.store.match_plan_id(given).await? {
+            IdMatch::One(id) => Ok(id),
+            IdMatch::Nothing => Err(Refusal::Unknown {
+                id: PlanId::new(given),
+            }
+            .into()),
+            IdMatch::Several(ids) => Err(AmbiguousId::of("plan", given, &ids).into()),
+        }
+    }
+}
+
+/// The beginning of an id that several have.
+#[derive(Debug, thiserror::Error)]
+#[error("more than one {what} has an id that begins with {given}: {}", ids.join(", "))]
+pub(super) struct AmbiguousId {
+    what: &'static str,
+    given: String,
+    ids: Vec<String>,
+}
+
+impl AmbiguousId {
+    fn of(what: &'static str, given: &str, ids: &[impl ToString]) -> Self {
+        Self {
+            what,
+            given: given.to_owned(),
+            ids: ids.iter().map(ToString::to_string).collect(),
+        }
     }
 }
 

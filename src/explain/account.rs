@@ -6,13 +6,14 @@ use super::model::{
     AbsenceView, AccountView, BackOff, EntitlementView, ProtectionView, RoleView, RuleView,
     ShieldView,
 };
+use super::next_run::NextRun;
 use super::{what_if, words};
 use crate::domain::{ActionState, CurrentRole, Evidence, PlannedAction, time::Timestamp};
 use crate::rules::decision::{Entitlement, ProtectedBy, entitlement_of, protected_by};
 use crate::rules::facts::Absence;
 use crate::rules::roles::{desired_role, matching_rules};
 use crate::rules::shields::{describe_look_alikes, describe_path, shields};
-use crate::rules::{AccountFacts, Decision, Policy, decide_account};
+use crate::rules::{AccountFacts, Decision, Policy};
 use crate::store::{AccountEntry, OpaEntry, Refusal};
 
 /// The account, and the action that the rules want for it.
@@ -20,15 +21,15 @@ pub(super) fn view(
     facts: &AccountFacts,
     entry: &AccountEntry,
     records: &[OpaEntry],
-    policy: &Policy,
-    now: Timestamp,
+    next_run: NextRun<'_>,
 ) -> (AccountView, Option<PlannedAction>) {
-    let decided = decide_account(facts, policy, now);
+    let policy = next_run.policy;
+    let decided = next_run.decide(facts);
     let action = match &decided.decision {
         Decision::Act(action) => Some((**action).clone()),
         _ => None,
     };
-    let decision = words::decision(facts, policy, &decided);
+    let decision = words::decision(facts, next_run, &decided);
     let view = AccountView {
         opsera_id: facts.id.clone(),
         email: facts.email.clone(),
@@ -56,7 +57,7 @@ pub(super) fn view(
         shields: shield_views(facts, policy),
         released: is_released(facts, policy),
         protection: protection(facts, policy),
-        what_if: what_if::list(facts, records, policy, &decision, now),
+        what_if: what_if::list(facts, records, next_run, &decision),
         decision,
         back_off: None,
     };

@@ -7,6 +7,7 @@ use super::model::{
     AccountView, DecisionView, Explanation, Found, GuardsView, HistoryView, IdentityView,
     KeyHolderView, PersonView, SCHEMA, SnapshotView,
 };
+use super::next_run::NextRun;
 use super::{account, guards, identity, suggestions, words};
 use crate::domain::{
     Address, Key, OpseraId, PersonStatus, Plan, PlannedAction, UserType, time::Timestamp,
@@ -269,7 +270,12 @@ impl Gatherer<'_> {
         let (Some(facts), Some(entry)) = (facts, entry) else {
             return Ok(None);
         };
-        let (mut view, action) = account::view(&facts, &entry, people, policy, now);
+        let next_run = NextRun {
+            policy,
+            now,
+            clock_is_trusted: self.store.last_clock_is_trusted().await?,
+        };
+        let (mut view, action) = account::view(&facts, &entry, people, next_run);
         if let Some(action) = &action {
             let plan = Plan::new(vec![action.clone()]);
             let refusals = self.store.list_refusals(&plan, now).await?;

@@ -5,7 +5,7 @@ use futures::TryStreamExt as _;
 use super::model::GuardsView;
 use super::words;
 use crate::domain::{KindSet, PlannedAction, time::Timestamp};
-use crate::reconcile::{PlanScope, RunError, judge, plan_from_store};
+use crate::reconcile::{PlanScope, PullOfPlan, RunError, judge, plan_from_store};
 use crate::rules::{Decision, Policy, decide_joiner};
 use crate::store::{Pull, Store, StoreError};
 
@@ -22,6 +22,7 @@ pub(super) async fn view(
         people: None,
         now,
         clock_is_trusted: store.last_clock_is_trusted().await?,
+        pull: PullOfPlan::StillToCome,
     };
     let planned = plan_from_store(store, pull, scope, None, Vec::new()).await?;
     let plan = &planned.plan;

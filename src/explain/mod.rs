@@ -15,6 +15,7 @@ mod guards;
 mod identity;
 pub mod live;
 mod model;
+mod next_run;
 mod render;
 mod suggestions;
 mod what_if;

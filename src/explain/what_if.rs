@@ -1,13 +1,15 @@
 //! What would change the outcome: each change is made to a copy of the facts or the settings, and
 //! the rules themselves say what follows. Only changes that make a difference are told.
 
-use chrono::TimeDelta;
 use wildmatch::WildMatch;
 
 use super::model::{DecisionView, WhatIf};
+use super::next_run::NextRun;
 use super::words;
-use crate::domain::{Evidence, GroupName, OpaId, PersonStatus, time::Timestamp};
-use crate::rules::{AccountFacts, AddressPattern, GroupPattern, Policy, decide_account};
+use crate::domain::{Evidence, GroupName, OpaId, PersonStatus, time::after};
+use crate::rules::clock_trust::LEAST_PULLS;
+use crate::rules::facts::Absence;
+use crate::rules::{AccountFacts, AddressPattern, GroupPattern, Policy};
 use crate::store::OpaEntry;
 
 /// Rules and groups whose gain or loss is tried.
@@ -17,16 +19,16 @@ const MOST_GROUPS: usize = 6;
 pub(super) fn list(
     facts: &AccountFacts,
     records: &[OpaEntry],
-    policy: &Policy,
+    next_run: NextRun<'_>,
     today: &DecisionView,
-    now: Timestamp,
 ) -> Vec<WhatIf> {
+    let policy = next_run.policy;
     let mut trial = Trial {
         facts,
         records,
         policy,
         today,
-        now,
+        next_run,
         found: Vec::new(),
     };
     if facts.identity.is_none() {
@@ -62,7 +64,7 @@ struct Trial<'t> {
     records: &'t [OpaEntry],
     policy: &'t Policy,
     today: &'t DecisionView,
-    now: Timestamp,
+    next_run: NextRun<'t>,
     found: Vec<WhatIf>,
 }
 
@@ -70,12 +72,11 @@ impl Trial<'_> {
     fn facts(&mut self, change: impl Into<String>, edit: impl FnOnce(&mut AccountFacts)) {
         let mut facts = self.facts.clone();
         edit(&mut facts);
-        let policy = self.policy;
-        self.settle(change.into(), &facts, policy, self.now);
+        self.settle(change.into(), &facts, self.next_run);
     }
 
-    fn settle(&mut self, change: String, facts: &AccountFacts, policy: &Policy, now: Timestamp) {
-        let then = words::decision(facts, policy, &decide_account(facts, policy, now));
+    fn settle(&mut self, change: String, facts: &AccountFacts, next_run: NextRun<'_>) {
+        let then = words::decision(facts, next_run, &next_run.decide(facts));
         let same = then.kind == self.today.kind && then.to == self.today.to;
         if !same {
             self.found.push(WhatIf {
@@ -212,15 +213,27 @@ impl Trial<'_> {
         if self.today.kind != "waiting" {
             return;
         }
-        let grace = TimeDelta::from_std(self.policy.absent_grace).unwrap_or(TimeDelta::MAX);
-        let due = self
+        let since = self
             .facts
             .absence
-            .map_or(self.now, |absence| absence.since)
-            .checked_add_signed(grace)
-            .unwrap_or(Timestamp::MAX_UTC);
-        let change = format!("nothing changes until {}", words::time(due));
-        self.settle(change, self.facts, self.policy, due);
+            .map_or(self.next_run.now, |absence| absence.since);
+        let due = after(since, self.policy.absent_grace);
+        let mut change = format!("nothing changes until {}", words::time(due));
+        if let Some(more) = words::proof_to_come(self.facts, self.next_run) {
+            change.push_str(", and ");
+            change.push_str(&more);
+        }
+        let mut facts = self.facts.clone();
+        facts.absence = Some(Absence {
+            since,
+            pulls: LEAST_PULLS,
+        });
+        let then = NextRun {
+            now: due.max(self.next_run.now),
+            clock_is_trusted: true,
+            ..self.next_run
+        };
+        self.settle(change, &facts, then);
     }
 
     fn doubts(&mut self) {
@@ -232,7 +245,11 @@ impl Trial<'_> {
                     "nobody named above owns this account: add \"{address}\" to \
                      deactivation.release"
                 );
-                self.settle(change, self.facts, &policy, self.now);
+                let released = NextRun {
+                    policy: &policy,
+                    ..self.next_run
+                };
+                self.settle(change, self.facts, released);
             }
             self.found.push(WhatIf {
                 change: "the account is theirs: name the pair in [matching.aliases]".to_owned(),
@@ -251,6 +268,10 @@ impl Trial<'_> {
             glob: WildMatch::new(address.as_str()),
         });
         let change = format!("add \"{address}\" to protect.emails");
-        self.settle(change, self.facts, &policy, self.now);
+        let protected = NextRun {
+            policy: &policy,
+            ..self.next_run
+        };
+        self.settle(change, self.facts, protected);
     }
 }

@@ -1,7 +1,9 @@
 //! Decisions in words: what would happen, and why nothing would.
 
 use super::model::DecisionView;
+use super::next_run::NextRun;
 use crate::domain::{Address, Change, Evidence, Finding, PersonStatus, PlannedAction};
+use crate::rules::clock_trust::LEAST_PULLS;
 use crate::rules::decision::{DecisionWithFindings, Entitlement, entitlement, entitlement_of};
 use crate::rules::facts::Memberships;
 use crate::rules::{AccountFacts, Decision, JoinerFacts, Policy, roles::desired_role};
@@ -12,9 +14,10 @@ pub(super) use crate::domain::time::format_time as time;
 /// The decision for an account.
 pub(super) fn decision(
     facts: &AccountFacts,
-    policy: &Policy,
+    next_run: NextRun<'_>,
     decided: &DecisionWithFindings,
 ) -> DecisionView {
+    let policy = next_run.policy;
     let view = |kind, words: String| DecisionView {
         kind,
         words,
@@ -63,14 +66,28 @@ pub(super) fn decision(
                 "waiting",
                 format!(
                     "wait: nobody in the Team has had this address since {}; the account is \
-                     deactivated by the first run from {} on",
+                     deactivated by the first run from {} on{}",
                     time(waiting.since),
-                    time(waiting.due)
+                    time(waiting.due),
+                    proof_to_come(facts, next_run)
+                        .map_or_else(String::new, |more| format!(", once {more}"))
                 ),
             )
         },
         Decision::Act(action) => acting(action, decided.findings.clone()),
     }
+}
+
+/// What must come beside the time before an absent person's account goes (§4 step 6); `None`:
+/// nothing.
+pub(super) fn proof_to_come(facts: &AccountFacts, next_run: NextRun<'_>) -> Option<String> {
+    let missed = facts.absence.map_or(0, |absence| absence.pulls);
+    let pulls = (missed < LEAST_PULLS.saturating_sub(1))
+        .then(|| format!("{LEAST_PULLS} complete pulls have missed the person ({missed} so far)"));
+    let clock =
+        (!next_run.clock_is_trusted).then(|| "a run trusts this machine's clock again".to_owned());
+    let all: Vec<String> = pulls.into_iter().chain(clock).collect();
+    (!all.is_empty()).then(|| all.join(" and "))
 }
 
 fn acting(action: &PlannedAction, findings: Vec<Finding>) -> DecisionView {

@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 
 use super::message::{Event, body};
 use super::webhook::WebhookClient;
+use crate::clients::{TOKEN_ENDS_SOON, opsera_token_expires_at};
 use crate::domain::text::error_chain;
 use crate::domain::{Mode, Outcome, Report, time::Timestamp};
 use crate::reconcile::Context;
@@ -18,6 +19,10 @@ const FORGOTTEN_AFTER: TimeDelta = TimeDelta::days(7);
 const REFUSED_AGAIN_AFTER: TimeDelta = TimeDelta::hours(24);
 /// The subject of what Opsera refuses.
 const REFUSED: &str = "refused";
+/// The subject of Opsera's token, which ends soon.
+const TOKEN: &str = "token";
+/// A token that ends soon is told of again after so long.
+const TOKEN_AGAIN_AFTER: TimeDelta = TimeDelta::hours(24);
 
 /// What this process told while the store could not remember it.
 #[derive(Debug, Default)]
@@ -91,26 +96,33 @@ impl Alerts<'_> {
         {
             match event {
                 Event::Recovered => {
-                    memory.troubles.retain(|subject, _| subject == REFUSED);
+                    memory
+                        .troubles
+                        .retain(|subject, _| [REFUSED, TOKEN].contains(&subject.as_str()));
                     self.note(Notification::Recovery, now).await?;
                     if self.report.summary.refused == 0 {
-                        memory.troubles.clear();
+                        memory.troubles.remove(REFUSED);
                         self.note(Notification::NothingRefused, now).await?;
                     }
                 }
                 // All else is done: what was told before is over.
                 Event::Refused => {
-                    memory.troubles.clear();
+                    memory.troubles.retain(|subject, _| subject == TOKEN);
                     memory.troubles.insert(subject.clone(), now);
                     self.note(Notification::Recovery, now).await?;
                     self.note(Notification::Trouble(&subject), now).await?;
                 }
-                Event::Held | Event::Failed | Event::Partial | Event::NewFindings(_) => {
+                Event::Held
+                | Event::Failed
+                | Event::Partial
+                | Event::TokenEnds { .. }
+                | Event::NewFindings(_) => {
                     memory.troubles.insert(subject.clone(), now);
                     self.note(Notification::Trouble(&subject), now).await?;
                 }
             }
         }
+        self.tell_token_end(&troubles, memory, now).await?;
         match self.report.outcome {
             // A run that did not come to its end saw no findings, or not all of them.
             Outcome::Failed => Ok(()),
@@ -120,6 +132,30 @@ impl Alerts<'_> {
             | Outcome::Held
             | Outcome::Partial => self.tell_findings(now).await,
         }
+    }
+
+    /// Once a day, from two weeks before Opsera's token ends until it is renewed.
+    async fn tell_token_end(
+        &self,
+        troubles: &[Trouble],
+        memory: &mut Notified,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let mut told = troubles.iter().filter(|trouble| trouble.subject == TOKEN);
+        let ends = opsera_token_expires_at(&self.context.settings.opsera);
+        let Some(at) = ends.filter(|at| *at - now < TOKEN_ENDS_SOON) else {
+            if told.next().is_some() {
+                memory.troubles.remove(TOKEN);
+                self.note(Notification::TokenRenewed, now).await?;
+            }
+            return Ok(());
+        };
+        let told_lately = told.any(|trouble| now - trouble.told_at < TOKEN_AGAIN_AFTER);
+        if !told_lately && self.send(Event::TokenEnds { at, now }).await {
+            memory.troubles.insert(TOKEN.to_owned(), now);
+            self.note(Notification::Trouble(TOKEN), now).await?;
+        }
+        Ok(())
     }
 
     async fn tell_findings(&self, now: Timestamp) -> Result<(), StoreError> {
@@ -208,7 +244,8 @@ fn well(report: &Report, troubles: &[Trouble], now: Timestamp) -> Option<Event<'
     if is_refused && !told_lately {
         return Some(Event::Refused);
     }
-    let is_over = |trouble: &Trouble| !is_refused || trouble.subject != REFUSED;
+    let is_over =
+        |trouble: &Trouble| trouble.subject != TOKEN && (!is_refused || trouble.subject != REFUSED);
     troubles.iter().any(is_over).then_some(Event::Recovered)
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::escape::{entities, escape, without_markup};
-use crate::domain::time::time_for_people;
+use crate::domain::time::{Timestamp, time_for_people};
 use crate::domain::{ActionReport, ActionStatus, Finding, Report};
 use crate::settings::NotifyFormat;
 
@@ -29,6 +29,13 @@ pub(super) enum Event<'n> {
     Refused,
     /// The first run that went well after one that did not.
     Recovered,
+    /// Opsera's token ends then, or has ended.
+    TokenEnds {
+        /// When.
+        at: Timestamp,
+        /// The time of the message.
+        now: Timestamp,
+    },
     /// Findings that nobody was told of.
     NewFindings(&'n [Finding]),
 }
@@ -41,6 +48,7 @@ impl Event<'_> {
             Self::Partial => "partial",
             Self::Refused => "refused",
             Self::Recovered => "recovered",
+            Self::TokenEnds { .. } => "token_ends",
             Self::NewFindings(_) => "findings",
         }
     }
@@ -72,6 +80,7 @@ fn text(team: &str, event: Event<'_>, report: &Report) -> String {
             "recovered: the last run went well ({})",
             report.outcome.as_str().replace('_', " ")
         ),
+        Event::TokenEnds { at, now } => token_ends(at, now),
         Event::NewFindings(findings) => new_findings(findings),
     };
     format!("rolecall, Team {}: {what}", escape(team, NAME))
@@ -183,6 +192,20 @@ fn refused(report: &Report) -> String {
     )
 }
 
+fn token_ends(at: Timestamp, now: Timestamp) -> String {
+    let shown = time_for_people(at);
+    let when = match (at - now).num_days() {
+        _ if at <= now => format!("ended at {shown}, and no run can do anything"),
+        0 => format!("ends at {shown}, within a day"),
+        1 => format!("ends at {shown}, in 1 day"),
+        days => format!("ends at {shown}, in {days} days"),
+    };
+    format!(
+        "token: Opsera's token {when}. Make a new one with the scope api, set opsera.token_file, \
+         and try it with: rolecall check"
+    )
+}
+
 fn new_findings(findings: &[Finding]) -> String {
     let mut text = format!(
         "{} new finding{}, left alone until somebody looks:",
@@ -209,7 +232,12 @@ fn new_findings(findings: &[Finding]) -> String {
 fn fields(team: &str, event: Event<'_>, report: &Report, text: &str) -> Value {
     let findings = match event {
         Event::NewFindings(findings) => findings,
-        Event::Held | Event::Failed | Event::Partial | Event::Refused | Event::Recovered => &[],
+        Event::Held
+        | Event::Failed
+        | Event::Partial
+        | Event::Refused
+        | Event::Recovered
+        | Event::TokenEnds { .. } => &[],
     };
     let guards: Vec<Value> = report
         .guards

@@ -60,9 +60,7 @@ impl Attempt<'_> {
 
     async fn meaning(&mut self, error: &CallError) -> Meaning {
         match error {
-            CallError::Unauthorized { .. } => {
-                Meaning::Stop(StopReason::Unauthorized(error.to_string()))
-            }
+            CallError::Unauthorized { .. } => Meaning::Stop(StopReason::Unauthorized(error.into())),
             CallError::ClientError { status, .. } => match status.as_u16() {
                 404 => Meaning::Over(self.not_found(error).await.with_status(status_of(error))),
                 400 | 409 | 422 => Meaning::Over(self.rejected(error)),
@@ -222,7 +220,7 @@ impl Attempt<'_> {
         };
         read.map_err(|error| {
             if matches!(error, CallError::Unauthorized { .. }) {
-                self.state.unauthorized = Some(error.to_string());
+                self.state.unauthorized = Some((&error).into());
             }
             error.to_string()
         })

@@ -27,11 +27,30 @@ pub(super) const CONSECUTIVE_FAILURES: u32 = 5;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum StopReason {
     /// A credential is not accepted any more (A5).
-    Unauthorized(String),
+    Unauthorized(CredentialRefusal),
     /// Too many writes failed in a row (A6).
     Breaker(String),
     /// Somebody asked the program to stop (A10).
     Interrupted,
+}
+
+/// A credential that stopped being accepted, in words.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{words}")]
+pub struct CredentialRefusal {
+    /// What was asked, and the answer.
+    pub words: String,
+    /// What to do about it.
+    pub remedy: Option<String>,
+}
+
+impl From<&CallError> for CredentialRefusal {
+    fn from(error: &CallError) -> Self {
+        Self {
+            words: error.to_string(),
+            remedy: error.remedy(),
+        }
+    }
 }
 
 /// How far one action came in this run.
@@ -95,7 +114,7 @@ pub(super) struct ApplyState {
     /// A listing that lost somebody who is ACTIVE (A2).
     pub(super) distrusted: Option<String>,
     /// Opsera refused the credential while an outcome was read (A5).
-    pub(super) unauthorized: Option<String>,
+    pub(super) unauthorized: Option<CredentialRefusal>,
     listing_is_checked: bool,
 }
 
@@ -103,7 +122,7 @@ impl ApplyState {
     /// What to do after an action that is over.
     pub(super) fn next(&mut self) -> Next {
         match self.unauthorized.take() {
-            Some(words) => Next::Stop(StopReason::Unauthorized(words)),
+            Some(refusal) => Next::Stop(StopReason::Unauthorized(refusal)),
             None => Next::Continue,
         }
     }
@@ -224,7 +243,7 @@ impl Worker<'_> {
                         .await?;
                 }
                 PersonLook::Unauthorized(error) => {
-                    return Ok(Next::Stop(StopReason::Unauthorized(error.to_string())));
+                    return Ok(Next::Stop(StopReason::Unauthorized((&error).into())));
                 }
             }
         }

@@ -178,7 +178,8 @@ impl<'a> Attempt<'a> {
     async fn leave_unsent(self, reason: StopReason) -> Result<Next, StoreError> {
         let words = match &reason {
             StopReason::Interrupted => "interrupted before the request was sent".to_owned(),
-            StopReason::Unauthorized(words) | StopReason::Breaker(words) => words.clone(),
+            StopReason::Unauthorized(refusal) => refusal.words.clone(),
+            StopReason::Breaker(words) => words.clone(),
         };
         let end = if self.queued.attempts == 0 {
             End::NotTried

@@ -1,6 +1,6 @@
 //! Why a run could not be done.
 
-use super::FailedOn;
+use super::{CredentialRefusal, FailedOn};
 use crate::audit::AuditError;
 use crate::clients::{Api, CallError, ClientError};
 use crate::domain::text::error_chain;
@@ -82,7 +82,7 @@ pub enum RunError {
     Audit(#[from] AuditError),
     /// A credential stopped being accepted while the plan was applied (A5).
     #[error("{0}: the run stopped at once, the rest of the plan was not tried")]
-    Unauthorized(String),
+    Unauthorized(CredentialRefusal),
     /// Somebody asked the program to stop (A10).
     #[error("interrupted: no new request was started, and everything that was sent is recorded")]
     Interrupted,
@@ -119,6 +119,7 @@ impl RunError {
             Self::Pull { source, .. } | Self::LookUp(source) | Self::Settle(source) => {
                 source.remedy()
             }
+            Self::Unauthorized(refusal) => refusal.remedy.clone(),
             _ => None,
         };
         match remedy {

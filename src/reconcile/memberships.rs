@@ -11,7 +11,7 @@ use super::error::RunError;
 use super::pull::opa_error;
 use crate::clients::{CallError, Opa};
 use crate::domain::Progress;
-use crate::domain::{Finding, FindingKind, GroupName, GroupRecord, OpaId, OpaName};
+use crate::domain::{Finding, FindingKind, GroupName, GroupRecord, OpaId, OpaName, PersonRecord};
 use crate::rules::{GroupPattern, Lookup, Policy};
 use crate::store::Snapshot;
 
@@ -40,26 +40,16 @@ pub(super) async fn pull_memberships(
         .list_live_groups(|group| is_relevant(policy, group))
         .await
         .map_err(opa_error)?;
-    let by_group = match policy.roles.lookup {
-        Lookup::User => false,
-        Lookup::Group => true,
-        Lookup::Auto => {
-            snapshot
-                .has_people_to_look_up(joiners, groups.len())
-                .await?
-        }
+    // Which of two ways is shorter matters only where both may be taken.
+    let by_person = match policy.roles.lookup {
+        Lookup::Group => None,
+        Lookup::Auto | Lookup::User => Some(snapshot.count_people_to_look_up(joiners).await?),
     };
-    if by_group {
-        let mut vanished = Vec::new();
-        for group in &groups {
-            if !pull_group(snapshot, opa, group, progress).await? {
-                vanished.push(group.clone());
-            }
-        }
-        for group in vanished {
-            groups.remove(&group);
-        }
-    }
+    let most = most_by_group(policy.roles.lookup, opa, &groups, by_person.unwrap_or(0));
+    let by_group = match most {
+        None => false,
+        Some(most) => pull_groups(snapshot, opa, &mut groups, most, progress).await?,
+    };
     // Both checks come after the reading, because a group may be deleted meanwhile.
     if let Some(missing) = policy
         .required_groups
@@ -69,6 +59,10 @@ pub(super) async fn pull_memberships(
         return Err(RunError::NoRequiredGroup(missing.as_str().to_owned()));
     }
     if !by_group && !groups.is_empty() {
+        opa.expect_requests(match by_person {
+            Some(by_person) => by_person,
+            None => snapshot.count_people_to_look_up(joiners).await?,
+        });
         pull_people(snapshot, joiners, opa, &groups, progress).await?;
     }
     let names: Vec<GroupName> = groups.iter().cloned().collect();
@@ -87,32 +81,101 @@ pub(crate) fn is_relevant(policy: &Policy, group: &GroupName) -> bool {
                 .any(|rule| rule.group.matches(group)))
 }
 
-/// `false`: the group does not exist any more.
-async fn pull_group(
+/// The requests beyond the first page of each group that reading group by group may take; `None`:
+/// the groups of each person are read instead.
+fn most_by_group(
+    lookup: Lookup,
+    opa: &Opa,
+    groups: &BTreeSet<GroupName>,
+    by_person: u64,
+) -> Option<u64> {
+    if lookup == Lookup::User {
+        return None;
+    }
+    // Nobody may lose a role because the group's name cannot be asked for, so all three ways of
+    // reading still give the same plan.
+    if let Some(group) = groups.iter().find(|group| !opa.can_list_group_users(group)) {
+        tracing::warn!(
+            group = group.as_str(),
+            "OPA cannot be asked for the people of this group, because its name would change the \
+             path of the request: the groups of each person are read instead; give the group \
+             another name"
+        );
+        return None;
+    }
+    match lookup {
+        Lookup::Auto if count(groups) > by_person => None,
+        Lookup::Auto => Some(by_person),
+        Lookup::Group | Lookup::User => Some(u64::MAX),
+    }
+}
+
+/// Reads the people of every group; a group that does not exist any more is taken out of `groups`.
+/// `false`: after the first pages, the others may take more than `most` requests, and were not read.
+async fn pull_groups(
     snapshot: &Snapshot<'_>,
     opa: &Opa,
-    group: &GroupName,
+    groups: &mut BTreeSet<GroupName>,
+    most: u64,
     progress: &Progress,
 ) -> Result<bool, RunError> {
-    let mut listing = opa.list_group_users(group);
-    let mut first = true;
-    loop {
+    opa.expect_requests(count(&*groups));
+    let mut unfinished = Vec::new();
+    let mut vanished = Vec::new();
+    for group in &*groups {
+        let mut listing = opa.list_group_users(group);
         match listing.next_page().await {
-            Ok(Some(page)) => {
-                snapshot.add_members(group, &page).await?;
-                progress.count(
-                    crate::domain::Counter::Members,
-                    u64::try_from(page.len()).unwrap_or(0),
-                );
-            }
-            Ok(None) => return Ok(true),
-            Err(error) if first && error.status().is_some_and(|status| status.as_u16() == 404) => {
-                return Ok(false);
+            Ok(page) => add_members(snapshot, group, page, progress).await?,
+            Err(error) if error.status().is_some_and(|status| status.as_u16() == 404) => {
+                vanished.push(group.clone());
             }
             Err(error) => return Err(opa_error(error)),
         }
-        first = false;
+        if listing.has_more() {
+            unfinished.push((group.clone(), listing));
+        }
     }
+    for group in vanished {
+        groups.remove(&group);
+    }
+    if !unfinished.is_empty() {
+        // No group can have more people than the Team.
+        let humans = snapshot.count_people().await?;
+        let pages = humans
+            .users
+            .saturating_sub(humans.service)
+            .div_ceil(opa.page_size().max(1));
+        let to_come = count(&unfinished).saturating_mul(pages.saturating_sub(1));
+        if to_come > most {
+            return Ok(false);
+        }
+        opa.expect_requests(to_come);
+    }
+    for (group, mut listing) in unfinished {
+        while let Some(page) = listing.next_page().await.map_err(opa_error)? {
+            add_members(snapshot, &group, Some(page), progress).await?;
+        }
+    }
+    Ok(true)
+}
+
+async fn add_members(
+    snapshot: &Snapshot<'_>,
+    group: &GroupName,
+    page: Option<Vec<PersonRecord>>,
+    progress: &Progress,
+) -> Result<(), RunError> {
+    let page = page.unwrap_or_default();
+    snapshot.add_members(group, &page).await?;
+    progress.count(
+        crate::domain::Counter::Members,
+        u64::try_from(page.len()).unwrap_or(0),
+    );
+    Ok(())
+}
+
+fn count<'a, T: 'a>(all: impl IntoIterator<Item = &'a T>) -> u64 {
+    u64::try_from(all.into_iter().count()).unwrap_or(u64::MAX)
 }
 
 async fn pull_people(

@@ -35,13 +35,13 @@ use crate::domain::{KindSet, Mode, PeopleFilter, Report, RunId, time::SharedCloc
 use crate::settings::Settings;
 
 pub use crate::domain::FailedOn;
-pub use apply::{ActionResult, Applied, StopReason, Worker, refusal_progress};
+pub use apply::{ActionResult, Applied, CredentialRefusal, StopReason, Worker, refusal_progress};
 pub use error::RunError;
 pub use guarding::{GuardVerdict, judge};
 pub use machine_clock::machine_clock;
 pub(crate) use memberships::{is_relevant, matter as memberships_matter};
 pub use outcome::{exit_status, failed_before_start};
-pub use planning::{PlanScope, Planned, plan_from_store};
+pub use planning::{PlanScope, Planned, PullOfPlan, plan_from_store};
 pub use recover::recover;
 pub use run::{check_start, run};
 

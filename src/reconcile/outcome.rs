@@ -146,7 +146,8 @@ fn action_report(
 
 fn why_not_tried(applied: &Applied, ended: &RunEnd) -> String {
     let reason = match &applied.stopped {
-        Some(StopReason::Breaker(words) | StopReason::Unauthorized(words)) => words.as_str(),
+        Some(StopReason::Breaker(words)) => words.as_str(),
+        Some(StopReason::Unauthorized(refusal)) => refusal.words.as_str(),
         Some(StopReason::Interrupted) => "the run was interrupted",
         None => ended.error.as_deref().unwrap_or("the run ended early"),
     };

@@ -5,7 +5,7 @@ use futures::stream::{self, StreamExt as _};
 
 use super::error::RunError;
 use crate::clients::{CallError, OpseraReader};
-use crate::domain::{Finding, FindingKind, time::Timestamp};
+use crate::domain::{Finding, FindingKind, OpseraId, time::Timestamp};
 use crate::store::{HiddenLeaver, Pull, Store};
 
 /// Asks about everybody who left since the last complete pull, and again about those whose account
@@ -37,22 +37,29 @@ pub(super) async fn find_pending_leavers(
         while let Some((leaver, answer)) = answers.next().await {
             match answer {
                 Ok(Some(account)) if account.active => {
-                    findings.push(pending(&leaver, account.id.as_str()));
+                    if leaver.account.as_ref() != Some(&account.id) {
+                        store.note_pending_account(&leaver.key, &account.id).await?;
+                    }
+                    findings.push(pending(&leaver, &account.id));
                 }
                 Ok(_) => store.forget_hidden_leaver(&leaver.key).await?,
                 Err(error @ CallError::Unauthorized { .. }) => return Err(RunError::LookUp(error)),
-                Err(error) => tracing::warn!(
-                    email = leaver.address,
-                    error = %error,
-                    "cannot ask whether this leaver has an account that waits for its first \
-                     sign-in; the next run asks again"
-                ),
+                Err(error) => {
+                    tracing::warn!(
+                        email = leaver.address,
+                        error = %error,
+                        "cannot ask whether this leaver has an account that waits for its first \
+                         sign-in; the next run asks again"
+                    );
+                    // Nobody has said that it is gone.
+                    findings.extend(leaver.account.as_ref().map(|id| pending(&leaver, id)));
+                }
             }
         }
     }
 }
 
-fn pending(leaver: &HiddenLeaver, account: &str) -> Finding {
+fn pending(leaver: &HiddenLeaver, account: &OpseraId) -> Finding {
     Finding {
         kind: FindingKind::PendingLeaver,
         email: leaver.key.as_str().to_owned(),

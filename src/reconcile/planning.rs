@@ -12,7 +12,8 @@ use crate::domain::{
 };
 use crate::rules::clock_trust::wait_for_proof;
 use crate::rules::{
-    AccountFacts, Decision, Policy, decide_account, decide_joiner, facts::PersonFacts,
+    AccountFacts, Decision, Policy, decide_account, decide_joiner,
+    facts::{Absence, PersonFacts},
     guards::GuardInput,
 };
 use crate::store::{Pull, Store};
@@ -58,6 +59,26 @@ pub struct PlanScope<'p> {
     pub now: Timestamp,
     /// Whether the clock that tells this time is to be trusted (§4 step 6).
     pub clock_is_trusted: bool,
+    /// Whether the plan is made of the pull itself.
+    pub pull: PullOfPlan,
+}
+
+/// Which pull a plan is made for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PullOfPlan {
+    /// The one that is in the store.
+    InStore,
+    /// A later one that shows the same: it misses whoever is absent once more.
+    StillToCome,
+}
+
+impl PullOfPlan {
+    fn absence(self, facts: &AccountFacts) -> Option<Absence> {
+        match self {
+            Self::InStore => facts.absence,
+            Self::StillToCome => facts.absence.map(Absence::once_more),
+        }
+    }
 }
 
 impl PlanScope<'_> {
@@ -99,7 +120,7 @@ pub async fn plan_from_store(
             builder.findings.extend(decided.findings);
             let decision = wait_for_proof(
                 decided.decision,
-                facts.absence,
+                scope.pull.absence(facts),
                 scope.clock_is_trusted,
                 policy,
                 now,

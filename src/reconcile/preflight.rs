@@ -106,7 +106,7 @@ impl Attempt<'_> {
                     AccountLook::Moved(outcome) => return Ok(Some(Preflight::Close(outcome))),
                     AccountLook::Unreadable(error @ CallError::Unauthorized { .. }) => {
                         return Ok(Some(Preflight::Stop(StopReason::Unauthorized(
-                            error.to_string(),
+                            (&error).into(),
                         ))));
                     }
                     AccountLook::Unreadable(error) if unknown => {
@@ -150,7 +150,7 @@ impl Attempt<'_> {
                 }
                 PersonLook::Doubt(words) => Some(Preflight::Close(in_doubt(words))),
                 PersonLook::Unauthorized(error) => {
-                    Some(Preflight::Stop(StopReason::Unauthorized(error.to_string())))
+                    Some(Preflight::Stop(StopReason::Unauthorized((&error).into())))
                 }
             },
         )
@@ -159,9 +159,7 @@ impl Attempt<'_> {
 
 fn unreadable(error: &CallError) -> Preflight {
     match error {
-        CallError::Unauthorized { .. } => {
-            Preflight::Stop(StopReason::Unauthorized(error.to_string()))
-        }
+        CallError::Unauthorized { .. } => Preflight::Stop(StopReason::Unauthorized(error.into())),
         _ => Preflight::Unreadable(format!(
             "what came of the last request cannot be read: {error}"
         )),

@@ -3,7 +3,7 @@
 use super::error::RunError;
 use super::guarding::{GuardVerdict, judge};
 use super::pending_leavers::find_pending_leavers;
-use super::planning::{PlanScope, Planned, plan_from_store};
+use super::planning::{PlanScope, Planned, PullOfPlan, plan_from_store};
 use super::pull::{Pulling, Sides, pull};
 use super::{Context, RunRequest, memberships};
 use crate::audit::{AuditWriter, Event, NewEntry};
@@ -124,7 +124,9 @@ impl Run<'_> {
             self.carry_out(pull, planned, verdict.approval.as_ref(), &mut state.applied)
                 .await?;
             match &state.applied.stopped {
-                Some(StopReason::Unauthorized(words)) => Err(RunError::Unauthorized(words.clone())),
+                Some(StopReason::Unauthorized(refusal)) => {
+                    Err(RunError::Unauthorized(refusal.clone()))
+                }
                 Some(StopReason::Interrupted) => Err(RunError::Interrupted),
                 Some(StopReason::Breaker(_)) | None => Ok(()),
             }
@@ -189,6 +191,7 @@ impl Run<'_> {
             people: self.request.people.as_ref(),
             now,
             clock_is_trusted: clock.is_trusted(),
+            pull: PullOfPlan::InStore,
         };
         let planned = plan_from_store(
             self.store,

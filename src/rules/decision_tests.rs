@@ -29,7 +29,7 @@ fn policy() -> Policy {
             accounts: Vec::new(),
             token_owner: None,
         },
-        deactivate_on: Evidence::ALL.into(),
+        deactivate_on: Evidence::ALL.iter().copied().collect(),
         release: BTreeSet::new(),
         absent_grace: Duration::from_hours(1),
         roles: RolePolicy {
@@ -129,6 +129,7 @@ fn renamed() -> RenamedPath {
     };
     RenamedPath {
         holder: holder(),
+        status: PersonStatus::Active,
         steps: vec![
             step("jane@example.com", "1", "jane"),
             step("jane.new@example.com", "7", "jane.new"),

@@ -118,10 +118,12 @@ pub struct RenameStep {
 
 /// A way from an account's key to somebody who is ACTIVE today (I8): the first step is the
 /// account's own key, and each later one a key that the id of the step before carried later.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RenamedPath {
     /// Who is ACTIVE today, under another key or under none: the id of the last step.
     pub holder: KeyHolder,
+    /// The record's status today: ACTIVE, or one that is doubt (I3).
+    pub status: PersonStatus,
     /// The steps, at least one.
     pub steps: Vec<RenameStep>,
 }
@@ -173,6 +175,17 @@ pub struct Absence {
     pub pulls: u32,
 }
 
+impl Absence {
+    /// The same after one more complete pull that misses the person.
+    #[must_use]
+    pub fn once_more(self) -> Self {
+        Self {
+            pulls: self.pulls.saturating_add(1),
+            ..self
+        }
+    }
+}
+
 /// One Opsera account and everything known about its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountFacts {
@@ -198,7 +211,7 @@ pub struct AccountFacts {
     pub memberships: Memberships,
     /// I7: unidentified ACTIVE people this account may belong to.
     pub unidentified: Vec<KeyHolder>,
-    /// I8: ways to people who are ACTIVE today under another key or none.
+    /// I8: ways to people who are ACTIVE today under another key or none, or whose status is doubt.
     pub renamed: Vec<RenamedPath>,
     /// I8: whether all ways were followed to their ends.
     pub renamed_walk: WalkEnd,
@@ -216,7 +229,8 @@ pub struct AccountFacts {
 }
 
 impl AccountFacts {
-    /// Whether I8 keeps account and role: the way leads to somebody ACTIVE, or has no end.
+    /// Whether I8 keeps account and role: the way leads to somebody ACTIVE or to doubt, or has no
+    /// end.
     pub fn is_renamed(&self) -> bool {
         !self.renamed.is_empty() || self.renamed_walk == WalkEnd::TooLong
     }

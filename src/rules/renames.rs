@@ -8,14 +8,15 @@
 //! [`Walk`] asks one [`Question`] after the other and is given the answers, so the rule knows
 //! nothing of where the memory lies. It never goes back in time: an id is left only by keys that
 //! it carried after the one it was reached by, and a key only by ids that carried it at or after
-//! the time at which the way arrived there. At a key on the way everybody who carried it since
+//! the time at which the way arrived there. It ends at whoever is ACTIVE today, and at whoever has a
+//! status that is doubt: that person keeps the account as well (I3). At a key on the way everybody who carried it since
 //! counts, not the last one alone: a person whose record was replaced and renamed once more must
 //! not be lost because the address in between was given to somebody else.
 
 use std::collections::{HashMap, VecDeque};
 
 use super::facts::{KeyHolder, MOST_LISTED, RenameStep, RenamedPath, WalkEnd};
-use crate::domain::{Key, OpaId, OpaName};
+use crate::domain::{Key, OpaId, OpaName, PersonStatus};
 
 /// Keys and records that are looked at for one account; more is doubt.
 pub const MOST_NODES: usize = 10_000;
@@ -51,10 +52,21 @@ pub struct Tenure {
 /// What is known of an id.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct IdHistory {
-    /// The ACTIVE human record that the pull shows, if it does, with its key.
-    pub active: Option<(KeyHolder, Option<Key>)>,
+    /// The human record as the pull shows it, where it is ACTIVE or its status is doubt (I3).
+    pub present: Option<PresentRecord>,
     /// Every key the id carries or carried.
     pub tenures: Vec<Tenure>,
+}
+
+/// A human record of the pull that keeps the accounts it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PresentRecord {
+    /// The record.
+    pub holder: KeyHolder,
+    /// Its key today; `None`: it has no usable address.
+    pub key: Option<Key>,
+    /// ACTIVE, or a status that is doubt.
+    pub status: PersonStatus,
 }
 
 /// What the walk has to know next.
@@ -156,14 +168,15 @@ impl Walk {
         else {
             return;
         };
-        if let Some((holder, key)) = &history.active {
+        if let Some(present) = &history.present {
             let paths = &self.outcome.paths;
-            let is_known = paths.iter().any(|path| path.holder.id == holder.id);
-            // Whoever is ACTIVE under the account's own key is no renamed person.
-            if key.as_ref() != Some(&self.start) && !is_known {
+            let is_known = paths.iter().any(|path| path.holder.id == present.holder.id);
+            // Whoever is there under the account's own key is no renamed person.
+            if present.key.as_ref() != Some(&self.start) && !is_known {
                 let steps = self.steps_to(from);
                 self.outcome.paths.push(RenamedPath {
-                    holder: holder.clone(),
+                    holder: present.holder.clone(),
+                    status: present.status.clone(),
                     steps,
                 });
             }

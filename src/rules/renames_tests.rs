@@ -46,16 +46,17 @@ impl Memory<'_> {
                         .active
                         .iter()
                         .find(|(active, _)| *active == id.as_str());
-                    let active = known.map(|(id, own)| {
-                        let holder = KeyHolder {
+                    let present = known.map(|(id, own)| PresentRecord {
+                        holder: KeyHolder {
                             id: OpaId::new(*id),
                             name: OpaName::new(format!("name-{id}")),
                             email: own.map(str::to_owned),
-                        };
-                        (holder, own.map(key))
+                        },
+                        key: own.map(key),
+                        status: PersonStatus::Active,
                     });
                     walk.answer_history(&IdHistory {
-                        active,
+                        present,
                         tenures: self.tenures(|tenure| tenure.id == id),
                     });
                 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use unicode_normalization::UnicodeNormalization as _;
 
 use super::facts::{AccountFacts, KeyHolder, MOST_LISTED, RenameStep, RenamedPath, WalkEnd};
-use crate::domain::{Address, Evidence, Finding, FindingKind};
+use crate::domain::{Address, Evidence, Finding, FindingKind, PersonStatus};
 
 /// Characters that are named where two addresses look the same.
 const MOST_CHARACTERS: usize = 3;
@@ -46,7 +46,11 @@ pub fn shields(facts: &AccountFacts, evidence: Evidence) -> Vec<Shield> {
     if facts.is_renamed() {
         found.push(Shield {
             rule: "I8",
-            why: "whoever carried this address last is ACTIVE under another one, or under none",
+            why: if are_active(&facts.renamed) {
+                "whoever carried this address last is ACTIVE under another one, or under none"
+            } else {
+                "whoever carried this address last has a status that this version does not know"
+            },
             people: facts
                 .renamed
                 .iter()
@@ -130,15 +134,21 @@ pub fn describe_path(path: &RenamedPath) -> String {
         last = Some(step);
     }
     let holder = &path.holder;
+    let today = match &path.status {
+        PersonStatus::Unrecognised(status) => {
+            format!("has the status {status:?} today, which this version does not know,")
+        }
+        known => format!("is {} today", known.as_str()),
+    };
     let _ = match &holder.email {
-        Some(email) => write!(text, "; {} is ACTIVE today under {email}", holder.name),
-        None => write!(
-            text,
-            "; {} is ACTIVE today without a usable address",
-            holder.name
-        ),
+        Some(email) => write!(text, "; {} {today} under {email}", holder.name),
+        None => write!(text, "; {} {today} without a usable address", holder.name),
     };
     text
+}
+
+fn are_active(paths: &[RenamedPath]) -> bool {
+    paths.iter().all(|path| path.status == PersonStatus::Active)
 }
 
 fn renamed(facts: &AccountFacts, email: &str) -> Finding {
@@ -149,7 +159,12 @@ fn renamed(facts: &AccountFacts, email: &str) -> Finding {
                 .to_owned()
         }
         WalkEnd::TooLong | WalkEnd::Complete => format!(
-            "the person this address last belonged to is ACTIVE in OPA under another one: {}",
+            "the person this address last belonged to is {} in OPA under another one: {}",
+            if are_active(&facts.renamed) {
+                "ACTIVE"
+            } else {
+                "still"
+            },
             facts
                 .renamed
                 .iter()

@@ -129,11 +129,11 @@ LEFT JOIN ledger.carriers c ON c.key = u.key AND c.opa_id = u.id
 WHERE u.key IS NOT NULL AND u.kind < 4
 LIMIT ?2";
 
-/// `?1` ids. The ACTIVE human record with each.
-pub(super) const ACTIVE_RECORDS: &str = "
-SELECT u.id, u.name, coalesce(u.email, u.key) AS email, u.key
+/// `?1` ids. The human record with each, where it is ACTIVE or its status is doubt (I8).
+pub(super) const PRESENT_RECORDS: &str = "
+SELECT u.id, u.name, coalesce(u.email, u.key) AS email, u.key, u.kind, u.status
 FROM json_each(?1) j CROSS JOIN main.people u INDEXED BY people_by_id ON u.id = j.value
-WHERE u.kind = 0";
+WHERE u.kind <= 1";
 
 /// `?1` ids of accounts. What the shields compare of each.
 pub(super) const COMPARED: &str = "

@@ -399,7 +399,8 @@ impl Store {
     }
 }
 
-fn status(fields: &Fields<'_>) -> Result<PersonStatus, StoreError> {
+/// The status of a row with `kind` and `status`.
+pub(super) fn status(fields: &Fields<'_>) -> Result<PersonStatus, StoreError> {
     let text: Option<String> = fields.get("status")?;
     Ok(read_kind(fields.get("kind")?, text.as_deref()).0)
 }

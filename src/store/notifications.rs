@@ -10,7 +10,7 @@ use serde_json::json;
 /// A trouble that was told and is not over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// `failed`, `partial`, `refused`, or `held:` and the plan.
+    /// `failed`, `partial`, `refused`, `token`, or `held:` and the plan.
     pub subject: String,
     /// When it was told last.
     pub told_at: Timestamp,
@@ -25,6 +25,8 @@ pub enum Notification<'n> {
     Recovery,
     /// That Opsera refuses nothing any more.
     NothingRefused,
+    /// That the token does not end soon.
+    TokenRenewed,
     /// New findings.
     Findings(&'n [Finding]),
 }
@@ -105,12 +107,17 @@ impl Store {
                 .await?;
             }
             Notification::Recovery => {
-                sqlx::query("DELETE FROM told_troubles WHERE subject <> 'refused'")
+                sqlx::query("DELETE FROM told_troubles WHERE subject NOT IN ('refused', 'token')")
                     .execute(&mut *tx)
                     .await?;
             }
             Notification::NothingRefused => {
                 sqlx::query("DELETE FROM told_troubles WHERE subject = 'refused'")
+                    .execute(&mut *tx)
+                    .await?;
+            }
+            Notification::TokenRenewed => {
+                sqlx::query("DELETE FROM told_troubles WHERE subject = 'token'")
                     .execute(&mut *tx)
                     .await?;
             }

@@ -4,23 +4,26 @@ use sqlx::Connection as _;
 
 use super::fields::Fields;
 use super::{BEGIN, Pull, Store, StoreError};
-use crate::domain::{Key, OpaName, time::Timestamp, time::format_time};
+use crate::domain::{Key, OpaName, OpseraId, time::Timestamp, time::format_time};
 
 /// Somebody who has left and whose key no listed account carries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HiddenLeaver {
     /// The key.
     pub key: Key,
-    /// The address as OPA has it.
+    /// The address as OPA has it, or had it last.
     pub address: String,
     /// The OPA record's name.
     pub name: OpaName,
+    /// The account that an earlier run saw.
+    pub account: Option<OpseraId>,
 }
 
 impl Store {
     /// Takes in whom `pull` found DISABLED or DELETED and the pull before it ACTIVE, and lets go of
-    /// everybody who is ACTIVE again or has a listed account. To be called before the memory learns
-    /// the pull.
+    /// every key that somebody ACTIVE or a listed account has, or whose last owner is back. A record that has lost its address
+    /// counts under the key it carried last (I11), and one that is gone altogether changes nothing.
+    /// To be called before the memory learns the pull.
     ///
     /// # Errors
     /// The store cannot be written.
@@ -57,9 +60,28 @@ impl Store {
                     key: Key::from_store(row.get("key")?),
                     address: row.get("address")?,
                     name: OpaName::new(row.get::<String>("name")?),
+                    account: row.get::<Option<String>>("account")?.map(OpseraId::new),
                 })
             })
             .collect()
+    }
+
+    /// Opsera has this account of the leaver, and it is not yet deactivated.
+    ///
+    /// # Errors
+    /// The store cannot be written.
+    pub async fn note_pending_account(
+        &self,
+        key: &Key,
+        account: &OpseraId,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        sqlx::query("UPDATE pending_leavers SET account = ?2 WHERE key = ?1")
+            .bind(key.as_str())
+            .bind(account.as_str())
+            .execute(&mut *tx)
+            .await?;
+        self.commit(tx).await
     }
 
     /// Opsera has no account of this leaver that is not yet deactivated.
@@ -76,13 +98,17 @@ impl Store {
     }
 }
 
-/// `?1` the time. Runs on the ledger, with the snapshot attached.
+/// `?1` the time. Runs on the ledger, with the snapshot attached. A null `active_until`: the record
+/// was ACTIVE with this key in the latest pull that the memory has learnt.
 pub(super) const TAKE_IN: &str = "
-INSERT INTO pending_leavers (key, since)
-SELECT DISTINCT u.key, ?1
-FROM opa.people u CROSS JOIN carriers c ON c.key = u.key AND c.opa_id = u.id
-WHERE u.key IS NOT NULL AND u.kind IN (2, 3) AND c.active_until IS NULL
-  AND NOT EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key WHERE a.key = u.key)
+INSERT INTO pending_leavers (key, since, address, name)
+SELECT coalesce(u.key, c.key) AS leaver, ?1,
+       min(coalesce(u.address, u.key, c.key)), min(u.name)
+FROM opa.people u CROSS JOIN carriers c INDEXED BY carriers_by_id ON c.opa_id = u.id
+WHERE u.kind IN (2, 3) AND c.active_until IS NULL
+  AND NOT EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key
+                  WHERE a.key = coalesce(u.key, c.key))
+GROUP BY leaver
 ON CONFLICT DO NOTHING";
 
 /// Runs on the ledger, with the snapshot attached.
@@ -91,13 +117,19 @@ DELETE FROM pending_leavers AS p
 WHERE EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key WHERE a.key = p.key)
    OR EXISTS (SELECT 1 FROM opa.people u INDEXED BY people_by_key
               WHERE u.key = p.key AND u.kind <= 1)
-   OR NOT EXISTS (SELECT 1 FROM opa.people u INDEXED BY people_by_key
-                  WHERE u.key = p.key AND u.kind < 4)";
+   OR EXISTS (SELECT 1 FROM carriers c CROSS JOIN opa.people u INDEXED BY people_by_id
+                  ON u.id = c.opa_id
+              WHERE c.key = p.key AND u.kind <= 1
+                AND NOT EXISTS (SELECT 1 FROM carriers d
+                                WHERE d.key = c.key
+                                  AND coalesce(d.active_until, 9223372036854775806)
+                                      > coalesce(c.active_until, 9223372036854775806)))";
 
-/// `?1` the key to go on after.
+/// `?1` the key to go on after. What the snapshot says of a record is newer than what was noted.
 pub(super) const LIST: &str = "
-SELECT p.key, min(coalesce(u.address, u.key)) AS address, min(u.name) AS name
-FROM ledger.pending_leavers p CROSS JOIN main.people u INDEXED BY people_by_key
+SELECT p.key, coalesce(min(coalesce(u.address, u.key)), p.address, p.key) AS address,
+       coalesce(min(u.name), p.name, p.key) AS name, p.account
+FROM ledger.pending_leavers p LEFT JOIN main.people u INDEXED BY people_by_key
      ON u.key = p.key AND u.kind < 4
 WHERE p.key > ?1
 GROUP BY p.key ORDER BY p.key LIMIT 500";

@@ -38,7 +38,9 @@ impl Compared {
         let mut texts = BTreeSet::new();
         for address in [&self.address, &self.key] {
             let local = address.split_once('@').map(|(local, _)| local);
-            texts.extend(local.map(|local| (Comparison::Name, fold_name(local))));
+            for name in local.into_iter().chain([address.as_str()]) {
+                texts.insert((Comparison::Name, fold_name(name)));
+            }
         }
         for key in [&self.own_key, &self.key] {
             texts.insert((Comparison::NameAsKey, key.clone()));

@@ -75,7 +75,7 @@ async fn nothing_that_is_done_per_page_reads_the_whole_directory() {
         (diff_sql::HOLDERS_OF_KEY, ""),
         (diff_sql::KEYS_OF_HOLDER, ""),
         (diff_sql::KEYS_OF_HOLDERS, ""),
-        (diff_sql::ACTIVE_RECORDS, ""),
+        (diff_sql::PRESENT_RECORDS, ""),
         (diff_sql::COMPARED, ""),
         (diff_sql::COMPARED_WITH, ""),
         // Of the rows of one text, at most eleven.

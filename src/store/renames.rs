@@ -8,13 +8,16 @@ use std::sync::Arc;
 
 use sqlx::sqlite::SqliteRow;
 
-use super::diff_sql::{ACTIVE_RECORDS, HOLDERS_OF_KEY, KEYS_OF_HOLDER, KEYS_OF_HOLDERS};
+use super::diff_sql::{HOLDERS_OF_KEY, KEYS_OF_HOLDER, KEYS_OF_HOLDERS, PRESENT_RECORDS};
 use super::fields::Fields;
+use super::lookups::status;
 use super::snapshot::{Pull, json};
 use super::{Store, StoreError};
 use crate::domain::{Key, OpaId, OpaName};
 use crate::rules::facts::KeyHolder;
-use crate::rules::renames::{IdHistory, MOST_NODES, Moment, Outcome, Question, Tenure, Walk};
+use crate::rules::renames::{
+    IdHistory, MOST_NODES, Moment, Outcome, PresentRecord, Question, Tenure, Walk,
+};
 
 /// Answers that are kept at most, in rows.
 const MOST_KEPT: usize = 100_000;
@@ -94,7 +97,7 @@ impl Store {
             .iter()
             .map(|id| {
                 let nothing = IdHistory {
-                    active: None,
+                    present: None,
                     tenures: Vec::new(),
                 };
                 (id.clone(), nothing)
@@ -106,14 +109,14 @@ impl Store {
                 history.tenures.push(tenure);
             }
         }
-        let active = sqlx::query(ACTIVE_RECORDS)
+        let present = sqlx::query(PRESENT_RECORDS)
             .bind(&asked)
             .fetch_all(&pool)
             .await?;
-        for row in &active {
-            let record = active_record(row)?;
-            if let Some(history) = histories.get_mut(&record.0.id) {
-                history.active = Some(record);
+        for row in &present {
+            let record = present_record(row)?;
+            if let Some(history) = histories.get_mut(&record.holder.id) {
+                history.present = Some(record);
             }
         }
         for (id, mut history) in histories {
@@ -152,14 +155,14 @@ impl Store {
         if let Some(history) = known.histories.get(id) {
             return Ok(Arc::clone(history));
         }
-        let active = sqlx::query(ACTIVE_RECORDS)
+        let present = sqlx::query(PRESENT_RECORDS)
             .bind(json(&[id])?)
             .fetch_optional(&self.snapshot(pull).await?)
             .await?
-            .map(|row| active_record(&row))
+            .map(|row| present_record(&row))
             .transpose()?;
         let history = Arc::new(IdHistory {
-            active,
+            present,
             tenures: self.list_tenures(KEYS_OF_HOLDER, pull, id.as_str()).await?,
         });
         known.make_room(history.tenures.len());
@@ -167,7 +170,7 @@ impl Store {
         Ok(history)
     }
 
-    /// One more than the walk may visit, so that it notifications that there are too many.
+    /// One more than the walk may visit, so that it notices that there are too many.
     async fn list_tenures(
         &self,
         statement: &'static str,
@@ -185,15 +188,18 @@ impl Store {
     }
 }
 
-fn active_record(row: &SqliteRow) -> Result<(KeyHolder, Option<Key>), StoreError> {
+fn present_record(row: &SqliteRow) -> Result<PresentRecord, StoreError> {
     let fields = Fields::of(row, "people", "id");
-    let holder = KeyHolder {
-        id: OpaId::new(fields.get::<String>("id")?),
-        name: OpaName::new(fields.get::<String>("name")?),
-        email: fields.get("email")?,
-    };
     let key: Option<String> = fields.get("key")?;
-    Ok((holder, key.map(Key::from_store)))
+    Ok(PresentRecord {
+        holder: KeyHolder {
+            id: OpaId::new(fields.get::<String>("id")?),
+            name: OpaName::new(fields.get::<String>("name")?),
+            email: fields.get("email")?,
+        },
+        key: key.map(Key::from_store),
+        status: status(&fields)?,
+    })
 }
 
 fn tenure(row: &SqliteRow) -> Result<Tenure, StoreError> {

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use rolecall::domain::Outcome;
-use rolecall::sandbox::{AccountStatus, Answer, Fault, FaultKind};
+use rolecall::sandbox::{
+    Account, AccountStatus, Answer, Fault, FaultKind, OpaRefusal, Person, StatsAnswer,
+};
 use serde_json::json;
 
 use crate::model::{Limits, Org, Rules};
@@ -169,6 +171,120 @@ async fn a_leaver_who_never_signed_in_is_told_until_the_account_is_gone() {
     world.sync().await;
     assert_eq!(asked(&world), 1, "asked once more than needed");
     assert_eq!(world.sandbox.journal().writes(), []);
+}
+
+#[tokio::test]
+async fn a_second_count_that_is_no_count_is_doubt_and_nothing_is_planned() {
+    for (answer, words) in [
+        (StatsAnswer::Html, "GET /team_stats"),
+        (StatsAnswer::HumanUsers(json!(-1)), "num_human_users is -1"),
+        (
+            StatsAnswer::HumanUsers(json!("12")),
+            "num_human_users is \"12\"",
+        ),
+        (
+            StatsAnswer::HumanUsers(json!(11)),
+            "OPA listed 10 people, but counts 11",
+        ),
+    ] {
+        let world = World::start(&Org::of_size(10), &rules()).await;
+        world.sandbox.opa().disable("p0000").unwrap();
+        world.sandbox.opa().team_stats(answer);
+        let report = world.sync().await;
+        assert_eq!((report.outcome, report.plan_id), (Outcome::Failed, None));
+        assert_eq!((report.opa.complete, report.actions.len()), (false, 0));
+        let error = report.error.unwrap();
+        assert!(error.contains(words) && !error.contains('\n'), "{error}");
+        assert_eq!(world.deactivated(), [""; 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_second_count_that_may_not_be_read_or_is_not_there_is_left_out() {
+    for answer in [
+        StatsAnswer::HumanUsers(json!(null)),
+        StatsAnswer::NotFound,
+        StatsAnswer::Refused(OpaRefusal::AuthorizationError),
+    ] {
+        let world = World::start(&Org::of_size(10), &rules()).await;
+        world.sandbox.opa().disable("p0000").unwrap();
+        world.sandbox.opa().team_stats(answer);
+        assert_eq!(world.sync().await.outcome, Outcome::Applied);
+    }
+}
+
+/// bob never signed in, and leaves the Team in this way.
+async fn pending_bob(leave: impl FnOnce(&World)) -> World {
+    let mut org = Org::in_step(["ada", "bob"]);
+    org.account("bob").life = crate::model::Life::Pending;
+    let world = World::start(&org, &rules()).await;
+    world.sync().await;
+    leave(&world);
+    world
+}
+
+fn lose_details(world: &World, status: &str) {
+    let team = world.sandbox.opa();
+    team.set_status("bob", status).unwrap();
+    let clear = |bob: &mut Person| (bob.email, bob.first_name, bob.last_name) = (None, None, None);
+    team.edit("bob", clear).unwrap();
+}
+
+async fn pending_leavers(world: &World) -> Vec<String> {
+    findings(&world.sync().await, "pending_leaver")
+}
+
+#[tokio::test]
+async fn i11_a_leaver_who_lost_the_details_is_asked_for_under_the_last_address() {
+    for status in ["DISABLED", "DELETED"] {
+        let world = pending_bob(|world| lose_details(world, status)).await;
+        for _ in 0..2 {
+            assert_eq!(
+                pending_leavers(&world).await,
+                ["bob@example.com"],
+                "{status}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pending_leaver_is_told_until_the_account_is_gone_whatever_becomes_of_the_record() {
+    let world = pending_bob(|world| world.sandbox.opa().disable("bob").unwrap()).await;
+    assert_eq!(pending_leavers(&world).await, ["bob@example.com"]);
+    lose_details(&world, "DELETED");
+    assert_eq!(pending_leavers(&world).await, ["bob@example.com"]);
+    world.sandbox.opa().purge("bob").unwrap();
+    for _ in 0..2 {
+        assert_eq!(pending_leavers(&world).await, ["bob@example.com"]);
+    }
+    let gone = |bob: &mut Account| bob.status = AccountStatus::Inactive;
+    world.sandbox.opsera().edit("acct-bob", gone).unwrap();
+    assert_eq!(pending_leavers(&world).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_pending_leaver_is_told_while_opsera_does_not_say_that_the_account_is_gone() {
+    let world = pending_bob(|world| world.sandbox.opa().disable("bob").unwrap()).await;
+    assert_eq!(pending_leavers(&world).await, ["bob@example.com"]);
+    let refused = FaultKind::Answer(Answer::status(400).body("{}"));
+    world
+        .sandbox
+        .inject(Fault::opsera(refused).on("GET", "/user/bob"));
+    assert_eq!(pending_leavers(&world).await, ["bob@example.com"]);
+    assert_eq!(pending_leavers(&world).await, ["bob@example.com"]);
+}
+
+#[tokio::test]
+async fn whoever_is_back_under_any_address_is_no_pending_leaver() {
+    for address in [Some("bob@example.com"), Some("robert@example.com"), None] {
+        let world = pending_bob(|world| world.sandbox.opa().disable("bob").unwrap()).await;
+        assert_eq!(pending_leavers(&world).await, ["bob@example.com"]);
+        let team = world.sandbox.opa();
+        team.enable("bob").unwrap();
+        team.rename_address("bob", address).unwrap();
+        assert_eq!(pending_leavers(&world).await, [""; 0], "{address:?}");
+    }
 }
 
 #[tokio::test]

@@ -204,8 +204,38 @@ async fn a_leaver_who_waits_is_told_with_the_clock() {
     world.clock.advance(Duration::from_mins(20));
     insta::assert_snapshot!("waiting", world.told("bea@example.com").await);
     world.clock.advance(Duration::from_mins(40));
+    // The time has come, but one complete pull that missed the person proves little.
+    insta::assert_snapshot!("waiting_for_pulls", world.told("bea@example.com").await);
+    world.run(Mode::DryRun).await;
     let explanation = world.explain("bea@example.com").await;
     assert_eq!(explanation.accounts[0].decision.kind, "deactivate");
+    assert_eq!(
+        world.run(Mode::DryRun).await.summary.deactivate,
+        1,
+        "the third"
+    );
+}
+
+#[tokio::test]
+async fn nobody_is_foretold_to_go_as_absent_while_the_clock_is_not_trusted() {
+    let mut world = World::new(POLICY).await;
+    world.person("ada", &[]);
+    world.account("bea@example.com", "Users");
+    for _ in 0..3 {
+        world.run(Mode::DryRun).await;
+        world.clock.advance(Duration::from_mins(30));
+    }
+    let ahead = world.clock.now() + chrono::TimeDelta::hours(9000);
+    world.clock.jump_to(ahead);
+    world.run(Mode::DryRun).await;
+    let explanation = world.explain("bea@example.com").await;
+    let decision = &explanation.accounts[0].decision;
+    assert_eq!(decision.kind, "waiting");
+    assert!(
+        decision.words.contains("trusts this machine's clock again"),
+        "{}",
+        decision.words
+    );
 }
 
 #[tokio::test]

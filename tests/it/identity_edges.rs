@@ -122,6 +122,36 @@ async fn a_team_in_which_everybody_has_one_name_is_doubt_and_a_short_finding() {
     assert_eq!(world.deactivated(), [""; 0]);
 }
 
+#[tokio::test]
+async fn a5_a_401_while_applying_stops_the_run_keeps_the_rest_planned_and_says_what_to_do() {
+    let mut org = Org::in_step(["ada", "bob", "cleo", "dan"]);
+    for name in ["bob", "cleo", "dan"] {
+        org.person(name).status = "DISABLED".to_owned();
+    }
+    let world = World::start(&org, &at_once()).await;
+    let no = FaultKind::Answer(Answer::status(401).body("no"));
+    let fault = Fault::opsera(no).on("DELETE", "/user").after(1).times(10);
+    world.sandbox.inject(fault);
+    let report = world.sync().await;
+    assert_eq!(report.outcome, Outcome::Failed);
+    assert_eq!(world.deactivated(), ["bob"]);
+    assert_eq!(world.sandbox.journal().writes().len(), 2, "not one more");
+    let error = report.error.unwrap();
+    for words in ["401", "the run stopped at once", "set opsera.token_file"] {
+        assert!(error.contains(words), "{words}: {error}");
+    }
+    let store = world.store().await;
+    let planned: i64 = sqlx::query_scalar("SELECT count(*) FROM actions WHERE state = 'planned'")
+        .fetch_one(store.reader())
+        .await
+        .unwrap();
+    store.close().await;
+    assert_eq!(planned, 2);
+    world.sandbox.clear_faults();
+    assert_eq!(world.sync().await.outcome, Outcome::Applied);
+    assert_eq!(world.deactivated(), ["bob", "cleo", "dan"]);
+}
+
 /// The run fails in the plan or is cut off while it writes: what its pull showed is remembered.
 #[tokio::test]
 async fn a_run_that_ends_after_its_pull_still_teaches_the_memory() {

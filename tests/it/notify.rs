@@ -307,6 +307,47 @@ async fn a_refusal_that_rests_is_told_once_a_day_until_it_is_gone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_end_of_opseras_token_is_told_once_a_day_from_two_weeks_before_until_it_is_renewed() {
+    let world = World::start().await;
+    let days = |days: i64| chrono::TimeDelta::days(days);
+    let issue = |from_now| {
+        let end = rolecall::domain::time::Clock::now(&*world.clock) + from_now;
+        world.sandbox.opsera().issue_token(end)
+    };
+    issue(days(15));
+    world.sync().await;
+    assert_eq!(world.chat.texts(), [""; 0], "it is good for long enough");
+    for left in [13, 12] {
+        world.clock.advance(Duration::from_hours(24));
+        world.sync().await;
+        let told = world.chat.texts();
+        assert_eq!(told.len(), usize::from(left < 14), "{told:?}");
+        assert!(
+            told[0].contains(&format!("in {left} days")) && told[0].contains("opsera.token_file"),
+            "{told:?}"
+        );
+        world.sync().await;
+        assert_eq!(world.chat.texts(), [""; 0], "once a day");
+    }
+    // A trouble that is over does not make it news again.
+    world.break_opa();
+    world.sync().await;
+    world.sandbox.clear_faults();
+    world.sync().await;
+    let told = world.chat.texts();
+    assert_eq!(told.len(), 2, "failed, recovered: {told:?}");
+    assert!(told[1].contains("recovered: "), "{told:?}");
+    issue(days(90));
+    world.sync().await;
+    assert_eq!(world.chat.texts(), [""; 0], "a new token is no recovery");
+    world.clock.advance(Duration::from_hours(24 * 89));
+    world.sync().await;
+    let told = world.chat.texts();
+    assert_eq!(told.len(), 1);
+    assert!(told[0].contains("within a day"), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn findings_are_told_at_first_sight_in_one_message_that_cannot_do_harm() {
     let world = World::start().await;
     let hostile = "<!channel>`*x*`@here \u{202e}\r\n[l](http://evil.example)";

@@ -2,6 +2,7 @@
 //! is taken for anything but text (§10).
 
 mod examples;
+mod in_a_browser;
 
 use rolecall::domain::{ActionKind, ActionStatus, FailedOn, History, Outcome, Rejection, Report};
 use rolecall::output::{Format, TableStyle, render};

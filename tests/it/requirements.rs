@@ -25,6 +25,8 @@ pub(crate) enum Requirement {
     SystemdAnalyze,
     /// `deploy/kubernetes/validate` has what it needs; it says itself what it lacks ([`skip`]).
     Kubernetes,
+    /// `tests/browser/run` has what it needs; it says itself what it lacks ([`skip`]).
+    Browser,
 }
 
 impl Requirement {
@@ -38,6 +40,7 @@ impl Requirement {
             Self::Sqlite3 => "sqlite3",
             Self::SystemdAnalyze => "systemd-analyze",
             Self::Kubernetes => "kubernetes",
+            Self::Browser => "browser",
         }
     }
 
@@ -65,7 +68,7 @@ impl Requirement {
                 succeeds("systemd-analyze", &["--version"]),
                 "systemd-analyze is not installed (Debian: systemd)",
             ),
-            Self::Kubernetes => (true, ""),
+            Self::Kubernetes | Self::Browser => (true, ""),
         };
         (!met).then_some(lack)
     }

@@ -1,6 +1,6 @@
 //! Doubt keeps the account: duplicates, people without an address, renames, look-alikes, protection.
 
-use rolecall::domain::{Outcome, Report};
+use rolecall::domain::{Finding, FindingKind, Outcome, Report};
 
 use crate::model::{Human, Org, Rules};
 use crate::world::{World, account, findings, person};
@@ -44,6 +44,7 @@ async fn i7_a_person_without_an_address_shields_by_name_address_and_full_name() 
         "_bob_",
         "bob@example.com",
         "BOB@Example.com ",
+        "b.o_b@ex-ample.com",
     ] {
         let (world, report) = missing_bob(|org| org.people.push(nameless(name))).await;
         assert_eq!(world.deactivated(), [""; 0], "{name:?}");
@@ -153,6 +154,32 @@ async fn i8_a_renamed_person_keeps_the_old_account() {
         ["bob"],
         "gone is gone, under whatever address"
     );
+}
+
+/// I3: such a person keeps the account, and it is theirs under the old address still.
+#[tokio::test]
+async fn i8_a_renamed_person_with_an_unknown_status_keeps_the_old_account() {
+    for email in [Some("robert@example.com"), None] {
+        let world = World::start(&Org::in_step(["ada", "bob"]), &at_once()).await;
+        world.sync().await;
+        let team = world.sandbox.opa();
+        team.rename_address("bob", email).unwrap();
+        team.set_status("bob", "SUSPENDED").unwrap();
+        for _ in 0..3 {
+            let report = world.sync().await;
+            assert_eq!(report.outcome, Outcome::InSync, "nothing is even tried");
+            assert_eq!(findings(&report, "renamed"), ["bob@example.com"]);
+            let renamed = |f: &&Finding| f.kind == FindingKind::Renamed;
+            let detail = &report.findings.iter().find(renamed).unwrap().detail;
+            assert!(
+                detail.contains("the status \"SUSPENDED\" today"),
+                "{detail}"
+            );
+        }
+        team.disable("bob").unwrap();
+        world.sync().await;
+        assert_eq!(world.deactivated(), ["bob"]);
+    }
 }
 
 #[tokio::test]

@@ -106,6 +106,39 @@ async fn a_joiner_whose_groups_cannot_be_asked_for_gets_no_account() {
     }
 }
 
+/// The rule's group has the odd name, and so can be no part of a path either.
+#[tokio::test]
+async fn a_group_that_cannot_be_asked_for_is_read_through_its_members() {
+    for odd in NAMES {
+        let mut org = Org::in_step(["ada", "bob"]);
+        org.join("bob", odd);
+        for required in [false, true] {
+            let rules = Rules {
+                patterns: vec![(odd.to_owned(), "PowerUsers".to_owned())],
+                default: "Users".to_owned(),
+                required: required.then(|| odd.to_owned()).into_iter().collect(),
+                grace: 0,
+                ..Rules::default()
+            };
+            let mut plans = Vec::new();
+            for lookup in [Lookup::User, Lookup::Group, Lookup::Auto] {
+                let world = start(&org, &rules, lookup).await;
+                let report = world.dry_run().await;
+                assert_eq!(report.error, None, "{odd} {lookup:?}");
+                let mut actions = report.actions.iter();
+                assert!(
+                    actions
+                        .any(|a| a.email == "bob@example.com"
+                            && a.to.as_deref() == Some("PowerUsers"))
+                );
+                assert_eq!(report.summary.deactivate, u64::from(required), "ada");
+                plans.push(report.plan_id);
+            }
+            assert_eq!((&plans[0], &plans[0]), (&plans[1], &plans[2]));
+        }
+    }
+}
+
 #[tokio::test]
 async fn without_an_address_the_record_is_unidentified_and_shields() {
     for odd in NAMES {

@@ -6,13 +6,12 @@ use crate::audit::AuditWriter;
 use crate::cli::{GlobalArgs, TableFormat};
 use crate::commands::desk::{Desk, counted};
 use crate::domain::approval::{
-    Circumstances, Refusal, Wanted, good_until, look_again, may_approve, may_reject,
-    run_that_applies,
+    Circumstances, Wanted, good_until, look_again, may_approve, may_reject, run_that_applies,
 };
 use crate::domain::time::time_for_people;
 use crate::domain::{Decider, ExitStatus, HeldPlan, PlanId, PlanState, text::for_terminal};
 use crate::output;
-use crate::store::{RunLimits, StoreError};
+use crate::store::RunLimits;
 
 /// What an operator decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +22,8 @@ pub(super) enum Decision {
 
 /// A decision that is asked for.
 pub(super) struct Asked {
-    pub(super) id: PlanId,
+    /// The plan's id, or the beginning of it.
+    pub(super) given: String,
     pub(super) decision: Decision,
     pub(super) reason: Option<String>,
 }
@@ -36,7 +36,7 @@ pub(super) async fn run(
     let (desk, audit_writer) = Desk::decide(global).await?;
     let decided = decide(&desk, &audit_writer, &asked).await;
     desk.store.close().await;
-    let plan = decided??;
+    let plan = decided?;
     let ttl = desk.settings.policy.guards.approval_ttl;
     let text = match format {
         TableFormat::Json => format!(
@@ -67,8 +67,9 @@ async fn decide(
     desk: &Desk,
     audit_writer: &AuditWriter,
     asked: &Asked,
-) -> Result<Result<HeldPlan, Refusal>, StoreError> {
-    let known = desk.store.find_plan(&asked.id).await?;
+) -> anyhow::Result<HeldPlan> {
+    let id = desk.plan_named(&asked.given).await?;
+    let known = desk.store.find_plan(&id).await?;
     let wanted = match &known {
         Some(plan) => {
             desk.store
@@ -96,11 +97,11 @@ async fn decide(
             Decision::Approve => (PlanState::Approved, may_approve),
             Decision::Reject => (PlanState::Rejected, may_reject),
         };
-    desk.store
-        .decide_plan(audit_writer, &asked.id, state, &decider, |plan| {
-            check(&asked.id, plan, &circumstances)
-        })
-        .await
+    let check = |plan: Option<&HeldPlan>| check(&id, plan, &circumstances);
+    Ok(desk
+        .store
+        .decide_plan(audit_writer, &id, state, &decider, check)
+        .await??)
 }
 
 fn words(plan: &HeldPlan, ttl: std::time::Duration) -> String {

@@ -5,17 +5,15 @@ mod list;
 mod show;
 
 use crate::cli::{GlobalArgs, PlanArgs, PlanCommand};
-use crate::domain::{ExitStatus, PlanId};
+use crate::domain::ExitStatus;
 
 pub(super) async fn run(global: &GlobalArgs, args: &PlanArgs) -> anyhow::Result<ExitStatus> {
     match &args.command {
         PlanCommand::List { format } => list::run(global, format.or_fitting()).await,
-        PlanCommand::Show { id, format } => {
-            show::run(global, &PlanId::new(id.trim()), format.or_fitting()).await
-        }
+        PlanCommand::Show { id, format } => show::run(global, id, format.or_fitting()).await,
         PlanCommand::Approve { id, reason, format } => {
             let asked = decide::Asked {
-                id: PlanId::new(id.trim()),
+                given: id.clone(),
                 decision: decide::Decision::Approve,
                 reason: Some(reason.trim().to_owned()),
             };
@@ -23,7 +21,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &PlanArgs) -> anyhow::Result<
         }
         PlanCommand::Reject { id, reason, format } => {
             let asked = decide::Asked {
-                id: PlanId::new(id.trim()),
+                given: id.clone(),
                 decision: decide::Decision::Reject,
                 reason: reason.as_deref().map(|reason| reason.trim().to_owned()),
             };

@@ -13,12 +13,11 @@ use crate::commands::desk::{Desk, age, counted};
 use crate::domain::approval::{Refusal, good_until, look_again};
 use crate::domain::time::time_for_people;
 use crate::domain::{
-    ActionKind, ExitStatus, GuardReport, HeldPlan, PlanId, PlanState, PlannedAction,
-    text::for_terminal, time::Timestamp,
+    ActionKind, ExitStatus, GuardReport, HeldPlan, PlanState, PlannedAction, text::for_terminal,
+    time::Timestamp,
 };
 use crate::output;
 use crate::output::Listing;
-use crate::store::StoreError;
 
 /// The kinds in the order in which a reviewer weighs them.
 const WEIGHED: [ActionKind; 3] = [
@@ -31,15 +30,13 @@ type Actions = Vec<(PlannedAction, bool)>;
 
 pub(super) async fn run(
     global: &GlobalArgs,
-    id: &PlanId,
+    given: &str,
     format: TableFormat,
 ) -> anyhow::Result<ExitStatus> {
     let desk = Desk::look_at_store(global).await?;
-    let found = find(&desk, id).await;
+    let found = find(&desk, given).await;
     desk.store.close().await;
-    let Some((plan, actions)) = found? else {
-        return Err(Refusal::Unknown { id: id.clone() }.into());
-    };
+    let (plan, actions) = found?;
     let ttl = desk.settings.policy.guards.approval_ttl;
     let until = good_until(&plan, ttl);
     let text = match format {
@@ -50,12 +47,13 @@ pub(super) async fn run(
     Ok(ExitStatus::Done)
 }
 
-async fn find(desk: &Desk, id: &PlanId) -> Result<Option<(HeldPlan, Actions)>, StoreError> {
-    let Some(plan) = desk.store.find_plan(id).await? else {
-        return Ok(None);
+async fn find(desk: &Desk, given: &str) -> anyhow::Result<(HeldPlan, Actions)> {
+    let id = desk.plan_named(given).await?;
+    let Some(plan) = desk.store.find_plan(&id).await? else {
+        return Err(Refusal::Unknown { id }.into());
     };
-    let actions = desk.store.list_plan_actions(id).await?;
-    Ok(Some((plan, actions)))
+    let actions = desk.store.list_plan_actions(&id).await?;
+    Ok((plan, actions))
 }
 
 fn document(plan: &HeldPlan, actions: &Actions, until: Option<Timestamp>) -> Value {

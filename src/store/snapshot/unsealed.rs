@@ -24,21 +24,17 @@ impl Snapshot<'_> {
         Ok(named(rows))
     }
 
-    /// Whether [`Snapshot::list_people_to_look_up`] would list so many people or more.
+    /// How many people [`Snapshot::list_people_to_look_up`] would list.
     ///
     /// # Errors
     /// The files cannot be read.
-    pub async fn has_people_to_look_up(
-        &self,
-        joiners: bool,
-        at_least: usize,
-    ) -> Result<bool, StoreError> {
+    pub async fn count_people_to_look_up(&self, joiners: bool) -> Result<u64, StoreError> {
         let mut state = self.joined().await?;
-        Ok(sqlx::query_scalar(HAS_TO_LOOK_UP)
+        let count: i64 = sqlx::query_scalar(COUNT_TO_LOOK_UP)
             .bind(joiners)
-            .bind(i64::try_from(at_least).unwrap_or(i64::MAX))
             .fetch_one(state.connection()?)
-            .await?)
+            .await?;
+        Ok(unsigned(count))
     }
 
     /// The records of the ACTIVE people whose memberships decide something: those with a managed
@@ -171,11 +167,9 @@ WHERE p.id > ?2 AND p.key IS NOT NULL AND p.kind = 0
                 WHERE a.key = p.key), ?1)
 ORDER BY p.id LIMIT 500";
 
-/// `?1` whether people without an account count, `?2` how many are enough.
-const HAS_TO_LOOK_UP: &str = "
-SELECT count(*) >= ?2 FROM (
-    SELECT 1 FROM people p INDEXED BY people_by_key
-    WHERE p.key IS NOT NULL AND p.kind = 0
-      AND coalesce((SELECT max(a.kind & 2) FROM opsera.accounts a INDEXED BY accounts_by_key
-                    WHERE a.key = p.key), ?1)
-    LIMIT ?2)";
+/// `?1` whether people without an account count.
+const COUNT_TO_LOOK_UP: &str = "
+SELECT count(*) FROM people p INDEXED BY people_by_key
+WHERE p.key IS NOT NULL AND p.kind = 0
+  AND coalesce((SELECT max(a.kind & 2) FROM opsera.accounts a INDEXED BY accounts_by_key
+                WHERE a.key = p.key), ?1)";

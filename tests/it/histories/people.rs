@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use rolecall::sandbox::{AccountStatus, Person, Sandbox, UserKind, Visibility};
 
 use crate::model::address::{canonical, opa_key, opsera_key};
+use crate::model::decide::Pulled;
 use crate::model::memory::Memory;
 use crate::model::{Org, Rules};
 
@@ -60,10 +61,12 @@ impl People {
     /// reason. `memory` holds the complete pulls before the run.
     pub(crate) fn excused(
         &self,
+        org: &Org,
         sandbox: &Sandbox,
         rules: &Rules,
         memory: &Memory,
     ) -> HashMap<String, &'static str> {
+        let pulled = Pulled::of(org, rules, memory);
         let key_of = |email: &Option<String>| email.as_deref().and_then(canonical);
         let listed: Vec<_> = sandbox
             .opsera()
@@ -88,8 +91,26 @@ impl People {
                 let mut own = self.records_of(sandbox, person);
                 own.any(|own| own.id == *record && own.status == "ACTIVE")
             };
+            let actives: Vec<Person> = self
+                .records_of(sandbox, person)
+                .filter(|record| record.status == "ACTIVE")
+                .collect();
+            let has_another = |record: &Person| {
+                let theirs = key_of(&record.email).map(|address| opa_key(rules, &address));
+                theirs.is_some()
+                    && listed
+                        .iter()
+                        .any(|(other, key)| other != id && *key == theirs)
+            };
             let last_active = memory.carriers_of_the_last_pull_with(key, true);
             if last_active.iter().any(is_theirs) || last.iter().any(is_active) {
+                // The record was replaced while it had no address: nothing joins the two (I8), and
+                // the new one has the address of another listed account (I10).
+                let way = memory.way(key, &pulled).ids;
+                let is_found = actives.iter().any(|record| way.contains(&record.id));
+                if !is_found && actives.iter().all(has_another) {
+                    excused.insert(id.clone(), "replaced while without an address");
+                }
                 continue;
             }
             // It was passed on, so the account goes with the other person.
@@ -100,17 +121,7 @@ impl People {
             // The account has an address that nobody ever had in OPA, since somebody changed it in
             // Opsera, so I8 knows nothing of it; and each of the person's own addresses is that of
             // another listed account, so the person is not unclaimed (I10).
-            let mut actives = self
-                .records_of(sandbox, person)
-                .filter(|record| record.status == "ACTIVE");
-            let has_another = |record: Person| {
-                let theirs = key_of(&record.email).map(|address| opa_key(rules, &address));
-                theirs.is_some()
-                    && listed
-                        .iter()
-                        .any(|(other, key)| other != id && *key == theirs)
-            };
-            if actives.all(has_another) {
+            if actives.iter().all(has_another) {
                 excused.insert(id.clone(), "moved, and they have another one");
             }
         }

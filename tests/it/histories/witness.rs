@@ -65,7 +65,7 @@ impl Witness {
     pub(crate) fn expect_nothing(&self, world: &World, rules: &Rules, memory: &Memory) {
         let people = self.people.lock().unwrap();
         let at_work = people.at_work(&world.sandbox, rules);
-        let excused = people.excused(&world.sandbox, rules, memory);
+        let excused = people.excused(&world.truth(), &world.sandbox, rules, memory);
         drop(people);
         let mut seen = self.seen.lock().unwrap();
         *seen = Seen {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::address::{bare, canonical, in_scope, local, opa_key, opsera_key, protects, skeleton};
 use super::guards::{Guard, guards};
-use super::memory::{Answer, Memory, unlisted_account};
+use super::memory::{Memory, pending_leavers};
 use super::{Acct, Human, Life, Org, Rules, whole};
 use rolecall::domain::time::Timestamp;
 use unicode_normalization::UnicodeNormalization as _;
@@ -228,7 +228,8 @@ fn may_be(rules: &Rules, person: &Human, shown: &Shown) -> bool {
         shown.key.as_deref().unwrap(),
     );
     let name = bare(&person.name);
-    if name == bare(local(address)) || name == bare(local(key)) {
+    let may_be_the_name = [local(address), local(key), address, key];
+    if may_be_the_name.iter().any(|text| name == bare(text)) {
         return true;
     }
     let mut whole = vec![person.name.to_lowercase()];
@@ -296,10 +297,8 @@ pub(crate) fn plan(org: &Org, rules: &Rules, memory: &Memory, now: Timestamp) ->
                 .push(("unidentified_opa_user", human.name.clone()));
         }
     }
-    for key in &memory.left_unlisted {
-        if unlisted_account(&pulled, org, key) == Answer::Waits {
-            plan.findings.push(("pending_leaver", key.clone()));
-        }
+    for key in pending_leavers(memory) {
+        plan.findings.push(("pending_leaver", key.clone()));
     }
     // Opsera's other lists stop there.
     if plan.listed == 1000 {

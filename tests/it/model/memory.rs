@@ -2,7 +2,7 @@
 //!
 //! Every pull is kept as it was, and every question is answered by looking through all of them.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::decide::{Plan, Pulled};
 use super::{Acct, Life, Org, Rules};
@@ -14,6 +14,8 @@ pub(crate) struct Seen {
     id: String,
     key: Option<String>,
     active: bool,
+    /// DISABLED or DELETED.
+    left: bool,
 }
 
 /// Everything remembered.
@@ -25,7 +27,7 @@ pub(crate) struct Memory {
     pub(crate) missing: HashMap<String, (Timestamp, u32)>,
     /// Keys of people who left while no listed account carried them, and whose account may wait for
     /// its first sign-in (§4, last paragraph).
-    pub(crate) left_unlisted: BTreeSet<String>,
+    pub(crate) left_unlisted: BTreeMap<String, Unlisted>,
     /// Accounts that the last complete pull listed.
     pub(crate) listed: usize,
     /// Opsera id → what this program last set or adopted; `None`: a request without an outcome.
@@ -38,10 +40,19 @@ pub(crate) struct Memory {
     pub(crate) deactivated: Vec<Timestamp>,
 }
 
+/// Somebody who left while no listed account carried the key.
+#[derive(Clone, Debug)]
+pub(crate) struct Unlisted {
+    /// The address in OPA when they left.
+    address: String,
+    /// Whether Opsera has shown the account.
+    seen: bool,
+}
+
 /// Where the way of I8 leads.
 #[derive(Debug, Default)]
 pub(crate) struct Way {
-    /// Ids that are ACTIVE today under another key, or under none.
+    /// Ids that are ACTIVE today under another key, or under none, or whose status is doubt (I3).
     pub(crate) active: BTreeSet<String>,
     /// Every id on the way.
     pub(crate) ids: BTreeSet<String>,
@@ -108,7 +119,7 @@ impl Memory {
             }
             way.ids.insert(id.clone());
             let today = pulls.last().unwrap().iter().find(|seen| seen.id == id);
-            if let Some(seen) = today.filter(|seen| seen.active) {
+            if let Some(seen) = today.filter(|seen| !seen.left) {
                 if seen.key.as_deref() != Some(key) {
                     way.active.insert(id);
                 }
@@ -174,27 +185,40 @@ impl Memory {
     /// §4, last paragraph: who left since the last complete pull and has no listed account is asked
     /// for, and again as long as the answer is an account that is not deactivated.
     fn note_unlisted_leavers(&mut self, pulled: &Pulled, org: &Org, listed: &HashSet<String>) {
-        let left = |status: &str| ["DISABLED", "DELETED"].contains(&status);
-        let was_active = |id: &str, key: &String| {
+        let mut new: BTreeMap<String, String> = BTreeMap::new();
+        for person in pulled.people.iter().filter(|p| has_left(&p.human.status)) {
             let mut last = self.pulls.last().into_iter().flatten();
-            last.any(|seen| seen.id == id && seen.key.as_ref() == Some(key) && seen.active)
-        };
-        let new: Vec<String> = pulled
-            .people
-            .iter()
-            .filter(|p| left(&p.human.status))
-            .filter_map(|p| p.key.clone().filter(|key| was_active(&p.human.id, key)))
-            .collect();
-        self.left_unlisted.extend(new);
-        self.left_unlisted.retain(|key| {
-            let mut records = pulled.people.iter().filter(|p| p.key.as_ref() == Some(key));
-            let is_there = records.clone().next().is_some();
-            let all_left = records.all(|p| left(&p.human.status));
-            !listed.contains(key)
-                && is_there
-                && all_left
-                && unlisted_account(pulled, org, key) != Answer::NothingToDo
+            let was_active =
+                last.any(|seen| seen.id == person.human.id && seen.key.is_some() && seen.active);
+            let Some(key) = person.counts_under().filter(|_| was_active) else {
+                continue;
+            };
+            let address = person.address.as_ref().unwrap_or(key);
+            let lowest = new.entry(key.clone()).or_insert_with(|| address.clone());
+            if address < lowest {
+                lowest.clone_from(address);
+            }
+        }
+        for (key, address) in new {
+            let unlisted = Unlisted {
+                address,
+                seen: false,
+            };
+            self.left_unlisted.entry(key).or_insert(unlisted);
+        }
+        let mut all = std::mem::take(&mut self.left_unlisted);
+        all.retain(|key, unlisted| {
+            let has = |seen: &Seen| seen.key.as_ref() == Some(key);
+            let last_active = self.carriers_of_the_last_pull_with(key, true);
+            let present = seen(pulled);
+            let somebody_is_there = present
+                .iter()
+                .any(|seen| !seen.left && (has(seen) || last_active.contains(&seen.id)));
+            let answer = unlisted_account(pulled, org, key, unlisted);
+            unlisted.seen |= answer == Answer::Waits;
+            !listed.contains(key) && !somebody_is_there && answer != Answer::NothingToDo
         });
+        self.left_unlisted = all;
     }
 
     /// After the plan is made: who carries what, and whether the source is the new baseline.
@@ -221,7 +245,7 @@ impl Memory {
 
 /// What Opsera answers when it is asked for the account of somebody who left.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+enum Answer {
     /// An account that is not yet deactivated.
     Waits,
     /// None, or a deactivated one.
@@ -230,12 +254,17 @@ pub(super) enum Answer {
     Several,
 }
 
-pub(super) fn unlisted_account(pulled: &Pulled, org: &Org, key: &str) -> Answer {
+fn has_left(status: &str) -> bool {
+    ["DISABLED", "DELETED"].contains(&status)
+}
+
+fn unlisted_account(pulled: &Pulled, org: &Org, key: &str, unlisted: &Unlisted) -> Answer {
     let records = pulled
         .people
         .iter()
         .filter(|p| p.key.as_deref() == Some(key));
-    let address = records.filter_map(|p| p.address.as_ref()).min().unwrap();
+    let today = records.filter_map(|p| p.address.as_ref()).min();
+    let address = today.unwrap_or(&unlisted.address);
     let has = |acct: &&Acct| {
         acct.email
             .as_ref()
@@ -249,6 +278,12 @@ pub(super) fn unlisted_account(pulled: &Pulled, org: &Org, key: &str) -> Answer 
     }
 }
 
+/// Keys of leavers of whom Opsera has shown an account that nobody has said is gone.
+pub(super) fn pending_leavers(memory: &Memory) -> impl Iterator<Item = &String> {
+    let shown = memory.left_unlisted.iter().filter(|(_, left)| left.seen);
+    shown.map(|(key, _)| key)
+}
+
 fn seen(pulled: &Pulled) -> Vec<Seen> {
     pulled
         .people
@@ -257,6 +292,7 @@ fn seen(pulled: &Pulled) -> Vec<Seen> {
             id: person.human.id.clone(),
             key: person.key.clone(),
             active: person.human.status == "ACTIVE",
+            left: has_left(&person.human.status),
         })
         .collect()
 }

@@ -1,0 +1,54 @@
+//! The page in a real browser (tests/browser/report.mjs): what axe finds, what a phone, paper and a
+//! keyboard make of it, and whether names that somebody chose stay text.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use rolecall::domain::{ActionKind, ActionStatus, Report};
+use rolecall::output::Format;
+
+use super::examples::{action, dry_run};
+use super::{endings, plain, shown};
+use crate::requirements::{Requirement, skip};
+
+/// The largest plan that a reader is expected to open.
+fn fifty_thousand() -> Report {
+    Report {
+        actions: (0..50_000)
+            .map(|n| {
+                action(
+                    ActionKind::Deactivate,
+                    &format!("person.{n:06}@example.com"),
+                    ActionStatus::Planned,
+                )
+            })
+            .collect(),
+        ..dry_run()
+    }
+}
+
+#[test]
+fn readers_of_all_kinds_can_use_the_page() {
+    // Kept, so that whoever changes the page can look at it.
+    let pages = Path::new(env!("CARGO_TARGET_TMPDIR")).join("reports");
+    fs::create_dir_all(&pages).unwrap();
+    for (name, report) in endings()
+        .into_iter()
+        .chain([("fifty_thousand", fifty_thousand())])
+    {
+        let page = shown(&report, Format::Html, plain());
+        fs::write(pages.join(format!("{name}.html")), page).unwrap();
+    }
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/run");
+    let output = Command::new(script).arg(&pages).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    match output.status.code() {
+        Some(0) => println!("{said}"),
+        Some(77) => skip(
+            Requirement::Browser,
+            String::from_utf8_lossy(&output.stderr).trim(),
+        ),
+        _ => panic!("{said}{}", String::from_utf8_lossy(&output.stderr)),
+    }
+}
