@@ -103,7 +103,9 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         .query()
         .unwrap_or_default()
         .split('&')
-        .filter(|part| !part.is_empty() && !part.starts_with("count="))
+        .filter(|part| {
+            !(part.is_empty() || part.starts_with("count=") || part.starts_with("user_type="))
+        })
         .collect();
     query.sort_unstable();
     let asked = format!("{path}?{}", query.join("&"));

@@ -4,6 +4,9 @@
 //! `cargo bench --bench pull -- 1k 10k 100k 1m`: for each size an organisation with 3 % leavers is
 //! rendered into pages, served on loopback, and read three times by each of the three. The table
 //! goes to standard error, the same as JSON to standard output.
+//!
+//! `cargo bench --bench pull -- --serve 100k DIRECTORY` only serves, and leaves the settings in the
+//! directory: what to run beside a profiler.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -31,6 +34,7 @@ fn main() {
         Some("--lower-bound") => {
             return lower_bound::run(arguments.get(1..).unwrap_or_default());
         }
+        Some("--serve") => return serve(arguments.get(1..).unwrap_or_default()),
         _ => {}
     }
     let mut sizes: Vec<usize> = arguments.iter().filter_map(|text| size(text)).collect();
@@ -49,6 +53,25 @@ fn main() {
         "{}",
         serde_json::to_string_pretty(&results).expect("it is JSON")
     );
+}
+
+/// Serves an organisation until it is ended, and writes the settings that reach it, for a profiler
+/// or a store that is to be looked at.
+fn serve(arguments: &[String]) {
+    let (Some(people), Some(home)) = (arguments.first().and_then(|t| size(t)), arguments.get(1))
+    else {
+        eprintln!("usage: --serve SIZE DIRECTORY");
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    runtime.block_on(async {
+        let directories = Directories::start(people).await;
+        let home = Path::new(home);
+        let settings = home.join("rolecall.toml");
+        std::fs::write(&settings, directories.settings(home)).expect("the settings");
+        println!("{}", settings.display());
+        std::future::pending::<()>().await;
+    });
 }
 
 /// `1k`, `100k`, `1m` or a plain number.

@@ -32,6 +32,9 @@ pub(super) const SMALL_BODY: usize = 1 << 20;
 /// Largest body of an answer that is no success.
 const ERROR_BODY: usize = 64 << 10;
 
+/// Most bytes that are set aside for a body because its server announces them.
+const MOST_RESERVED: usize = 1 << 20;
+
 /// Longest silence in the middle of a body (§11). A listing's own time limit is much longer.
 const BODY_STALL: Duration = Duration::from_secs(30);
 
@@ -267,7 +270,9 @@ impl HttpClient {
         mut response: StreamingResponse,
         limit: usize,
     ) -> Result<BufferedResponse, CallError> {
-        let mut body = Vec::new();
+        let announced = response.response.content_length().unwrap_or(0);
+        let announced = usize::try_from(announced).unwrap_or(usize::MAX);
+        let mut body = Vec::with_capacity(announced.min(limit).min(MOST_RESERVED));
         while let Some(chunk) = self.chunk(request, &mut response).await? {
             if body.len().saturating_add(chunk.len()) > limit {
                 let detail = format!("its body is larger than {limit} bytes");

@@ -35,7 +35,8 @@ enum InString {
 }
 
 impl JsonArrayReader {
-    /// Takes the next piece; every element that is complete with it goes to `element`.
+    /// Takes the next piece; every element that is complete with it goes to `element`. An element
+    /// that lies in the piece as a whole is not copied.
     ///
     /// # Errors
     /// In words, what makes this no array of records, or what `element` says.
@@ -44,24 +45,24 @@ impl JsonArrayReader {
         piece: &[u8],
         mut element: impl FnMut(&[u8]) -> Result<(), String>,
     ) -> Result<(), String> {
-        for &byte in piece {
+        let mut rest = piece;
+        while let Some((&byte, after)) = rest.split_first() {
             match self.place {
+                Place::Element => rest = self.inside(rest, &mut element)?,
+                _ if is_space(byte) => rest = after,
                 Place::BeforeArray => match byte {
-                    b'[' => self.place = Place::First,
-                    _ if is_space(byte) => {}
+                    b'[' => {
+                        self.place = Place::First;
+                        rest = after;
+                    }
                     b'<' => return Err("it is an HTML page".to_owned()),
                     _ => return Err("it is not a JSON array".to_owned()),
                 },
-                Place::First => match byte {
-                    b']' => self.place = Place::AfterArray,
-                    _ if is_space(byte) => {}
-                    _ => {
-                        self.place = Place::Element;
-                        self.inside(byte, &mut element)?;
-                    }
-                },
-                Place::Element => self.inside(byte, &mut element)?,
-                Place::AfterArray if is_space(byte) => {}
+                Place::First if byte == b']' => {
+                    self.place = Place::AfterArray;
+                    rest = after;
+                }
+                Place::First => self.place = Place::Element,
                 Place::AfterArray => {
                     return Err("something follows the end of the array".to_owned());
                 }
@@ -79,39 +80,74 @@ impl JsonArrayReader {
         }
     }
 
-    fn inside(
+    /// Takes bytes up to the end of the element that they begin in. Gives the bytes behind it.
+    fn inside<'p>(
         &mut self,
-        byte: u8,
+        piece: &'p [u8],
         element: &mut impl FnMut(&[u8]) -> Result<(), String>,
-    ) -> Result<(), String> {
-        if self.string == InString::No && self.depth == 0 && matches!(byte, b',' | b']') {
-            element(&self.record)?;
-            self.record.clear();
-            if byte == b']' {
-                self.place = Place::AfterArray;
-            }
-            return Ok(());
-        }
-        self.string = match (&self.string, byte) {
-            (InString::No, b'"') | (InString::AfterBackslash, _) => InString::Yes,
-            (InString::Yes, b'\\') => InString::AfterBackslash,
-            (InString::Yes, b'"') | (InString::No, _) => InString::No,
-            (InString::Yes, _) => InString::Yes,
-        };
-        if self.string == InString::No {
-            match byte {
-                b'{' | b'[' => self.depth = self.depth.saturating_add(1),
-                // A bracket that closes nothing makes the record unreadable, which is said then.
-                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-                _ => {}
-            }
-        }
-        if self.record.len() >= MAX_RECORD {
+    ) -> Result<&'p [u8], String> {
+        let end = self.find_end(piece);
+        let (bytes, after) = piece
+            .split_at_checked(end.unwrap_or(piece.len()))
+            .unwrap_or((piece, &[]));
+        if self.record.len().saturating_add(bytes.len()) > MAX_RECORD {
             return Err(format!("a record is larger than {MAX_RECORD} bytes"));
         }
-        self.record.push(byte);
-        Ok(())
+        let Some((&delimiter, after)) = after.split_first() else {
+            self.record.extend_from_slice(bytes);
+            return Ok(after);
+        };
+        if self.record.is_empty() {
+            element(bytes)?;
+        } else {
+            self.record.extend_from_slice(bytes);
+            element(&self.record)?;
+            self.record.clear();
+        }
+        if delimiter == b']' {
+            self.place = Place::AfterArray;
+        }
+        Ok(after)
     }
+
+    /// Where the comma or the bracket stands that ends the element; `None`: not in these bytes.
+    fn find_end(&mut self, bytes: &[u8]) -> Option<usize> {
+        let mut at = 0;
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            match self.string {
+                InString::AfterBackslash => {
+                    self.string = InString::Yes;
+                    at += 1;
+                }
+                InString::Yes => {
+                    let found = memchr::memchr2(b'"', b'\\', rest)?;
+                    self.string = match rest.get(found) {
+                        Some(b'"') => InString::No,
+                        _ => InString::AfterBackslash,
+                    };
+                    at += found + 1;
+                }
+                InString::No => {
+                    let found = rest.iter().position(|byte| is_structure(*byte))?;
+                    match rest.get(found) {
+                        Some(b',' | b']') if self.depth == 0 => return Some(at + found),
+                        Some(b'"') => self.string = InString::Yes,
+                        Some(b'{' | b'[') => self.depth = self.depth.saturating_add(1),
+                        // A bracket that closes nothing makes the record unreadable, which is
+                        // said then.
+                        Some(b'}' | b']') => self.depth = self.depth.saturating_sub(1),
+                        _ => {}
+                    }
+                    at += found + 1;
+                }
+            }
+        }
+        None
+    }
+}
+
+fn is_structure(byte: u8) -> bool {
+    matches!(byte, b'"' | b'{' | b'[' | b'}' | b']' | b',')
 }
 
 fn is_space(byte: u8) -> bool {

@@ -116,12 +116,25 @@ impl Address {
     /// Canonicalises what a directory or a person wrote (I1).
     pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
         let trimmed = text.trim();
+        if let Some(address) = Self::parse_plain(trimmed) {
+            return Ok(address);
+        }
         if trimmed.is_ascii() {
             // NFC leaves ASCII as it is.
             return Self::parse_composed(trimmed);
         }
         let composed: String = trimmed.nfc().collect();
         Self::parse_composed(&composed)
+    }
+
+    /// An ASCII address with a plain domain, as most are: only letter case changes. `None`: the
+    /// general way decides.
+    fn parse_plain(text: &str) -> Option<Self> {
+        let (local, domain) = text.split_once('@')?;
+        let is_plain = !local.is_empty()
+            && local.bytes().all(|byte| byte.is_ascii_graphic())
+            && is_plain_domain(domain);
+        is_plain.then(|| Self(text.to_ascii_lowercase()))
     }
 
     fn parse_composed(text: &str) -> Result<Self, InvalidAddress> {
@@ -155,6 +168,11 @@ impl Address {
         &self.0
     }
 
+    /// The canonical text.
+    pub(crate) fn into_string(self) -> String {
+        self.0
+    }
+
     /// What stands before the `@`.
     pub fn local_part(&self) -> &str {
         split(&self.0).0
@@ -182,6 +200,11 @@ impl Key {
     /// Takes back a key that the store was given earlier.
     pub(crate) fn from_store(text: String) -> Self {
         Self(text)
+    }
+
+    /// The key's text, for the store.
+    pub(crate) fn into_string(self) -> String {
+        self.0
     }
 
     /// The key's text.
@@ -275,6 +298,9 @@ impl Matching {
 
     /// The key of an address on the OPA side.
     pub fn opa_key(&self, address: &Address) -> Key {
+        if !self.ignore_plus_tag && self.domain_aliases.is_empty() {
+            return Key(address.0.clone());
+        }
         let (local, domain) = split(&address.0);
         let local = match local.split_once('+') {
             // A bare "+tag@…" has nobody's name before the plus, so nothing is cut off.

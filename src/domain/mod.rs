@@ -66,6 +66,11 @@ macro_rules! opaque_name {
             pub fn as_str(&self) -> &str {
                 &self.0
             }
+
+            /// The text as the API sent it.
+            pub fn into_string(self) -> String {
+                self.0
+            }
         }
 
         impl std::fmt::Display for $name {

@@ -4,7 +4,7 @@
 //! its final place and moved there when it is complete, with mode 0600 (§11). Texts that came from
 //! a directory go through [`terminal_safe`](crate::domain::text::terminal_safe) before they reach a terminal.
 
-use std::io::{self, Write};
+use std::io::{self, IsTerminal as _, Write};
 use std::path::{Path, PathBuf};
 
 use anstream::{AutoStream, ColorChoice};
@@ -15,6 +15,9 @@ use crate::output::TableStyle;
 
 /// Rows of one list on a terminal: what fits a screen beside its title.
 const ROWS_ON_A_TERMINAL: usize = 20;
+
+/// What is written to a pipe or a file at once, in bytes.
+const STDOUT_BUFFER: usize = 32 * 1024;
 
 /// Why a result could not be delivered.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +42,9 @@ pub struct Sink(Kind);
 
 #[derive(Debug)]
 enum Kind {
-    Stdout(AutoStream<io::StdoutLock<'static>>),
+    /// Standard output writes each line by itself, which a report of thousands of people, written in
+    /// small pieces, would pay for.
+    Stdout(io::BufWriter<AutoStream<io::StdoutLock<'static>>>),
     /// Whoever read standard output is gone; the rest is dropped.
     Closed,
     File {
@@ -56,7 +61,15 @@ enum Kind {
 impl Sink {
     /// Standard output; escape sequences are taken out where it is no terminal.
     pub fn stdout(colour: ColorChoice) -> Self {
-        Self(Kind::Stdout(AutoStream::new(io::stdout().lock(), colour)))
+        let stdout = io::stdout().lock();
+        // Somebody who watches sees each line at once.
+        let buffer = if stdout.is_terminal() {
+            0
+        } else {
+            STDOUT_BUFFER
+        };
+        let stream = AutoStream::new(stdout, colour);
+        Self(Kind::Stdout(io::BufWriter::with_capacity(buffer, stream)))
     }
 
     /// The file `output`, or standard output without one.

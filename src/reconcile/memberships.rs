@@ -40,8 +40,13 @@ pub(super) async fn pull_memberships(
         .list_live_groups(|group| is_relevant(policy, group))
         .await
         .map_err(opa_error)?;
-    let by_person = snapshot.count_people_to_look_up(joiners).await?;
-    let by_group = match most_by_group(policy.roles.lookup, opa, &groups, by_person) {
+    // Which of two ways is shorter matters only where both may be taken.
+    let by_person = match policy.roles.lookup {
+        Lookup::Group => None,
+        Lookup::Auto | Lookup::User => Some(snapshot.count_people_to_look_up(joiners).await?),
+    };
+    let most = most_by_group(policy.roles.lookup, opa, &groups, by_person.unwrap_or(0));
+    let by_group = match most {
         None => false,
         Some(most) => pull_groups(snapshot, opa, &mut groups, most, progress).await?,
     };
@@ -54,7 +59,10 @@ pub(super) async fn pull_memberships(
         return Err(RunError::NoRequiredGroup(missing.as_str().to_owned()));
     }
     if !by_group && !groups.is_empty() {
-        opa.expect_requests(by_person);
+        opa.expect_requests(match by_person {
+            Some(by_person) => by_person,
+            None => snapshot.count_people_to_look_up(joiners).await?,
+        });
         pull_people(snapshot, joiners, opa, &groups, progress).await?;
     }
     let names: Vec<GroupName> = groups.iter().cloned().collect();

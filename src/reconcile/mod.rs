@@ -22,6 +22,7 @@ mod pending_leavers;
 mod planning;
 mod preflight;
 mod pull;
+mod reading;
 mod recover;
 mod restores;
 mod run;

@@ -119,6 +119,7 @@ pub async fn plan_from_store(
     builder.administrators = store.count_administrators(pull).await?;
     let mut restores = Restores::load(store, policy, now).await?;
     let mut accounts = store.list_accounts_that_need_thought(pull, policy).await?;
+    tracing::debug!(settled, "the accounts that need thought are known");
     while let Some(page) = accounts.next_page().await? {
         settled = settled.saturating_sub(page.managed);
         for facts in &page.accounts {
@@ -154,6 +155,7 @@ pub async fn plan_from_store(
             builder.restore(&facts, restore);
         }
     }
+    tracing::debug!(actions = builder.actions.len(), "the accounts are decided");
     builder.summary.unchanged += settled;
     let ended = ended_entries(policy, now, &builder.findings);
     builder.findings.extend(ended);

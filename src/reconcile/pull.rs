@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::Instrument as _;
 
 use super::error::RunError;
+use super::reading::Reading;
 use crate::clients::{Api, CallError, Opa, OpseraReader, SecondCount, StatusFilter};
 use crate::domain::{Counter, Finding, FindingKind, Progress, Stage};
 use crate::rules::Policy;
@@ -177,10 +178,15 @@ async fn pull_people(
         Some(StatusFilter::Disabled),
         Some(StatusFilter::Deleted),
     ] {
-        let mut listing = opa.list_users(filter);
-        while let Some(page) = listing.next_page().await.map_err(opa_error)? {
-            snapshot.add_people(&page).await?;
-            progress.count(Counter::OpaRecords, u64::try_from(page.len()).unwrap_or(0));
+        let opa = opa.clone();
+        let mut pages = Reading::start(move |pages| async move {
+            let mut listing = opa.list_users(filter);
+            while pages.put(listing.next_page().await).await {}
+        });
+        while let Some(page) = pages.next(opa_error).await? {
+            let records = u64::try_from(page.len()).unwrap_or(0);
+            snapshot.add_people(page).await?;
+            progress.count(Counter::OpaRecords, records);
         }
     }
     look_up_unidentified(snapshot, opa).await
@@ -204,7 +210,7 @@ async fn look_up_unidentified(snapshot: &Snapshot<'_>, opa: &Opa) -> Result<(), 
             };
             // Another id under the name is another person: it answers nothing about this one.
             if let Some(person) = found.filter(|person| person.id == *id) {
-                snapshot.add_people(std::slice::from_ref(&person)).await?;
+                snapshot.add_people(vec![person]).await?;
             }
         }
     }
@@ -216,12 +222,13 @@ async fn pull_accounts(
     progress: &Progress,
 ) -> Result<(), RunError> {
     let mut accounts = opsera.list_users();
-    while let Some(batch) = accounts.next_batch().await.map_err(opsera_error)? {
-        snapshot.add_accounts(&batch).await?;
-        progress.count(
-            Counter::OpseraAccounts,
-            u64::try_from(batch.len()).unwrap_or(0),
-        );
+    let mut batches = Reading::start(move |batches| async move {
+        while batches.put(accounts.next_batch().await).await {}
+    });
+    while let Some(batch) = batches.next(opsera_error).await? {
+        let records = u64::try_from(batch.len()).unwrap_or(0);
+        snapshot.add_accounts(batch).await?;
+        progress.count(Counter::OpseraAccounts, records);
     }
     Ok(snapshot.end_accounts().await?)
 }

@@ -181,6 +181,7 @@ impl Run<'_> {
         self.store
             .move_absence_clocks(snapshot.pull(), now, &clock)
             .await?;
+        tracing::debug!("the absences are counted");
         self.request.progress.stage(Stage::Planning);
         let in_flight = usize::try_from(self.context.settings.opsera.max_in_flight).unwrap_or(1);
         let opsera = &self.clients.opsera;
@@ -314,6 +315,7 @@ impl Run<'_> {
             self.store.accept_source(&self.request.id).await?;
         }
         self.store.remember_key_holders(pull).await?;
+        tracing::debug!("the memory has learnt the pull");
         if self.context.settings.policy.provision && self.request.kinds.contains(ActionKind::Create)
         {
             self.store

@@ -91,11 +91,11 @@ LEFT JOIN main.people u ON u.id = c.opa_id
 WHERE u.key IS NOT c.key OR u.kind > 3
 ORDER BY c.key, c.opa_id";
 
-/// `?1` a key. When it was last carried, and last by somebody ACTIVE.
+/// `?1` keys. When each was last carried, and last by somebody ACTIVE.
 pub(super) const LAST_CARRIED: &str = "
-SELECT max(coalesce(c.carried_until, 9223372036854775806)) AS carried_until,
+SELECT c.key, max(coalesce(c.carried_until, 9223372036854775806)) AS carried_until,
        max(coalesce(c.active_until, 9223372036854775806)) AS active_until
-FROM ledger.carriers c WHERE c.key = ?1";
+FROM json_each(?1) j CROSS JOIN ledger.carriers c ON c.key = j.value GROUP BY j.key, c.key";
 
 /// `?1` a key, `?2` how many at most. Everybody who carries or carried it (I8).
 pub(super) const HOLDERS_OF_KEY: &str = "
@@ -118,10 +118,22 @@ FROM main.people u LEFT JOIN ledger.carriers c ON c.key = u.key AND c.opa_id = u
 WHERE u.id = ?1 AND u.key IS NOT NULL AND u.kind < 4
 LIMIT ?2";
 
-/// `?1` an id. The human record with it, where it is ACTIVE or its status is doubt (I8).
-pub(super) const PRESENT_RECORD: &str = "
-SELECT u.id, u.name, coalesce(u.email, u.key) AS email, u.key, u.kind, u.status FROM main.people u
-WHERE u.id = ?1 AND u.kind <= 1";
+/// `?1` ids, `?2` how many rows at most. [`KEYS_OF_HOLDER`] of several ids.
+pub(super) const KEYS_OF_HOLDERS: &str = "
+SELECT c.key, c.opa_id AS id, c.name, c.carried_since, c.carried_until, 0 AS today
+FROM json_each(?1) j CROSS JOIN ledger.carriers c INDEXED BY carriers_by_id ON c.opa_id = j.value
+UNION ALL
+SELECT u.key, u.id, u.name, c.carried_since, c.carried_until, 1
+FROM json_each(?1) j CROSS JOIN main.people u INDEXED BY people_by_id ON u.id = j.value
+LEFT JOIN ledger.carriers c ON c.key = u.key AND c.opa_id = u.id
+WHERE u.key IS NOT NULL AND u.kind < 4
+LIMIT ?2";
+
+/// `?1` ids. The human record with each, where it is ACTIVE or its status is doubt (I8).
+pub(super) const PRESENT_RECORDS: &str = "
+SELECT u.id, u.name, coalesce(u.email, u.key) AS email, u.key, u.kind, u.status
+FROM json_each(?1) j CROSS JOIN main.people u INDEXED BY people_by_id ON u.id = j.value
+WHERE u.kind <= 1";
 
 /// `?1` ids of accounts. What the shields compare of each.
 pub(super) const COMPARED: &str = "
@@ -129,6 +141,11 @@ SELECT a.id, a.key, coalesce(a.address, a.key) AS address, coalesce(a.own_key, a
        a.first_name, a.last_name
 FROM json_each(?1) j CROSS JOIN opsera.accounts a ON a.id = j.value
 WHERE a.key IS NOT NULL";
+
+/// `?1` texts. Those that a shield may compare an account with.
+pub(super) const COMPARED_WITH: &str = "
+SELECT j.value FROM json_each(?1) j
+WHERE EXISTS (SELECT 1 FROM main.shields s INDEXED BY shields_by_text WHERE s.text = j.value)";
 
 /// `?1` pairs of a comparison and a text. The first ACTIVE people without an account who have it
 /// (I7, I9, I10).

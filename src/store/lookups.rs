@@ -50,6 +50,23 @@ struct Found {
     names: BTreeSet<OpaName>,
 }
 
+/// When a key was last carried, and when last by somebody ACTIVE.
+#[derive(Clone, Copy)]
+struct LastCarried {
+    carried: Moment,
+    active: Option<Moment>,
+}
+
+impl Default for LastCarried {
+    /// Of a key that the memory does not know.
+    fn default() -> Self {
+        Self {
+            carried: moment(None),
+            active: None,
+        }
+    }
+}
+
 /// Somebody who carried a key before this pull and does not carry it in it.
 struct FormerHolder {
     tenure: Tenure,
@@ -90,6 +107,13 @@ impl Store {
         let mut found = self.list_people(pull, &keys).await?;
         let mut groups = self.list_groups_of_keys(pull, &keys).await?;
         let mut former = self.list_former_holders(pull, &keys, &mut found).await?;
+        let last_carried = self.list_last_carried(pull, former.keys()).await?;
+        let ids: BTreeSet<OpaId> = former
+            .values()
+            .flatten()
+            .map(|holder| holder.tenure.id.clone())
+            .collect();
+        self.read_histories(pull, &ids, &mut known.renames).await?;
         let mut leavers = Vec::new();
         let mut absent = HashSet::new();
         for facts in page.iter_mut() {
@@ -117,8 +141,16 @@ impl Store {
             facts.memberships = memberships;
             facts.groups = groups.remove(key).unwrap_or_default();
             if let Some(former) = former.remove(key) {
-                self.follow(pull, facts, former, names, leaver, &mut known.renames)
-                    .await?;
+                let last = last_carried.get(key).copied().unwrap_or_default();
+                self.follow(
+                    pull,
+                    facts,
+                    (former, last),
+                    names,
+                    leaver,
+                    &mut known.renames,
+                )
+                .await?;
             } else if leaver {
                 facts.known_names = names.into_iter().collect();
             }
@@ -142,7 +174,7 @@ impl Store {
         &self,
         pull: Pull,
         facts: &mut AccountFacts,
-        former: Vec<FormerHolder>,
+        (former, last): (Vec<FormerHolder>, LastCarried),
         mut known: BTreeSet<OpaName>,
         leaver: bool,
         renames: &mut KnownRenames,
@@ -150,7 +182,7 @@ impl Store {
         let Some((_, key)) = &facts.identity else {
             return Ok(());
         };
-        let (carried, active) = self.find_last_carried(pull, key).await?;
+        let LastCarried { carried, active } = last;
         let (last, earlier): (Vec<_>, Vec<_>) = former.into_iter().partition(|holder| {
             holder.tenure.until == carried
                 || holder.active_until.is_some() && holder.active_until == active
@@ -340,18 +372,30 @@ impl Store {
         Ok(all)
     }
 
-    /// When a key was last carried, and when last by somebody ACTIVE.
-    async fn find_last_carried(
+    /// When each key was last carried, and when last by somebody ACTIVE.
+    async fn list_last_carried(
         &self,
         pull: Pull,
-        key: &Key,
-    ) -> Result<(Moment, Option<Moment>), StoreError> {
-        let row: (Option<i64>, Option<i64>) = sqlx::query_as(LAST_CARRIED)
-            .bind(key.as_str())
-            .fetch_one(&self.snapshot(pull).await?)
+        keys: impl Iterator<Item = &Key>,
+    ) -> Result<HashMap<Key, LastCarried>, StoreError> {
+        let keys: Vec<&Key> = keys.collect();
+        if keys.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let rows: Vec<(String, Option<i64>, Option<i64>)> = sqlx::query_as(LAST_CARRIED)
+            .bind(json(&keys)?)
+            .fetch_all(&self.snapshot(pull).await?)
             .await?;
-        let active = row.1.filter(|pull| *pull != 0).map(Moment);
-        Ok((moment(row.0), active))
+        Ok(rows
+            .into_iter()
+            .map(|(key, carried, active)| {
+                let last = LastCarried {
+                    carried: moment(carried),
+                    active: active.filter(|pull| *pull != 0).map(Moment),
+                };
+                (Key::from_store(key), last)
+            })
+            .collect())
     }
 }
 

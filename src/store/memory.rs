@@ -12,6 +12,9 @@ use crate::domain::{
 };
 use crate::rules::clock_trust::ClockTrust;
 
+/// SQLite's page cache for each file of a snapshot beside the ledger, in KiB.
+const ATTACHED_CACHE_KIB: u32 = 1024;
+
 /// How a role came to be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum RoleSource {
@@ -57,7 +60,8 @@ impl Store {
                 .await?;
         }
         tx.commit().await?;
-        Ok(ledger.close().await?)
+        self.keep_learning(pull, ledger).await;
+        Ok(())
     }
 
     /// Learns the latest complete pull, if the run that made it was killed or failed before it
@@ -110,7 +114,20 @@ impl Store {
                     .execute(&mut *tx)
                     .await?;
             }
+            let knows_nobody: bool =
+                sqlx::query_scalar("SELECT NOT EXISTS (SELECT 1 FROM carriers)")
+                    .fetch_one(&mut *tx)
+                    .await?;
+            // Everybody of the first pull is new: their ids come in no order, and an index that is
+            // kept up meanwhile is written many times over.
+            if knows_nobody {
+                tx.execute("DROP INDEX carriers_by_id").await?;
+            }
             sqlx::query(CARRIES).bind(pull.0).execute(&mut *tx).await?;
+            if knows_nobody {
+                tx.execute("CREATE INDEX carriers_by_id ON carriers (opa_id)")
+                    .await?;
+            }
             sqlx::query(LEARNT)
                 .bind(mark.unwrap_or_default())
                 .execute(&mut *tx)
@@ -124,7 +141,8 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(ledger.close().await?)
+        self.keep_learning(pull, ledger).await;
+        Ok(())
     }
 
     /// A connection that may write the ledger, with the two files of the snapshot attached.
@@ -134,11 +152,16 @@ impl Store {
     ) -> Result<SqliteConnection, StoreError> {
         // Opened and found good, if that was not done before.
         self.snapshot(pull).await?;
+        if let Some(ledger) = self.resume_learning(pull).await {
+            return Ok(ledger);
+        }
         let mut ledger = writer_options(self.path()).connect().await?;
         for (side, name) in [(Side::Opa, "opa"), (Side::Opsera, "opsera")] {
             let file = uri(&path_of(self.path(), pull, side), "immutable=1")?;
             ledger
-                .execute(AssertSqlSafe(format!("ATTACH {file} AS {name}")))
+                .execute(AssertSqlSafe(format!(
+                    "ATTACH {file} AS {name}; PRAGMA {name}.cache_size = -{ATTACHED_CACHE_KIB}"
+                )))
                 .await?;
         }
         Ok(ledger)
@@ -264,9 +287,9 @@ const STOP_CLOCKS: &str = concat!(
 
 const MOVE_CLOCKS: &str = concat!(
     "INSERT INTO absences (key, since, pulls, last_pull)
-     SELECT DISTINCT a.key, ?2, 1, ?1
-     FROM opsera.accounts a INDEXED BY accounts_by_key
-     WHERE a.key IS NOT NULL AND NOT ",
+     SELECT a.key, ?2, 1, ?1
+     FROM opsera.unsettled a
+     WHERE NOT ",
     is_there!("a.key"),
     " ON CONFLICT (key) DO UPDATE SET pulls = absences.pulls + 1, last_pull = excluded.last_pull
       WHERE absences.last_pull < excluded.last_pull"
@@ -292,6 +315,7 @@ LEFT JOIN carriers c ON c.key = u.key AND c.opa_id = u.id
 WHERE u.key IS NOT NULL AND u.kind < 4
   AND (c.key IS NULL OR c.carried_until IS NOT NULL OR c.name <> u.name
        OR (u.kind = 0 AND c.active_until IS NOT NULL))
+ORDER BY +u.key
 ON CONFLICT (key, opa_id) DO UPDATE SET
     name = excluded.name,
     carried_since = iif(carriers.carried_until IS NULL, carriers.carried_since, excluded.carried_since),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{OpenOptions, Permissions};
 use std::io;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -14,6 +14,7 @@ use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
 
+use super::file_state::FileState;
 use super::reading::Reading;
 use super::{Store, StoreError, StorePath};
 use crate::domain::time::Clock;
@@ -26,6 +27,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(90);
 /// Connections for reading: a run streams from one or two while `/readyz` asks a third.
 const READERS: u32 = 4;
+/// SQLite's page cache for each connection, in KiB. The system keeps the pages as well.
+const CACHE_KIB: u32 = 1024;
 /// Up to this size the whole file is checked whenever it is opened; that takes well under a second.
 const CHECKED_WHEN_OPENED: u64 = 64 * 1024 * 1024;
 /// Up to this size it is checked when rows are still in the side file: the last process was
@@ -175,7 +178,7 @@ impl Store {
     /// in which this process has found nothing is not looked at again until it has changed: the
     /// daemon opens the store every half minute.
     async fn check_file(&self) -> Result<(), StoreError> {
-        let state = FileState::of(&self.path);
+        let state = state_of(&self.path);
         if state.is_some() && state == known_sound().get(&self.path).cloned() {
             return Ok(());
         }
@@ -208,32 +211,13 @@ impl Store {
     }
 }
 
-/// What tells a changed file from the one that was looked at.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct FileState {
-    device: u64,
-    inode: u64,
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl FileState {
-    /// `None` where the file alone does not tell: rows are in the side file, because a run is
-    /// under way or was killed, or the side file is another store's.
-    fn of(path: &Path) -> Option<Self> {
-        if std::fs::metadata(side_file(path, "-wal")).is_ok_and(|file| file.len() > 0) {
-            return None;
-        }
-        let file = std::fs::metadata(path).ok()?;
-        Some(Self {
-            device: file.dev(),
-            inode: file.ino(),
-            size: file.len(),
-            modified: (file.mtime(), file.mtime_nsec()),
-            changed: (file.ctime(), file.ctime_nsec()),
-        })
+/// What the store's file is now; `None` where the file alone does not tell: rows are in the side
+/// file, because a run is under way or was killed, or the side file is another store's.
+fn state_of(path: &Path) -> Option<FileState> {
+    if std::fs::metadata(side_file(path, "-wal")).is_ok_and(|file| file.len() > 0) {
+        return None;
     }
+    FileState::of(path)
 }
 
 /// The files in which this process has found no damage.
@@ -267,6 +251,7 @@ fn settings(path: &Path) -> SqliteConnectOptions {
         .disable_statement_logging()
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .pragma("cache_size", format!("-{CACHE_KIB}"))
         // A failing disk under a memory map ends the process with SIGBUS instead of an error.
         .pragma("mmap_size", "0")
         // A store somebody prepared must not run functions of its choice from its schema.
@@ -399,7 +384,7 @@ mod tests {
     use crate::domain::time::SystemClock;
 
     fn is_known_sound(path: &Path) -> bool {
-        let state = FileState::of(path);
+        let state = state_of(path);
         state.is_some() && state == known_sound().get(path).cloned()
     }
 

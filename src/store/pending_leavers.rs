@@ -36,7 +36,8 @@ impl Store {
             .await?;
         sqlx::query(LET_GO).execute(&mut *tx).await?;
         tx.commit().await?;
-        Ok(ledger.close().await?)
+        self.keep_learning(pull, ledger).await;
+        Ok(())
     }
 
     /// Up to 500 of them, by key, after `after`.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use sqlx::SqliteConnection;
 
 use super::audit::append;
+use super::plan_actions;
 use super::plans::{find, is_fresh};
 use super::{RunLimits, Store, StoreError};
 use crate::audit::{AuditWriter, Event, NewEntry};
@@ -166,14 +167,22 @@ async fn write_held(
 ) -> Result<(), StoreError> {
     let plan = hold.plan;
     // The id is a digest of the actions, but what was shown with them (names, evidence) may have
-    // changed, and an approval that lapsed is not the next one's: the plan is written anew.
-    sqlx::query("DELETE FROM plans WHERE id = ?1")
-        .bind(plan.id().as_str())
-        .execute(&mut *conn)
-        .await?;
+    // changed, and an approval that lapsed is not the next one's: the plan is then written anew.
+    let are_stored = plan_actions::are_stored(conn, plan).await?;
+    if !are_stored {
+        sqlx::query("DELETE FROM plans WHERE id = ?1")
+            .bind(plan.id().as_str())
+            .execute(&mut *conn)
+            .await?;
+    }
     sqlx::query(
         "INSERT INTO plans (id, state, run_id, kinds, people, guards, held_at, last_held_at, undoes)
-         VALUES (?1, 'held', ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+         VALUES (?1, 'held', ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+         ON CONFLICT (id) DO UPDATE SET state = excluded.state, run_id = excluded.run_id,
+             kinds = excluded.kinds, people = excluded.people, guards = excluded.guards,
+             held_at = excluded.held_at, last_held_at = excluded.last_held_at,
+             undoes = excluded.undoes,
+             decided_at = NULL, decided_by = NULL, reviewer = NULL, reason = NULL",
     )
     .bind(plan.id().as_str())
     .bind(hold.run.as_str())
@@ -185,18 +194,8 @@ async fn write_held(
     .bind(undoes.map(RunId::as_str))
     .execute(&mut *conn)
     .await?;
-    for (position, action) in (0_i64..).zip(plan.actions()) {
-        let json = serde_json::to_string(action)
-            .map_err(|error| StoreError::corrupt("plan_actions", "action", plan.id(), error))?;
-        sqlx::query(
-            "INSERT INTO plan_actions (plan_id, position, identity, action) VALUES (?1, ?2, ?3, ?4)",
-        )
-        .bind(plan.id().as_str())
-        .bind(position)
-        .bind(action.identity().as_str())
-        .bind(json)
-        .execute(&mut *conn)
-        .await?;
+    if !are_stored {
+        plan_actions::write(conn, plan).await?;
     }
     Ok(())
 }

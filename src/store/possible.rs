@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use sqlx::FromRow;
 
-use super::diff_sql::{COMPARED, POSSIBLE};
+use super::diff_sql::{COMPARED, COMPARED_WITH, POSSIBLE};
 use super::snapshot::{Comparison, Pull, json};
 use super::{Store, StoreError};
 use crate::domain::{Key, OpseraId};
@@ -79,6 +79,17 @@ impl Store {
                 wanted.insert((what.of_unclaimed(), text));
             }
         }
+        // Most texts are nobody's, which one list of them tells sooner than a list of pairs.
+        let texts: BTreeSet<&String> = wanted.iter().map(|(_, text)| text).collect();
+        let known: Vec<String> = sqlx::query_scalar(COMPARED_WITH)
+            .bind(json(&texts)?)
+            .fetch_all(&pool)
+            .await?;
+        if known.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let known: BTreeSet<String> = known.into_iter().collect();
+        wanted.retain(|(_, text)| known.contains(text));
         let rows: Vec<(i64, String, String)> = sqlx::query_as(POSSIBLE)
             .bind(json(&wanted)?)
             .fetch_all(&pool)

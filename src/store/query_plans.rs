@@ -4,7 +4,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
 use super::snapshot::{Pull, Sealed, Side, path_of, snapshot_schema};
-use super::{Store, diff_sql, pending_leavers, settled};
+use super::{Store, diff_sql, pending_leavers, settled, settled_roles};
 use crate::domain::time::SystemClock;
 
 const PULL: Pull = Pull(1);
@@ -60,14 +60,7 @@ async fn nothing_that_is_done_per_page_reads_the_whole_directory() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(&directory).await;
     let mut connection = store.snapshot(PULL).await.unwrap().acquire().await.unwrap();
-    connection
-        .execute(
-            "CREATE TEMP TABLE rules (grp INTEGER PRIMARY KEY, number INTEGER, role INTEGER,
-                                      required INTEGER NOT NULL)",
-        )
-        .await
-        .unwrap();
-    let need_thought = settled::need_thought();
+    connection.execute(settled_roles::TABLES).await.unwrap();
     for (statement, small) in [
         (diff_sql::ACCOUNTS_AT, ""),
         (diff_sql::ONE_ACCOUNT, ""),
@@ -81,8 +74,10 @@ async fn nothing_that_is_done_per_page_reads_the_whole_directory() {
         (diff_sql::LAST_CARRIED, ""),
         (diff_sql::HOLDERS_OF_KEY, ""),
         (diff_sql::KEYS_OF_HOLDER, ""),
-        (diff_sql::PRESENT_RECORD, ""),
+        (diff_sql::KEYS_OF_HOLDERS, ""),
+        (diff_sql::PRESENT_RECORDS, ""),
         (diff_sql::COMPARED, ""),
+        (diff_sql::COMPARED_WITH, ""),
         // Of the rows of one text, at most eleven.
         (diff_sql::POSSIBLE, "SCAN x"),
         (diff_sql::JOINER_PAGE, ""),
@@ -91,13 +86,24 @@ async fn nothing_that_is_done_per_page_reads_the_whole_directory() {
         (diff_sql::UNKNOWN_STATUS, ""),
         (diff_sql::UNREADABLE, "SCAN r"),
         (pending_leavers::LIST, "SCAN p"),
-        // The groups by key of this very statement, which begin after the last page.
-        (need_thought.as_str(), "SCAN a"),
+        // The 500 keys of this very statement.
+        (settled::KEY_PAGE, "SCAN t"),
     ] {
         let small: Vec<&str> = Some(small).filter(|s| !s.is_empty()).into_iter().collect();
         let steps = steps(&mut connection, statement).await;
         assert!(
             whole_tables(&steps, &small).is_empty(),
+            "{steps:#?} in {statement}"
+        );
+    }
+    for statement in [
+        settled_roles::ENTITLED,
+        settled::NOT_ONE_TO_ONE,
+        settled::not_entitled().as_str(),
+    ] {
+        let steps = steps(&mut connection, statement).await;
+        assert!(
+            whole_tables(&steps, &[]).len() <= 1,
             "{steps:#?} in {statement}"
         );
     }

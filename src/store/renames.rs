@@ -3,15 +3,15 @@
 //! Answers are kept for one pass over the accounts, because the ways of many accounts can lead
 //! through the same records.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use sqlx::sqlite::SqliteRow;
 
-use super::diff_sql::{HOLDERS_OF_KEY, KEYS_OF_HOLDER, PRESENT_RECORD};
+use super::diff_sql::{HOLDERS_OF_KEY, KEYS_OF_HOLDER, KEYS_OF_HOLDERS, PRESENT_RECORDS};
 use super::fields::Fields;
 use super::lookups::status;
-use super::snapshot::Pull;
+use super::snapshot::{Pull, json};
 use super::{Store, StoreError};
 use crate::domain::{Key, OpaId, OpaName};
 use crate::rules::facts::KeyHolder;
@@ -21,6 +21,10 @@ use crate::rules::renames::{
 
 /// Answers that are kept at most, in rows.
 const MOST_KEPT: usize = 100_000;
+
+/// Rows that are read at most for all ids of a page. Where they are more, each id is read when its
+/// turn comes.
+const MOST_AT_ONCE: usize = 20_000;
 
 /// What was read of the memory in this pass.
 #[derive(Default)]
@@ -69,6 +73,61 @@ impl Store {
         Ok(walk.finish())
     }
 
+    /// Reads the histories of many ids at once, for the walks that are about to ask for them.
+    pub(super) async fn read_histories(
+        &self,
+        pull: Pull,
+        ids: &BTreeSet<OpaId>,
+        known: &mut KnownRenames,
+    ) -> Result<(), StoreError> {
+        if ids.len() < 2 {
+            return Ok(());
+        }
+        let pool = self.snapshot(pull).await?;
+        let asked = json(ids)?;
+        let rows = sqlx::query(KEYS_OF_HOLDERS)
+            .bind(&asked)
+            .bind(i64::try_from(MOST_AT_ONCE).unwrap_or(i64::MAX))
+            .fetch_all(&pool)
+            .await?;
+        if rows.len() >= MOST_AT_ONCE {
+            return Ok(());
+        }
+        let mut histories: HashMap<OpaId, IdHistory> = ids
+            .iter()
+            .map(|id| {
+                let nothing = IdHistory {
+                    present: None,
+                    tenures: Vec::new(),
+                };
+                (id.clone(), nothing)
+            })
+            .collect();
+        for row in &rows {
+            let tenure = tenure(row)?;
+            if let Some(history) = histories.get_mut(&tenure.id) {
+                history.tenures.push(tenure);
+            }
+        }
+        let present = sqlx::query(PRESENT_RECORDS)
+            .bind(&asked)
+            .fetch_all(&pool)
+            .await?;
+        for row in &present {
+            let record = present_record(row)?;
+            if let Some(history) = histories.get_mut(&record.holder.id) {
+                history.present = Some(record);
+            }
+        }
+        for (id, mut history) in histories {
+            // One more than the walk may visit, as where one id is asked for.
+            history.tenures.truncate(MOST_NODES + 1);
+            known.make_room(history.tenures.len());
+            known.histories.insert(id, Arc::new(history));
+        }
+        Ok(())
+    }
+
     async fn holders(
         &self,
         pull: Pull,
@@ -96,8 +155,8 @@ impl Store {
         if let Some(history) = known.histories.get(id) {
             return Ok(Arc::clone(history));
         }
-        let present = sqlx::query(PRESENT_RECORD)
-            .bind(id.as_str())
+        let present = sqlx::query(PRESENT_RECORDS)
+            .bind(json(&[id])?)
             .fetch_optional(&self.snapshot(pull).await?)
             .await?
             .map(|row| present_record(&row))

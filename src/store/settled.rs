@@ -1,8 +1,9 @@
 //! Which accounts need thought.
 //!
-//! The database is asked once which accounts are settled: one account, one ACTIVE person, and the
-//! role that the person is to have. Those are counted and never read. The keys of the others come
-//! out 500 at a time, in order.
+//! An account is settled where its key has one account, one ACTIVE person, and the role that the
+//! person is to have. Whose key is not one to one stands in the snapshot; the database compares the
+//! roles once. Settled accounts are counted and never read. The keys of the others come out 500 at
+//! a time, in order.
 
 use sqlx::pool::PoolConnection;
 use sqlx::{AssertSqlSafe, FromRow, Sqlite};
@@ -24,10 +25,7 @@ pub struct NeedThought<'s> {
     store: &'s Store,
     pull: Pull,
     connection: PoolConnection<Sqlite>,
-    statement: String,
     actives_can_leave: bool,
-    default_role: Option<i64>,
-    roles_are_managed: bool,
     known: Known,
     cursor: Cursor,
 }
@@ -70,14 +68,23 @@ impl Store {
     ) -> Result<NeedThought<'_>, StoreError> {
         let mut connection = self.snapshot(pull).await?.acquire().await?;
         load_rules(&mut connection, policy).await?;
+        sqlx::query(NOT_ONE_TO_ONE)
+            .execute(&mut *connection)
+            .await?;
+        let actives_can_leave = !policy.required_groups.is_empty();
+        if actives_can_leave || policy.roles.managed {
+            sqlx::query(AssertSqlSafe(not_entitled()))
+                .bind(actives_can_leave)
+                .bind(policy.roles.managed)
+                .bind(policy.roles.default.map(role_code))
+                .execute(&mut *connection)
+                .await?;
+        }
         Ok(NeedThought {
             store: self,
             pull,
             connection,
-            statement: need_thought(),
-            actives_can_leave: !policy.required_groups.is_empty(),
-            default_role: policy.roles.default.map(role_code),
-            roles_are_managed: policy.roles.managed,
+            actives_can_leave,
             known: Known::default(),
             cursor: Cursor::WithoutKey(String::new()),
         })
@@ -139,11 +146,8 @@ impl NeedThought<'_> {
                     }));
                 }
                 Cursor::Key(after) => {
-                    let keys: Vec<KeyRow> = sqlx::query_as(AssertSqlSafe(self.statement.clone()))
+                    let keys: Vec<KeyRow> = sqlx::query_as(KEY_PAGE)
                         .bind(after)
-                        .bind(self.actives_can_leave)
-                        .bind(self.roles_are_managed)
-                        .bind(self.default_role)
                         .fetch_all(&mut *self.connection)
                         .await?;
                     self.cursor = match keys.last() {
@@ -221,42 +225,37 @@ SELECT (SELECT count(*) FROM opsera.accounts INDEXED BY accounts_by_key WHERE ki
         WHERE c.role = ?2 AND a.kind & 1 AND a.kind >> 2 = 0
           AND NOT EXISTS (SELECT 1 FROM ledger.known_roles k WHERE k.opsera_id = a.id))";
 
-/// `?1` the key to go on after, `?2` whether an ACTIVE person can be a leaver
-/// (`scope.required_groups`), `?3` whether roles are managed, `?4` the code of the default role.
-///
-/// A key is settled when one account has it, its only human record is ACTIVE (and in a required
-/// group), and the role is the desired one, or none is desired.
-pub(super) fn need_thought() -> String {
+/// `?1` the key to go on after.
+pub(super) const KEY_PAGE: &str = "
+SELECT t.key, count(*) AS accounts, sum(a.kind & 2) / 2 AS managed, max(a.rowid) AS place
+FROM (SELECT key FROM temp.thought WHERE key > ?1 ORDER BY key LIMIT 500) t
+CROSS JOIN opsera.accounts a INDEXED BY accounts_by_key ON a.key = t.key
+GROUP BY t.key ORDER BY t.key";
+
+/// Keys of managed accounts that have several accounts, several people, or nobody ACTIVE.
+pub(super) const NOT_ONE_TO_ONE: &str = "
+INSERT INTO temp.thought (key)
+SELECT u.key FROM opsera.unsettled u
+WHERE EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key
+              WHERE a.key = u.key AND a.kind & 2)";
+
+/// Keys of managed accounts whose person is in no required group, or whose role is not the desired
+/// one. `?1` whether an ACTIVE person can be a leaver (`scope.required_groups`), `?2` whether roles
+/// are managed, `?3` the code of the default role.
+pub(super) fn not_entitled() -> String {
     let remembered = code_of("k.role");
     let created = code_of("c.role");
     format!(
         "
-WITH account (key, accounts, managed, kind, place) AS (
-    SELECT key, count(*), sum(kind & 2) / 2, max(kind), max(rowid)
-    FROM opsera.accounts INDEXED BY accounts_by_key
-    WHERE key > ?1 GROUP BY key)
-SELECT a.key, a.accounts, a.managed, a.place FROM account a
-WHERE a.managed > 0 AND (a.accounts > 1 OR NOT coalesce((
-    SELECT count(*) = 1 AND max(p.kind) = 0
-       AND (NOT ?2 OR EXISTS (
-           SELECT 1 FROM main.memberships m INDEXED BY memberships_by_person
-           CROSS JOIN temp.rules r ON r.grp = m.grp
-           WHERE m.person = p.rowid AND r.required))
-       AND (NOT ?3
-            OR (?4 IS NULL AND NOT EXISTS (
-                SELECT 1 FROM main.memberships m INDEXED BY memberships_by_person
-                CROSS JOIN temp.rules r ON r.grp = m.grp
-                WHERE m.person = p.rowid AND r.number IS NOT NULL))
-            OR coalesce((SELECT r.role FROM main.memberships m INDEXED BY memberships_by_person
-                         CROSS JOIN temp.rules r ON r.grp = m.grp
-                         WHERE m.person = p.rowid AND r.number IS NOT NULL
-                         ORDER BY r.number LIMIT 1), ?4)
-               = iif(a.kind >> 2, a.kind >> 2, (
-                   SELECT coalesce((SELECT {remembered} FROM ledger.known_roles k WHERE k.opsera_id = i.id),
-                                   (SELECT {created} FROM ledger.created_roles c WHERE c.key = a.key), 0)
-                   FROM opsera.accounts i WHERE i.rowid = a.place)))
-    FROM main.people p INDEXED BY people_by_key
-    WHERE p.key = a.key AND p.kind < 4), 0))
-LIMIT 500"
+INSERT OR IGNORE INTO temp.thought (key)
+SELECT a.key FROM opsera.accounts a INDEXED BY accounts_by_key
+LEFT JOIN temp.entitled e ON e.key = a.key
+WHERE a.key IS NOT NULL AND a.kind & 2
+  AND ((?1 AND NOT coalesce(e.required, 0))
+    OR (?2 AND coalesce(e.role, ?3) IS NOT NULL
+        AND coalesce(e.role, ?3) <> iif(a.kind >> 2, a.kind >> 2, (
+            SELECT coalesce((SELECT {remembered} FROM ledger.known_roles k WHERE k.opsera_id = i.id),
+                            (SELECT {created} FROM ledger.created_roles c WHERE c.key = a.key), 0)
+            FROM opsera.accounts i WHERE i.rowid = a.rowid))))"
     )
 }

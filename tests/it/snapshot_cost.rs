@@ -121,3 +121,32 @@ async fn a_second_run_over_the_same_directories_writes_next_to_nothing_to_the_le
         "it grew by the audit log alone"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_that_is_held_again_is_not_written_again() {
+    let world = World::empty().await;
+    for number in 0..PEOPLE {
+        let (name, email) = (format!("p{number}"), format!("p{number}@example.com"));
+        let mut person = PersonSeed::active(&name, &email);
+        if number % 2 == 0 {
+            person = person.status("DISABLED");
+        }
+        world.sandbox.opa().add_person(person).unwrap();
+        world
+            .sandbox
+            .opsera()
+            .add(AccountSeed::active(&email))
+            .unwrap();
+    }
+    world.settings("[guards]\nmax_deactivations = 10\n");
+    for _ in 0..2 {
+        let held = world.run(Mode::DryRun).await;
+        assert_outcome(&held, Outcome::Held);
+    }
+    let before = std::fs::read(world.store_path()).unwrap();
+    world.run(Mode::DryRun).await;
+    let after = std::fs::read(world.store_path()).unwrap();
+    let changed = changed_pages(&before, &after);
+    assert!(changed * PAGE < 100_000, "{changed} pages");
+    assert_eq!(rows(&world.store_path(), "plan_actions").await, PEOPLE / 2);
+}

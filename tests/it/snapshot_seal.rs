@@ -285,3 +285,26 @@ async fn a_store_without_its_snapshot_runs_as_if_it_had_one() {
     world.sync_child().await.assert_code(0);
     assert_eq!(world.writes_of("DELETE").len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_snapshot_is_noticed_though_its_size_and_the_time_of_its_change_are_put_back() {
+    let world = World::one_of_each().await;
+    world.run(Mode::DryRun).await;
+    for file in files(&world) {
+        let pristine = std::fs::read(&file).unwrap();
+        let modified = std::fs::metadata(&file).unwrap().modified().unwrap();
+        let mut bytes = pristine.clone();
+        let at = bytes.len() / 2;
+        bytes[at] ^= 1;
+        for (bytes, is_sound) in [(bytes, false), (pristine, true)] {
+            std::fs::write(&file, bytes).unwrap();
+            let opened = std::fs::File::options().write(true).open(&file).unwrap();
+            opened.set_modified(modified).unwrap();
+            let store = world.store().await;
+            let (pull, _) = store.latest_pull().await.unwrap().unwrap();
+            let read = store.count_sides(pull).await;
+            assert_eq!(read.is_ok(), is_sound, "{}", file.display());
+            store.close().await;
+        }
+    }
+}

@@ -1,8 +1,10 @@
 //! The Opsera file: one table of accounts.
 
+use sqlx::sqlite::SqliteArguments;
+
 use super::super::StoreError;
 use super::files::Side;
-use super::load::{Load, Target, bind};
+use super::load::{Target, bind};
 use crate::domain::{AccountRecord, Address, Key, SiteRole};
 use crate::rules::Policy;
 
@@ -24,7 +26,13 @@ CREATE TABLE accounts (
     last_name   TEXT,
     -- Only where it is none of the five.
     site_role   TEXT
-);",
+);
+-- Keys that have not exactly one account and one human record, which is ACTIVE.
+CREATE TABLE unsettled (
+    key  TEXT PRIMARY KEY
+) WITHOUT ROWID;
+-- Few accounts are in it, so that keeping it costs less than reading the whole table for it.
+CREATE INDEX accounts_without_key ON accounts (id) WHERE key IS NULL;",
     insert: "INSERT INTO accounts (id, kind, key, email, address, own_key, first_name, last_name, site_role)",
     columns: 9,
 };
@@ -79,9 +87,10 @@ pub(in crate::store) fn role_of(code: i64) -> Option<SiteRole> {
         .find(|role| role_code(*role) == code)
 }
 
-pub(super) async fn add(
-    load: &mut Load,
-    account: &AccountRecord,
+/// Binds the columns of one record.
+pub(super) fn bind_row(
+    row: &mut SqliteArguments,
+    account: AccountRecord,
     policy: &Policy,
 ) -> Result<(), StoreError> {
     let matching = &policy.matching;
@@ -96,29 +105,26 @@ pub(super) async fn add(
                 .contains(&matching.scope_domain(address))
     });
     let own_key = address.as_ref().map(|address| matching.opa_key(address));
-    let key = own_key.as_ref().map(|own| matching.alias_of(own));
-    let key = key.map(Key::as_str);
-    let unlike_key = |text: &&str| Some(*text) != key;
+    let key = own_key.as_ref().map(|own| matching.alias_of(own).clone());
+    let unlike_key = |text: &String| Some(text.as_str()) != key.as_ref().map(Key::as_str);
+    let email = account.email.filter(unlike_key);
+    let address = address.map(Address::into_string).filter(unlike_key);
+    let own_key = own_key.map(Key::into_string).filter(unlike_key);
     let role = account.site_role.as_deref();
     let kind = AccountKind {
         active: account.active,
         managed: account.active && in_scope,
         role: role.map_or(0, |name| name.parse().map_or(FOREIGN_ROLE, role_code)),
     };
-    let row = load.row();
-    bind(row, account.id.as_str())?;
+    bind(row, account.id.into_string())?;
     bind(row, kind.write())?;
-    bind(row, key)?;
-    bind(row, account.email.as_deref().filter(unlike_key))?;
-    bind(
-        row,
-        address.as_ref().map(Address::as_str).filter(unlike_key),
-    )?;
-    bind(row, own_key.as_ref().map(Key::as_str).filter(unlike_key))?;
-    bind(row, account.first_name.as_deref())?;
-    bind(row, account.last_name.as_deref())?;
-    bind(row, role.filter(|_| kind.role == FOREIGN_ROLE))?;
-    load.end_row().await
+    bind(row, key.map(Key::into_string))?;
+    bind(row, email)?;
+    bind(row, address)?;
+    bind(row, own_key)?;
+    bind(row, account.first_name)?;
+    bind(row, account.last_name)?;
+    bind(row, account.site_role.filter(|_| kind.role == FOREIGN_ROLE))
 }
 
 /// What is run once the listing is whole. One id with two addresses is doubt about whose account
@@ -141,5 +147,20 @@ FROM twice WHERE accounts.rowid = twice.kept;
 DELETE FROM accounts
 WHERE id IN (SELECT id FROM twice) AND rowid NOT IN (SELECT kept FROM twice);
 DROP TABLE twice;
-CREATE INDEX accounts_by_key ON accounts (key, kind);
-CREATE INDEX accounts_without_key ON accounts (id) WHERE key IS NULL;";
+CREATE INDEX accounts_by_key ON accounts (key, kind);";
+
+/// Compares the two files, account by account; the OPA file is attached. Who is settled is never
+/// looked at one by one again.
+pub(super) const FIND_UNSETTLED: &str = "
+CREATE TEMP TABLE found AS
+SELECT a.key FROM (SELECT key, count(*) AS accounts
+                   FROM main.accounts INDEXED BY accounts_by_key
+                   WHERE key IS NOT NULL GROUP BY key) a
+WHERE a.accounts > 1
+   OR NOT coalesce((SELECT count(*) = 1 AND max(p.kind) = 0
+                    FROM opa.people p INDEXED BY people_by_key
+                    WHERE p.key = a.key AND p.kind < 4), 0)";
+
+/// To be run once nobody else reads the file.
+pub(super) const KEEP_UNSETTLED: &str =
+    "INSERT INTO main.unsettled (key) SELECT key FROM temp.found";

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest as _, Sha256};
 
 use super::super::StoreError;
+use super::super::file_state::FileState;
 use super::Pull;
 
 /// What is read at once where a whole file is read.
@@ -25,7 +26,8 @@ pub(in crate::store) enum Side {
 impl Side {
     pub(super) const BOTH: [Self; 2] = [Self::Opa, Self::Opsera];
 
-    fn suffix(self) -> &'static str {
+    /// The end of the file's name, and the name under which it is attached.
+    pub(super) fn suffix(self) -> &'static str {
         match self {
             Self::Opa => "opa",
             Self::Opsera => "opsera",
@@ -39,6 +41,19 @@ pub(super) struct Seal {
     pub(super) bytes: i64,
     /// SHA-256 over the whole file, in hexadecimal digits.
     pub(super) digest: String,
+}
+
+/// A file that was sealed.
+#[derive(Debug)]
+pub(super) struct Synced {
+    pub(super) seal: Seal,
+    /// [`FileState::until_restart`] of the file when its digest was made.
+    pub(super) state: Option<String>,
+}
+
+/// What the file is now, for comparing with the state at its seal.
+pub(super) fn state_of(path: &Path) -> Option<String> {
+    FileState::of(path)?.until_restart()
 }
 
 /// `<store>.snapshot.<pull>.opa` or `.opsera`.
@@ -126,12 +141,25 @@ pub(super) fn remove(path: &Path) {
     }
 }
 
+/// Lets the disk begin with a file that is not complete yet, so that less is left to wait for when it
+/// is. Nothing depends on it, and neither on the locks that SQLite loses with this second handle: no
+/// other process knows the file before it is sealed.
+pub(super) fn write_back(path: &Path) {
+    let path = path.to_owned();
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = File::open(&path).and_then(|file| file.sync_data()) {
+            tracing::debug!(file = %path.display(), %error, "cannot be written back early");
+        }
+    });
+}
+
 /// Makes the file's bytes durable and says what they are.
-pub(super) fn sync(path: &Path) -> Result<Seal, StoreError> {
+pub(super) fn sync(path: &Path) -> Result<Synced, StoreError> {
     let file = File::open(path).map_err(failed("open the snapshot", path))?;
+    let state = state_of(path);
     let seal = read_seal(&file, path)?;
     file.sync_all().map_err(failed("make durable", path))?;
-    Ok(seal)
+    Ok(Synced { seal, state })
 }
 
 /// Makes the names of new files durable.

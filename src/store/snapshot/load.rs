@@ -23,8 +23,9 @@ use super::files::{self, Side};
 pub(super) const ROWS: usize = 500;
 /// Statements that may wait for SQLite.
 const WAITING: usize = 3;
-/// SQLite's page cache while rows are loaded, in KiB.
-const CACHE_KIB: u32 = 8 * 1024;
+/// SQLite's page cache while rows are loaded, in KiB. Rows are only appended, so a larger one keeps
+/// pages that nobody asks for again; an index is sorted in as much.
+const CACHE_KIB: u32 = 2 * 1024;
 
 /// The table that rows are loaded into.
 #[derive(Clone, Copy, Debug)]

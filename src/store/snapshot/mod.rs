@@ -15,20 +15,18 @@ mod people;
 mod seal;
 mod sealed;
 mod shields;
+mod unsealed;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
 use sqlx::Connection as _;
 use sqlx::Executor as _;
 use sqlx::sqlite::SqliteConnection;
-use tokio::sync::{Mutex, MutexGuard};
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use super::{Store, StoreError};
-use crate::domain::{
-    AccountRecord, GroupName, GroupRecord, Key, OpaCounts, OpaId, OpaName, OpseraCounts,
-    PersonRecord, RunId,
-};
+use crate::domain::{AccountRecord, GroupName, GroupRecord, OpaCounts, OpaId, PersonRecord, RunId};
 use crate::rules::Policy;
 
 pub(super) use accounts::{AccountKind, role_code, role_of};
@@ -50,6 +48,10 @@ pub struct Snapshot<'s> {
     pull: Pull,
     people: Half,
     accounts: Half,
+    /// All accounts and the managed ones, once the listing is whole.
+    account_counts: OnceCell<(i64, i64)>,
+    /// The people of each kind, until one more record comes.
+    people_counts: Mutex<Option<OpaCounts>>,
     mark: mark::Mark,
     is_sealed: AtomicBool,
 }
@@ -100,6 +102,7 @@ impl Snapshot<'_> {
     async fn indexed_people(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         let mut state = self.people.state.lock().await;
         if let Some(mut connection) = Half::end_loading(&mut state).await? {
+            tracing::debug!("the people are loaded");
             connection.execute(people::INDEX_IDS).await?;
             let differ: bool = sqlx::query_scalar(people::DIFFER)
                 .fetch_one(&mut *connection)
@@ -108,6 +111,8 @@ impl Snapshot<'_> {
                 self.mark.give_up();
             }
             connection.execute(people::INDEX).await?;
+            files::write_back(&self.people.path);
+            tracing::debug!("the people are indexed");
             *state = State::Indexed(connection);
         }
         Ok(state)
@@ -117,7 +122,10 @@ impl Snapshot<'_> {
     async fn indexed_accounts(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         let mut state = self.accounts.state.lock().await;
         if let Some(mut connection) = Half::end_loading(&mut state).await? {
+            tracing::debug!("the accounts are loaded");
             connection.execute(accounts::INDEX).await?;
+            files::write_back(&self.accounts.path);
+            tracing::debug!("the accounts are indexed");
             *state = State::Indexed(connection);
         }
         Ok(state)
@@ -155,6 +163,8 @@ impl<'s> Snapshot<'s> {
             pull,
             people: Half::begin(store, pull, people::TARGET).await?,
             accounts: Half::begin(store, pull, accounts::TARGET).await?,
+            account_counts: OnceCell::new(),
+            people_counts: Mutex::new(None),
             mark: mark::Mark::begin(store).await?,
             is_sealed: AtomicBool::new(false),
         })
@@ -169,19 +179,20 @@ impl<'s> Snapshot<'s> {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub async fn add_people(&self, people: &[PersonRecord]) -> Result<(), StoreError> {
+    pub async fn add_people(&self, people: Vec<PersonRecord>) -> Result<(), StoreError> {
         let mut state = self.people.state.lock().await;
         match &mut *state {
             State::Loading(load) => {
                 for person in people {
-                    let key = people::add(load, person, self.policy).await?;
-                    self.mark.add(person, key.as_ref());
+                    people::bind_row(load.row(), person, self.policy, &self.mark)?;
+                    load.end_row().await?;
                 }
             }
             State::Indexed(connection) => {
                 self.mark.give_up();
+                *self.people_counts.lock().await = None;
                 for person in people {
-                    people::add_late(connection, person, self.policy).await?;
+                    people::add_late(connection, person, self.policy, &self.mark).await?;
                 }
             }
             State::Closed => return Err(StoreError::from(sqlx::Error::PoolClosed)),
@@ -193,13 +204,14 @@ impl<'s> Snapshot<'s> {
     ///
     /// # Errors
     /// The file cannot be written.
-    pub async fn add_accounts(&self, accounts: &[AccountRecord]) -> Result<(), StoreError> {
+    pub async fn add_accounts(&self, accounts: Vec<AccountRecord>) -> Result<(), StoreError> {
         let mut state = self.accounts.state.lock().await;
         let State::Loading(load) = &mut *state else {
             return Err(StoreError::from(sqlx::Error::PoolClosed));
         };
         for account in accounts {
-            accounts::add(load, account, self.policy).await?;
+            accounts::bind_row(load.row(), account, self.policy)?;
+            load.end_row().await?;
         }
         Ok(())
     }
@@ -287,139 +299,11 @@ impl<'s> Snapshot<'s> {
         Ok(())
     }
 
-    /// Up to 500 ACTIVE humans without a usable address, by name, after `after` (I7). The first
-    /// call ends the listings: what is added later counts as a second look at a person.
-    ///
-    /// # Errors
-    /// The file cannot be written or read.
-    pub async fn list_unidentified(
-        &self,
-        after: Option<&OpaName>,
-    ) -> Result<Vec<(OpaId, OpaName)>, StoreError> {
-        let mut state = self.indexed_people().await?;
-        let rows: Vec<(String, String)> = sqlx::query_as(
-            "SELECT id, name FROM people INDEXED BY people_without_key
-             WHERE key IS NULL AND kind = 0 AND name > ?1 ORDER BY name LIMIT 500",
-        )
-        .bind(after.map_or("", OpaName::as_str))
-        .fetch_all(state.connection()?)
-        .await?;
-        Ok(named(rows))
-    }
-
-    /// How many people [`Snapshot::list_people_to_look_up`] would list.
-    ///
-    /// # Errors
-    /// The files cannot be read.
-    pub async fn count_people_to_look_up(&self, joiners: bool) -> Result<u64, StoreError> {
-        let mut state = self.joined().await?;
-        let count: i64 = sqlx::query_scalar(COUNT_TO_LOOK_UP)
-            .bind(joiners)
-            .fetch_one(state.connection()?)
-            .await?;
-        Ok(unsigned(count))
-    }
-
-    /// The records of the ACTIVE people whose memberships decide something: those with a managed
-    /// account, and with `joiners` those without an account too. Keyset paged by id, 500 at a time.
-    ///
-    /// # Errors
-    /// The files cannot be read.
-    pub async fn list_people_to_look_up(
-        &self,
-        joiners: bool,
-        after: Option<&OpaId>,
-    ) -> Result<Vec<(OpaId, OpaName)>, StoreError> {
-        let mut state = self.joined().await?;
-        let rows: Vec<(String, String)> = sqlx::query_as(TO_LOOK_UP)
-            .bind(joiners)
-            .bind(after.map_or("", OpaId::as_str))
-            .fetch_all(state.connection()?)
-            .await?;
-        Ok(named(rows))
-    }
-
-    /// What the OPA side has; `requests` and `complete` are the caller's to fill in.
-    ///
-    /// # Errors
-    /// The file cannot be written or read.
-    pub async fn count_people(&self) -> Result<OpaCounts, StoreError> {
-        let mut state = self.indexed_people().await?;
-        if matches!(*state, State::Closed) {
-            // The error that ended it was told, and is not to be hidden behind another one.
-            return Ok(OpaCounts::default());
-        }
-        let kinds: Vec<(i64, i64)> = sqlx::query_as(COUNT_KINDS)
-            .fetch_all(state.connection()?)
-            .await?;
-        let count = |wanted: &dyn Fn(i64) -> bool| {
-            kinds
-                .iter()
-                .filter(|(kind, _)| wanted(*kind))
-                .map(|(_, count)| unsigned(*count))
-                .sum()
-        };
-        Ok(OpaCounts {
-            users: count(&|_| true),
-            active: count(&|kind| kind == 0),
-            disabled: count(&|kind| kind == 2),
-            deleted: count(&|kind| kind == 3),
-            service: count(&|kind| kind > 3),
-            requests: 0,
-            complete: false,
-        })
-    }
-
-    /// What the Opsera side has; `requests` and `complete` are the caller's to fill in.
-    ///
-    /// # Errors
-    /// The file cannot be written or read.
-    pub async fn count_accounts(&self) -> Result<OpseraCounts, StoreError> {
-        let mut state = self.indexed_accounts().await?;
-        if matches!(*state, State::Closed) {
-            return Ok(OpseraCounts::default());
-        }
-        let (users, managed): (i64, i64) = sqlx::query_as(
-            "SELECT count(*), count(*) FILTER (WHERE kind & 2)
-             FROM accounts INDEXED BY accounts_by_key",
-        )
-        .fetch_one(state.connection()?)
-        .await?;
-        Ok(OpseraCounts {
-            users: unsigned(users),
-            managed: unsigned(managed),
-            requests: 0,
-            complete: false,
-        })
-    }
-
-    /// Whether a listed account has `key`.
-    ///
-    /// # Errors
-    /// The file cannot be written or read.
-    pub async fn has_account(&self, key: &Key) -> Result<bool, StoreError> {
-        let mut state = self.indexed_accounts().await?;
-        Ok(
-            sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM accounts WHERE key = ?1)")
-                .bind(key.as_str())
-                .fetch_one(state.connection()?)
-                .await?,
-        )
-    }
-
     /// The OPA file with the Opsera file attached to it.
     async fn joined(&self) -> Result<MutexGuard<'_, State>, StoreError> {
         self.end_accounts().await?;
         let mut state = self.indexed_people().await?;
-        let connection = state.connection()?;
-        let attached: i64 =
-            sqlx::query_scalar("SELECT count(*) FROM pragma_database_list WHERE name = 'opsera'")
-                .fetch_one(&mut *connection)
-                .await?;
-        if attached == 0 {
-            let attach = format!("ATTACH {} AS opsera", uri(&self.accounts.path, "mode=ro")?);
-            connection.execute(sqlx::AssertSqlSafe(attach)).await?;
-        }
+        attach(state.connection()?, &self.accounts.path, Side::Opsera).await?;
         Ok(state)
     }
 }
@@ -453,6 +337,24 @@ async fn note_group(
     }
 }
 
+/// Attaches the file of the other side, unless that was done before.
+async fn attach(
+    connection: &mut SqliteConnection,
+    path: &Path,
+    side: Side,
+) -> Result<(), StoreError> {
+    let attached: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM pragma_database_list WHERE name = ?1")
+            .bind(side.suffix())
+            .fetch_one(&mut *connection)
+            .await?;
+    if attached == 0 {
+        let attach = format!("ATTACH {} AS {}", uri(path, "mode=ro")?, side.suffix());
+        connection.execute(sqlx::AssertSqlSafe(attach)).await?;
+    }
+    Ok(())
+}
+
 /// The pull whose snapshot the ledger names.
 async fn sealed_pull(store: &Store) -> Result<Option<Pull>, StoreError> {
     let pull: Option<i64> = sqlx::query_scalar("SELECT max(pull) FROM snapshots")
@@ -468,12 +370,6 @@ async fn close(state: &mut State) -> Result<(), StoreError> {
     }
 }
 
-fn named(rows: Vec<(String, String)>) -> Vec<(OpaId, OpaName)> {
-    rows.into_iter()
-        .map(|(id, name)| (OpaId::new(id), OpaName::new(name)))
-        .collect()
-}
-
 /// A list as `json_each` takes it.
 pub(super) fn json(list: &(impl serde::Serialize + ?Sized)) -> Result<String, StoreError> {
     serde_json::to_string(list)
@@ -485,31 +381,10 @@ pub(super) fn unsigned(count: i64) -> u64 {
     u64::try_from(count).unwrap_or(0)
 }
 
-/// How many people there are of each kind, from the indexes alone.
-const COUNT_KINDS: &str = "
-SELECT kind, count(*) FROM people INDEXED BY people_by_key WHERE key IS NOT NULL GROUP BY kind
-UNION ALL
-SELECT kind, count(*) FROM people INDEXED BY people_without_key WHERE key IS NULL GROUP BY kind";
-
 /// How many humans are ACTIVE in the OPA file that `main` is, from the indexes alone.
 pub(super) const COUNT_ACTIVE: &str = "
 SELECT (SELECT count(*) FROM main.people INDEXED BY people_by_key WHERE key IS NOT NULL AND kind = 0)
      + (SELECT count(*) FROM main.people INDEXED BY people_without_key WHERE key IS NULL AND kind = 0)";
-
-/// `?1` whether people without an account count, `?2` the id to go on after.
-const TO_LOOK_UP: &str = "
-SELECT p.id, p.name FROM people p INDEXED BY people_by_id
-WHERE p.id > ?2 AND p.key IS NOT NULL AND p.kind = 0
-  AND coalesce((SELECT max(a.kind & 2) FROM opsera.accounts a INDEXED BY accounts_by_key
-                WHERE a.key = p.key), ?1)
-ORDER BY p.id LIMIT 500";
-
-/// `?1` whether people without an account count.
-const COUNT_TO_LOOK_UP: &str = "
-SELECT count(*) FROM people p INDEXED BY people_by_key
-WHERE p.key IS NOT NULL AND p.kind = 0
-  AND coalesce((SELECT max(a.kind & 2) FROM opsera.accounts a INDEXED BY accounts_by_key
-                WHERE a.key = p.key), ?1)";
 
 /// The statements that make the tables and indexes of one side.
 #[cfg(test)]

@@ -5,7 +5,8 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 
 use super::super::StoreError;
 use super::files::Side;
-use super::load::{Load, Target, bind, insert};
+use super::load::{Target, bind, insert};
+use super::mark::Mark;
 use crate::domain::{Address, Key, PersonRecord, PersonStatus, UserType};
 use crate::rules::Policy;
 
@@ -26,6 +27,9 @@ CREATE TABLE people (
     -- Only where this program does not know it.
     status      TEXT
 );
+-- Few rows are in these, so that keeping them costs less than reading the whole table for each.
+CREATE INDEX people_without_key ON people (kind, name, id) WHERE key IS NULL;
+CREATE INDEX people_unknown_status ON people (name, id) WHERE kind = 1;
 CREATE TABLE groups (
     id    INTEGER PRIMARY KEY,
     name  TEXT NOT NULL UNIQUE
@@ -83,21 +87,13 @@ pub(in crate::store) fn read_kind(kind: i64, status: Option<&str>) -> (PersonSta
     (status, user_type)
 }
 
-pub(super) async fn add(
-    load: &mut Load,
-    person: &PersonRecord,
-    policy: &Policy,
-) -> Result<Option<Key>, StoreError> {
-    let key = bind_row(load.row(), person, policy)?;
-    load.end_row().await?;
-    Ok(key)
-}
-
-fn bind_row(
+/// Binds the columns of one record, and adds it to the mark.
+pub(super) fn bind_row(
     row: &mut SqliteArguments,
-    person: &PersonRecord,
+    person: PersonRecord,
     policy: &Policy,
-) -> Result<Option<Key>, StoreError> {
+    mark: &Mark,
+) -> Result<(), StoreError> {
     let address = person
         .email
         .as_deref()
@@ -105,36 +101,39 @@ fn bind_row(
     let own_key = address
         .as_ref()
         .map(|address| policy.matching.opa_key(address));
+    mark.add(&person, own_key.as_ref());
+    let kind = kind_of(&person);
     let key = own_key.as_ref().map(Key::as_str);
-    let unlike_key = |text: &&str| Some(*text) != key;
-    let status = match &person.status {
-        PersonStatus::Unrecognised(status) => Some(status.as_str()),
+    let email = person.email.filter(|email| Some(email.as_str()) != key);
+    let address = address
+        .map(Address::into_string)
+        .filter(|address| Some(address.as_str()) != key);
+    let status = match person.status {
+        PersonStatus::Unrecognised(status) => Some(status),
         PersonStatus::Active | PersonStatus::Disabled | PersonStatus::Deleted => None,
     };
-    bind(row, person.id.as_str())?;
-    bind(row, person.name.as_str())?;
-    bind(row, kind_of(person))?;
-    bind(row, key)?;
-    bind(row, person.email.as_deref().filter(unlike_key))?;
-    bind(
-        row,
-        address.as_ref().map(Address::as_str).filter(unlike_key),
-    )?;
-    bind(row, person.first_name.as_deref())?;
-    bind(row, person.last_name.as_deref())?;
-    bind(row, status)?;
-    Ok(own_key)
+    bind(row, person.id.into_string())?;
+    bind(row, person.name.into_string())?;
+    bind(row, kind)?;
+    bind(row, own_key.map(Key::into_string))?;
+    bind(row, email)?;
+    bind(row, address)?;
+    bind(row, person.first_name)?;
+    bind(row, person.last_name)?;
+    bind(row, status)
 }
 
 /// What is run once the listings are whole.
-pub(super) const INDEX_IDS: &str = "CREATE INDEX people_by_id ON people (id)";
+pub(super) const INDEX_IDS: &str = "
+CREATE INDEX people_by_id ON people (id);
+CREATE TEMP TABLE twice AS
+    SELECT id FROM people INDEXED BY people_by_id GROUP BY id HAVING count(*) > 1";
 
 /// Whether records that came twice differ in what the memory learns.
 pub(super) const DIFFER: &str = "
 SELECT EXISTS (
-    SELECT 1 FROM people p
-    WHERE p.id IN (SELECT id FROM people INDEXED BY people_by_id GROUP BY id HAVING count(*) > 1)
-    GROUP BY p.id
+    SELECT 1 FROM temp.twice t CROSS JOIN people p INDEXED BY people_by_id ON p.id = t.id
+    GROUP BY t.id
     HAVING count(DISTINCT p.kind) > 1 OR count(DISTINCT p.name) > 1 OR count(DISTINCT p.key) > 1
         OR count(p.key) NOT IN (0, count(*)))";
 
@@ -145,12 +144,10 @@ DELETE FROM people WHERE rowid IN (
     SELECT place FROM (
         SELECT p.rowid AS place, row_number() OVER (
             PARTITION BY p.id ORDER BY p.kind & 3, p.key IS NULL, p.rowid DESC) AS number
-        FROM people p
-        WHERE p.id IN (SELECT id FROM people INDEXED BY people_by_id GROUP BY id HAVING count(*) > 1))
+        FROM temp.twice t CROSS JOIN people p INDEXED BY people_by_id ON p.id = t.id)
     WHERE number > 1);
-CREATE INDEX people_by_key ON people (key, kind) WHERE key IS NOT NULL;
-CREATE INDEX people_without_key ON people (kind, name, id) WHERE key IS NULL;
-CREATE INDEX people_unknown_status ON people (name, id) WHERE kind = 1;";
+DROP TABLE temp.twice;
+CREATE INDEX people_by_key ON people (key, kind) WHERE key IS NOT NULL;";
 
 /// What is run when memberships and shields are whole.
 pub(super) const INDEX_LATE: &str = "
@@ -160,11 +157,13 @@ CREATE INDEX shields_by_text ON shields (text, what, person);";
 /// Takes one more record of a person after [`INDEX`] has run.
 pub(super) async fn add_late(
     connection: &mut SqliteConnection,
-    person: &PersonRecord,
+    person: PersonRecord,
     policy: &Policy,
+    mark: &Mark,
 ) -> Result<(), StoreError> {
     let mut row = SqliteArguments::default();
-    bind_row(&mut row, person, policy)?;
+    let id = person.id.clone();
+    bind_row(&mut row, person, policy, mark)?;
     sqlx::query_with(AssertSqlSafe(insert(TARGET, 1)), row)
         .execute(&mut *connection)
         .await?;
@@ -173,7 +172,7 @@ pub(super) async fn add_late(
              SELECT rowid FROM people WHERE id = ?1
              ORDER BY kind & 3, key IS NULL, rowid DESC LIMIT 1)",
     )
-    .bind(person.id.as_str())
+    .bind(id.as_str())
     .execute(connection)
     .await?;
     Ok(())

@@ -5,9 +5,9 @@ use std::sync::atomic::Ordering;
 use sqlx::Executor as _;
 
 use super::super::{StoreError, StorePath};
-use super::files::{self, Seal};
+use super::files::{self, Synced};
 use super::sealed::Sealed;
-use super::{COUNT_ACTIVE, Snapshot, close, people, shields};
+use super::{COUNT_ACTIVE, Side, Snapshot, accounts, attach, close, people, shields};
 use crate::domain::time::{Timestamp, format_time};
 
 impl Snapshot<'_> {
@@ -20,11 +20,13 @@ impl Snapshot<'_> {
     /// The files or the store cannot be written; the former snapshot then stays.
     pub async fn complete(&self, at: Timestamp) -> Result<(), StoreError> {
         let (active, accounts) = self.finish_files().await?;
+        tracing::debug!("the two directories are compared");
         let (opa, opsera) = tokio::try_join!(
             sync(self.people.path.clone()),
             sync(self.accounts.path.clone())
         )?;
         files::sync_directory(self.store.path())?;
+        tracing::debug!("the snapshot is durable");
         let sealed = Sealed::open(self.store.path(), self.pull).await?;
         let mut tx = self.store.begin().await?;
         let run = sqlx::query(
@@ -49,20 +51,23 @@ impl Snapshot<'_> {
             .await?;
         sqlx::query(
             "INSERT INTO snapshots (pull, opa_bytes, opa_digest, opsera_bytes, opsera_digest,
-                                    accounts, mark)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                                    accounts, mark, opa_state, opsera_state)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )
         .bind(self.pull.0)
-        .bind(opa.bytes)
-        .bind(opa.digest)
-        .bind(opsera.bytes)
-        .bind(opsera.digest)
+        .bind(opa.seal.bytes)
+        .bind(opa.seal.digest)
+        .bind(opsera.seal.bytes)
+        .bind(opsera.seal.digest)
         .bind(accounts)
         .bind(self.mark.text())
+        .bind(opa.state)
+        .bind(opsera.state)
         .execute(&mut *tx)
         .await?;
         self.store.commit(tx).await?;
         self.is_sealed.store(true, Ordering::Relaxed);
+        tracing::debug!("the snapshot is sealed");
         if let Some(former) = self.store.sealed.lock().await.replace(sealed) {
             former.close().await;
         }
@@ -73,30 +78,43 @@ impl Snapshot<'_> {
     /// Writes what needs both files and the last indexes. Gives the numbers of ACTIVE humans and
     /// of accounts.
     async fn finish_files(&self) -> Result<(i64, i64), StoreError> {
-        let counts = {
-            let mut state = self.joined().await?;
-            let connection = state.connection()?;
-            connection.execute("BEGIN").await?;
-            shields::fill(connection, self.policy).await?;
-            connection.execute("COMMIT").await?;
-            connection.execute(people::INDEX_LATE).await?;
-            let active = sqlx::query_scalar(COUNT_ACTIVE)
-                .fetch_one(&mut *connection)
-                .await?;
-            let accounts = sqlx::query_scalar(
-                "SELECT count(*) FROM opsera.accounts INDEXED BY accounts_by_id",
-            )
-            .fetch_one(&mut *connection)
+        let mut people = self.joined().await?;
+        let mut accounts = self.indexed_accounts().await?;
+        // Each compares its side with the other, at the same time; nothing but temporary tables is
+        // written meanwhile.
+        let (active, ()) = tokio::try_join!(
+            async {
+                let connection = people.connection()?;
+                connection.execute(shields::FIND_WITHOUT_ACCOUNT).await?;
+                let active = sqlx::query_scalar(COUNT_ACTIVE)
+                    .fetch_one(&mut *connection)
+                    .await?;
+                Ok::<_, StoreError>(active)
+            },
+            async {
+                let connection = accounts.connection()?;
+                attach(connection, &self.people.path, Side::Opa).await?;
+                connection.execute(accounts::FIND_UNSETTLED).await?;
+                Ok(())
+            }
+        )?;
+        let (listed, _) = self.read_account_counts(&mut accounts).await?;
+        accounts
+            .connection()?
+            .execute(accounts::KEEP_UNSETTLED)
             .await?;
-            close(&mut state).await?;
-            (active, accounts)
-        };
-        close(&mut *self.accounts.state.lock().await).await?;
-        Ok(counts)
+        close(&mut accounts).await?;
+        let connection = people.connection()?;
+        connection.execute("BEGIN").await?;
+        shields::fill(connection, self.policy).await?;
+        connection.execute("COMMIT").await?;
+        connection.execute(people::INDEX_LATE).await?;
+        close(&mut people).await?;
+        Ok((active, listed))
     }
 }
 
-async fn sync(path: std::path::PathBuf) -> Result<Seal, StoreError> {
+async fn sync(path: std::path::PathBuf) -> Result<Synced, StoreError> {
     tokio::task::spawn_blocking(move || files::sync(&path))
         .await
         .unwrap_or(Err(StoreError::from(sqlx::Error::WorkerCrashed)))

@@ -5,21 +5,25 @@
 //! sealed it is never read: it was damaged, cut, exchanged or lost.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use sqlx::sqlite::{SqliteConnectOptions, SqlitePool, SqlitePoolOptions};
-use sqlx::{AssertSqlSafe, ConnectOptions as _, Executor as _, FromRow};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection, SqlitePool, SqlitePoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, FromRow};
+use tokio::sync::Mutex;
 
 use super::super::reading::Reading;
 use super::super::{Store, StoreError};
 use super::Pull;
 use super::files::{self, Seal, Side};
 
-/// Connections of a run, which streams from one while it looks facts up on another.
-const READERS: u32 = 3;
-/// SQLite's page cache for each connection and file, in KiB.
-const CACHE_KIB: u32 = 4 * 1024;
+/// Connections of a run, which streams from one while it looks facts up on the other. With more of
+/// them, each would keep the same pages once more.
+const READERS: u32 = 2;
+/// SQLite's page cache for each connection and file, in KiB. What is looked up comes in the order of
+/// the keys, so that few pages are asked for twice.
+const CACHE_KIB: u32 = 512;
 
 /// The connections to one sealed snapshot. `main` is the OPA file, `opsera` the Opsera file,
 /// `ledger` the store.
@@ -27,6 +31,8 @@ const CACHE_KIB: u32 = 4 * 1024;
 pub(in crate::store) struct Sealed {
     pub(super) pull: Pull,
     pool: SqlitePool,
+    /// The connection that takes something of the snapshot into the ledger, between two uses.
+    learning: Arc<Mutex<Option<SqliteConnection>>>,
 }
 
 /// What the ledger says of a sealed snapshot.
@@ -36,6 +42,8 @@ struct SealRow {
     opa_digest: String,
     opsera_bytes: i64,
     opsera_digest: String,
+    opa_state: Option<String>,
+    opsera_state: Option<String>,
 }
 
 impl SealRow {
@@ -47,6 +55,14 @@ impl SealRow {
         Seal {
             bytes,
             digest: digest.clone(),
+        }
+    }
+
+    /// What the file was when it was sealed.
+    fn state(&self, side: Side) -> Option<&str> {
+        match side {
+            Side::Opa => self.opa_state.as_deref(),
+            Side::Opsera => self.opsera_state.as_deref(),
         }
     }
 }
@@ -62,7 +78,8 @@ impl Store {
             return Ok(sealed.pool.clone());
         }
         let row: Option<SealRow> = sqlx::query_as(
-            "SELECT opa_bytes, opa_digest, opsera_bytes, opsera_digest FROM snapshots WHERE pull = ?1",
+            "SELECT opa_bytes, opa_digest, opsera_bytes, opsera_digest, opa_state, opsera_state
+             FROM snapshots WHERE pull = ?1",
         )
         .bind(pull.0)
         .fetch_optional(self.reader())
@@ -85,6 +102,21 @@ impl Store {
         Ok(pool)
     }
 
+    /// The connection that [`Store::keep_learning`] kept, if there is one.
+    pub(in crate::store) async fn resume_learning(&self, pull: Pull) -> Option<SqliteConnection> {
+        let open = self.sealed.lock().await;
+        let sealed = open.as_ref().filter(|sealed| sealed.pull == pull)?;
+        sealed.learning.lock().await.take()
+    }
+
+    /// Keeps a connection that writes the ledger beside the snapshot of `pull`, for the next time.
+    pub(in crate::store) async fn keep_learning(&self, pull: Pull, ledger: SqliteConnection) {
+        let open = self.sealed.lock().await;
+        if let Some(sealed) = open.as_ref().filter(|sealed| sealed.pull == pull) {
+            *sealed.learning.lock().await = Some(ledger);
+        }
+    }
+
     fn lost(&self, pull: Pull, why: &str) -> StoreError {
         StoreError::LostSnapshot {
             path: files::path_of(self.path(), pull, Side::Opa),
@@ -93,10 +125,15 @@ impl Store {
     }
 }
 
+/// Whether the files are what was sealed: nobody has written to them since, or else they are read.
 fn check(store: &Path, pull: Pull, row: &SealRow) -> Result<(), String> {
     for side in Side::BOTH {
         let path = files::path_of(store, pull, side);
         let expected = row.seal(side);
+        let sealed = row.state(side);
+        if sealed.is_some() && files::state_of(&path).as_deref() == sealed {
+            continue;
+        }
         // The size first: a large file need not be read to see that it was cut.
         let bytes = std::fs::metadata(&path)
             .map_err(|error| format!("{}: {error}", path.display()))?
@@ -166,10 +203,20 @@ impl Sealed {
             held.push(pool.acquire().await?);
         }
         drop(held);
-        Ok(Self { pull, pool })
+        Ok(Self {
+            pull,
+            pool,
+            learning: Arc::default(),
+        })
     }
 
     pub(in crate::store) async fn close(&self) {
+        let learning = self.learning.lock().await.take();
+        if let Some(learning) = learning
+            && let Err(error) = learning.close().await
+        {
+            tracing::debug!(%error, "a connection to the ledger did not close");
+        }
         self.pool.close().await;
     }
 }

@@ -43,6 +43,7 @@ impl Comparison {
 
 #[derive(FromRow)]
 struct Person {
+    number: i64,
     place: i64,
     name: String,
     key: Option<String>,
@@ -55,13 +56,23 @@ const PAGE: usize = 2000;
 /// Rows inserted with one statement.
 const ROWS: usize = 500;
 
-const WITHOUT_ACCOUNT: &str = "
-SELECT p.rowid AS place, p.name, p.key, p.first_name, p.last_name FROM people p
-WHERE p.rowid > ?1 AND p.kind = 0
-  AND NOT EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key WHERE a.key = p.key)
-ORDER BY p.rowid LIMIT 2000";
+/// Finds the ACTIVE people without an account; the Opsera file is attached. Both indexes are read in
+/// the order of the key, so that each page of them is read once.
+pub(super) const FIND_WITHOUT_ACCOUNT: &str = "
+CREATE TEMP TABLE without_account AS
+    SELECT p.rowid AS person FROM people p INDEXED BY people_by_key
+    WHERE p.key IS NOT NULL AND p.kind = 0
+      AND NOT EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key
+                      WHERE a.key = p.key);
+INSERT INTO temp.without_account (person)
+    SELECT p.rowid FROM people p INDEXED BY people_without_key WHERE p.key IS NULL AND p.kind = 0";
 
-/// Fills the table; the Opsera file is attached to the connection.
+const WITHOUT_ACCOUNT: &str = "
+SELECT w.rowid AS number, p.rowid AS place, p.name, p.key, p.first_name, p.last_name
+FROM temp.without_account w CROSS JOIN people p ON p.rowid = w.person
+WHERE w.rowid > ?1 ORDER BY w.rowid LIMIT 2000";
+
+/// Fills the table from what [`FIND_WITHOUT_ACCOUNT`] found.
 pub(super) async fn fill(
     connection: &mut SqliteConnection,
     policy: &Policy,
@@ -75,7 +86,7 @@ pub(super) async fn fill(
         let Some(last) = people.last() else {
             return Ok(());
         };
-        after = last.place;
+        after = last.number;
         let is_last_page = people.len() < PAGE;
         let texts: Vec<(String, i64, i64)> = people
             .iter()
