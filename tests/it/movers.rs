@@ -2,7 +2,7 @@
 
 use rolecall::domain::{Outcome, Report};
 use rolecall::rules::Lookup;
-use rolecall::sandbox::Effect;
+use rolecall::sandbox::{Api, Effect, PageLimit};
 
 use crate::model::{Human, Org, Rules};
 use crate::world::{World, findings, person};
@@ -15,6 +15,49 @@ fn by_group(pairs: &[(&str, &str)]) -> Rules {
             .collect(),
         ..Rules::default()
     }
+}
+
+/// Requests for the people of a group, and for the groups of a person.
+async fn membership_requests(
+    people: usize,
+    groups: usize,
+    everybody_is_in_all: bool,
+    page: u32,
+) -> (usize, usize) {
+    let mut org = Org::of_size(people);
+    for group in 0..groups {
+        let members = if everybody_is_in_all { people } else { 1 };
+        for member in 0..members {
+            org.join(&format!("p{member:04}"), &format!("dev-{group}"));
+        }
+    }
+    let world = World::start(&org, &by_group(&[("dev-*", "PowerUsers")])).await;
+    world.sandbox.opa().page_limit(PageLimit::clamp(page));
+    let report = world.dry_run().await;
+    let members = if everybody_is_in_all { people } else { 1 };
+    assert_eq!(report.actions.len(), members, "{:?}", report.error);
+    let requests = |prefix: &str, end: &str| {
+        let all = world.sandbox.journal().requests(Api::Opa, "GET", prefix);
+        all.iter()
+            .filter(|entry| entry.received.path.ends_with(end))
+            .count()
+    };
+    (
+        requests("/groups/", "/users"),
+        requests("/users/", "/groups"),
+    )
+}
+
+#[tokio::test]
+async fn s5_auto_counts_requests_with_the_page_size_that_really_came() {
+    // Three groups of 20 people: a page of 1000 holds each, but ten pages of 2 would not pay.
+    assert_eq!(membership_requests(20, 3, true, 1000).await, (3, 0));
+    assert_eq!(membership_requests(20, 3, true, 2).await, (3, 20));
+    assert_eq!(membership_requests(20, 3, true, 10).await, (6, 0));
+    // Small groups end on their first page, whatever the page holds.
+    assert_eq!(membership_requests(20, 12, false, 2).await, (12, 0));
+    // More groups than people.
+    assert_eq!(membership_requests(5, 6, false, 1000).await, (0, 5));
 }
 
 fn roles(report: &Report) -> Vec<(&str, Option<&str>, Option<&str>)> {
