@@ -17,16 +17,17 @@ fn by_group(pairs: &[(&str, &str)]) -> Rules {
     }
 }
 
-/// Requests for the people of a group, and for the groups of a person.
+/// Requests for the people of a group and for the groups of a person, in a Team of so many people
+/// of whom the first ones have an account.
 async fn membership_requests(
-    people: usize,
+    (people, accounts): (usize, usize),
     groups: usize,
-    everybody_is_in_all: bool,
-    page: u32,
+    members: usize,
+    page: usize,
 ) -> (usize, usize) {
     let mut org = Org::of_size(people);
+    org.accounts.truncate(accounts);
     for group in 0..groups {
-        let members = if everybody_is_in_all { people } else { 1 };
         for member in 0..members {
             org.join(&format!("p{member:04}"), &format!("dev-{group}"));
         }
@@ -34,8 +35,8 @@ async fn membership_requests(
     let world = World::start(&org, &by_group(&[("dev-*", "PowerUsers")])).await;
     world.sandbox.opa().page_limit(PageLimit::clamp(page));
     let report = world.dry_run().await;
-    let members = if everybody_is_in_all { people } else { 1 };
-    assert_eq!(report.actions.len(), members, "{:?}", report.error);
+    let changes = members.min(accounts);
+    assert_eq!(report.actions.len(), changes, "{:?}", report.error);
     let requests = |prefix: &str, end: &str| {
         let all = world.sandbox.journal().requests(Api::Opa, "GET", prefix);
         all.iter()
@@ -50,14 +51,21 @@ async fn membership_requests(
 
 #[tokio::test]
 async fn s5_auto_counts_requests_with_the_page_size_that_really_came() {
-    // Three groups of 20 people: a page of 1000 holds each, but ten pages of 2 would not pay.
-    assert_eq!(membership_requests(20, 3, true, 1000).await, (3, 0));
-    assert_eq!(membership_requests(20, 3, true, 2).await, (3, 20));
-    assert_eq!(membership_requests(20, 3, true, 10).await, (6, 0));
-    // Small groups end on their first page, whatever the page holds.
-    assert_eq!(membership_requests(20, 12, false, 2).await, (12, 0));
+    // Three groups that everybody is in, and five people with an account.
+    let few = (60, 5);
+    assert_eq!(membership_requests(few, 3, 60, 1000).await, (3, 0));
+    assert_eq!(membership_requests(few, 3, 60, 30).await, (6, 0));
+    assert_eq!(
+        membership_requests(few, 3, 60, 4).await,
+        (3, 5),
+        "45 pages are more than five people"
+    );
+    // Small groups end on their first page, whatever it holds.
+    assert_eq!(membership_requests(few, 3, 1, 4).await, (3, 0));
+    // Everybody has an account.
+    assert_eq!(membership_requests((20, 20), 3, 20, 2).await, (30, 0));
     // More groups than people.
-    assert_eq!(membership_requests(5, 6, false, 1000).await, (0, 5));
+    assert_eq!(membership_requests((5, 5), 6, 1, 1000).await, (0, 5));
 }
 
 fn roles(report: &Report) -> Vec<(&str, Option<&str>, Option<&str>)> {
