@@ -30,6 +30,7 @@
 //! 3. Every doubt ends in doing nothing and saying so.
 
 pub mod audit;
+pub mod audit_stream;
 pub mod check;
 pub mod cli;
 pub mod clients;

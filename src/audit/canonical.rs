@@ -1,4 +1,5 @@
-//! Canonical JSON: one value, one sequence of bytes.
+//! The canonical JSON of format 1, in which 0.1 wrote its entries: one value, one sequence of
+//! bytes. New entries are written as RFC 8785 says ([`super::Format`]).
 //!
 //! Object members sorted by the code points of their names, no white space, UTF-8, strings
 //! escaped as little as JSON allows. The same bytes as Python's

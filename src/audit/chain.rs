@@ -10,7 +10,7 @@ use std::str::FromStr;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::{Actor, AuditKey, NewEntry, canonical_json};
+use super::{Actor, AuditKey, Format, NewEntry};
 use crate::domain::time::{SharedClock, Timestamp, format_time};
 
 /// The `prev_hash` of the first entry.
@@ -128,6 +128,8 @@ pub struct HashedEntry {
     pub words: Option<String>,
     /// The name of an [`Algorithm`].
     pub algorithm: String,
+    /// The number of a [`Format`].
+    pub format: u16,
     /// The `hash` of the entry before.
     pub prev_hash: String,
     /// 64 lower-case hex digits.
@@ -148,7 +150,7 @@ impl HashedEntry {
             value
                 .filter(|value| !value.is_null())
                 .as_ref()
-                .map(canonical_json)
+                .map(|value| Format::CURRENT.canonical(value))
         };
         let mut chained = Self {
             seq: head.entries + 1,
@@ -167,6 +169,7 @@ impl HashedEntry {
             http_status: outcome.http_status,
             words: outcome.words,
             algorithm: audit_writer.algorithm().as_str().to_owned(),
+            format: Format::CURRENT.number(),
             prev_hash: head.hash.clone(),
             hash: String::new(),
         };
@@ -181,7 +184,16 @@ impl HashedEntry {
     /// # Errors
     /// Names the column that holds no JSON, or JSON that is not written canonically.
     pub fn canonical(&self) -> Result<String, NotCanonical> {
-        Ok(canonical_json(&Value::Object(self.members()?)))
+        let format = self.known_format()?;
+        Ok(format.canonical(&Value::Object(self.members(format)?)))
+    }
+
+    /// All of it in one line of canonical JSON, as an export has it.
+    ///
+    /// # Errors
+    /// As [`HashedEntry::canonical`].
+    pub fn line(&self) -> Result<String, NotCanonical> {
+        Ok(self.known_format()?.canonical(&self.to_json()?))
     }
 
     /// All of it as JSON, as an export has it.
@@ -189,7 +201,7 @@ impl HashedEntry {
     /// # Errors
     /// As [`HashedEntry::canonical`].
     pub fn to_json(&self) -> Result<Value, NotCanonical> {
-        let mut members = self.members()?;
+        let mut members = self.members(self.known_format()?)?;
         for (name, hash) in [("prev_hash", &self.prev_hash), ("hash", &self.hash)] {
             members.insert(name.to_owned(), Value::from(hash.as_str()));
         }
@@ -197,17 +209,18 @@ impl HashedEntry {
     }
 
     /// The members of the canonical JSON, to which an export adds the two hashes.
-    fn members(&self) -> Result<serde_json::Map<String, Value>, NotCanonical> {
+    fn members(&self, format: Format) -> Result<serde_json::Map<String, Value>, NotCanonical> {
+        let read_back = |column, text: &Option<String>| read_back(format, column, text.as_deref());
         let number = |value: Option<u16>| value.map_or(Value::Null, Value::from);
         let text = |value: &Option<String>| value.clone().map_or(Value::Null, Value::String);
         let members = [
-            ("after", read_back("after", self.after.as_deref())?),
+            ("after", read_back("after", &self.after)?),
             ("algorithm", Value::from(self.algorithm.as_str())),
             ("at", Value::from(self.at.as_str())),
-            ("before", read_back("before", self.before.as_deref())?),
+            ("before", read_back("before", &self.before)?),
             ("email", text(&self.email)),
             ("event", Value::from(self.event.as_str())),
-            ("evidence", read_back("evidence", self.evidence.as_deref())?),
+            ("evidence", read_back("evidence", &self.evidence)?),
             ("host", Value::from(self.host.as_str())),
             ("http_status", number(self.http_status)),
             ("opsera_id", text(&self.opsera_id)),
@@ -218,10 +231,17 @@ impl HashedEntry {
             ("version", Value::from(self.version.as_str())),
             ("words", text(&self.words)),
         ];
+        // An entry of 0.1 knows no formats.
+        let number = (format != Format::One).then(|| ("format", Value::from(format.number())));
         Ok(members
             .into_iter()
+            .chain(number)
             .map(|(name, value)| (name.to_owned(), value))
             .collect())
+    }
+
+    fn known_format(&self) -> Result<Format, NotCanonical> {
+        Format::of(self.format).ok_or(NotCanonical { column: "format" })
     }
 }
 
@@ -233,14 +253,18 @@ pub struct NotCanonical {
     pub column: &'static str,
 }
 
-fn read_back(column: &'static str, text: Option<&str>) -> Result<Value, NotCanonical> {
+fn read_back(
+    format: Format,
+    column: &'static str,
+    text: Option<&str>,
+) -> Result<Value, NotCanonical> {
     let Some(text) = text else {
         return Ok(Value::Null);
     };
     serde_json::from_str(text)
         .ok()
         // Nothing and the JSON value null would otherwise be hashed alike.
-        .filter(|value: &Value| !value.is_null() && canonical_json(value) == text)
+        .filter(|value: &Value| !value.is_null() && format.canonical(value) == text)
         .ok_or(NotCanonical { column })
 }
 

@@ -6,12 +6,17 @@
 
 mod actor;
 mod canonical;
+mod cef;
 mod chain;
 mod checkpoint;
 mod entry;
 mod error;
 mod export;
+mod format;
 mod key;
+mod ocsf;
+mod rfc5424;
+mod siem;
 mod verify;
 
 pub use actor::Actor;
@@ -20,6 +25,7 @@ pub use chain::{Algorithm, AuditWriter, GENESIS, HashedEntry, Head, NotCanonical
 pub use checkpoint::{Checkpoint, last_checkpoint, must_take_checkpoints, read_checkpoints};
 pub use entry::{EntryOutcome, Event, NewEntry, Subject, UnknownEvent};
 pub use error::AuditError;
-pub use export::{ExportFormat, Exporter};
+pub use export::{ExportFormat, Exporter, LineFormat, too_large_message};
+pub use format::Format;
 pub use key::AuditKey;
 pub use verify::{Anchor, Broken, IntegrityError, Proof, Verdict, Verifier, is_genuine};

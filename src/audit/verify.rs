@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use super::chain::digest;
 use super::checkpoint::is_hash;
-use super::{Algorithm, AuditError, AuditKey, Checkpoint, Event, HashedEntry, Head, NotCanonical};
+use super::{
+    Algorithm, AuditError, AuditKey, Checkpoint, Event, Format, HashedEntry, Head, NotCanonical,
+};
 use crate::domain::time::{Timestamp, format_time};
 
 /// What a verification comes to: never a bare “ok”.
@@ -103,6 +105,12 @@ pub enum IntegrityError {
     /// The algorithm is none of the log's.
     #[error("its algorithm “{0}” is none of the audit log's")]
     UnknownAlgorithm(String),
+    /// The format is none of the log's.
+    #[error("its format {0} is none of the audit log's")]
+    UnknownFormat(u16),
+    /// A later entry is in an older format.
+    #[error("it is in format {0} although entries before it are in a later one")]
+    FormatDropped(u16),
     /// The time is not written as the log writes it.
     #[error("its time “{0}” is not one the audit log writes")]
     MalformedTime(String),
@@ -193,6 +201,7 @@ pub struct Verifier<'a> {
     proof: &'a Proof,
     head: Head,
     last_at: String,
+    last_format: Format,
     /// Whether the entry before was keyed; `None` before the first.
     keyed: bool,
     unkeyed: u64,
@@ -212,6 +221,7 @@ impl<'a> Verifier<'a> {
             proof,
             head: Head::genesis(),
             last_at: String::new(),
+            last_format: Format::One,
             keyed: false,
             unkeyed: 0,
             next_checkpoint: 0,
@@ -317,6 +327,10 @@ impl<'a> Verifier<'a> {
 
     /// What does not depend on any hash: each value must be one that this log writes.
     fn check_values(&self, entry: &HashedEntry) -> Result<String, IntegrityError> {
+        let format = Format::of(entry.format).ok_or(IntegrityError::UnknownFormat(entry.format))?;
+        if format < self.last_format {
+            return Err(IntegrityError::FormatDropped(entry.format));
+        }
         if entry.event.parse::<Event>().is_err() {
             return Err(IntegrityError::UnknownEvent(entry.event.clone()));
         }
@@ -340,6 +354,7 @@ impl<'a> Verifier<'a> {
             hash: entry.hash.clone(),
         };
         self.last_at.clone_from(&entry.at);
+        self.last_format = Format::of(entry.format).unwrap_or(self.last_format);
         self.keyed = keyed;
         if keyed {
             self.anchor_at(entry, Anchor::Key);

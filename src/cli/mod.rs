@@ -3,6 +3,7 @@
 //! To add a command: a variant of [`Command`] with its arguments here, a file below
 //! [`crate::commands`], an arm in `commands::run`; the help snapshot shows the rest.
 
+mod audit;
 pub mod hardening;
 mod inspect;
 pub mod logging;
@@ -14,10 +15,11 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
-pub use inspect::{
-    AuditArgs, AuditCommand, AuditEventName, AuditExportArgs, AuditListArgs, AuditVerifyArgs,
-    ExplainArgs, ExportFormat, QueueArgs, QueueCommand, StatusArgs,
+pub use audit::{
+    AuditArgs, AuditCommand, AuditEventName, AuditExportArgs, AuditListArgs, AuditPackArgs,
+    AuditVerifyArgs, ExportFormat, PeriodArgs,
 };
+pub use inspect::{ExplainArgs, QueueArgs, QueueCommand, StatusArgs};
 pub use reconcile::{
     CheckArgs, DaemonArgs, OnlyKind, PlanArgs, PlanCommand, ReportFormat, SyncArgs,
 };
@@ -198,7 +200,7 @@ pub enum Command {
     Status(StatusArgs),
     /// Look at the queue of actions, and decide on single ones
     Queue(QueueArgs),
-    /// Read, verify and export the audit log
+    /// Read, verify and export the audit log, and pack it for an auditor
     Audit(AuditArgs),
     /// Show the settings in effect
     Config(ConfigArgs),
@@ -249,6 +251,19 @@ fn since(text: &str) -> Result<Since, String> {
         })
 }
 
+/// As [`since`], for an end: a day is meant with all of it.
+fn until(text: &str) -> Result<Since, String> {
+    let next_day = text
+        .parse::<chrono::NaiveDate>()
+        .ok()
+        .and_then(|day| day.succ_opt())
+        .and_then(|day| day.and_hms_opt(0, 0, 0));
+    match next_day {
+        Some(end) => Ok(Since::At(end.and_utc())),
+        None => since(text),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
@@ -266,5 +281,8 @@ mod tests {
         assert_eq!(since("2026-01-31"), since("2026-01-31T00:00:00Z"));
         assert_eq!(since("2026-01-31T01:00:00+01:00"), since("2026-01-31"));
         assert!(since("yesterday").is_err());
+        assert_eq!(until("2026-01-31"), since("2026-02-01"));
+        assert_eq!(until("2026-01-31T08:00:00Z"), since("2026-01-31T08:00:00Z"));
+        assert!(until("2026-02-30").is_err());
     }
 }

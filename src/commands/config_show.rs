@@ -73,6 +73,16 @@ fn line(text: &mut String, line: &str) {
     let _ = writeln!(text, "{line}");
 }
 
+/// The settings in effect as `--format json` shows them.
+pub(super) fn of_layers(layers: &Layers) -> String {
+    let files: Vec<String> = layers
+        .files
+        .iter()
+        .map(|file| file.display().to_string())
+        .collect();
+    document(&layers.effective(), &files, &layers.digest(), &[])
+}
+
 fn document(values: &[Effective], files: &[String], digest: &str, warnings: &[Warning]) -> String {
     let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
     let document = json!({

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::desk::{Desk, Look, age, counted, tell_no_run_yet};
 use super::queue;
 use crate::audit::Head;
+use crate::audit_stream::last_delivered;
 use crate::cli::{GlobalArgs, StatusArgs, TableFormat};
 use crate::domain::approval::good_until;
 use crate::domain::time::time_for_people;
@@ -100,7 +101,7 @@ fn document(picture: &Picture, settings: &OfflineSettings) -> Value {
         .iter()
         .map(|(state, count)| (state.to_string(), json!(count)))
         .collect();
-    json!({
+    let mut document = json!({
         "schema": SCHEMA,
         "store": { "path": settings.store.path, "bytes": picture.bytes },
         "last_success_at": picture.succeeded_at,
@@ -129,7 +130,13 @@ fn document(picture: &Picture, settings: &OfflineSettings) -> Value {
             "good_until": good_until(plan, ttl),
         })).collect::<Vec<_>>(),
         "audit": { "entries": picture.head.entries, "head": picture.head.hash },
-    })
+    });
+    if let (Some(delivered), Some(Value::Object(audit))) =
+        (last_delivered(settings), document.get_mut("audit"))
+    {
+        audit.insert("delivered".to_owned(), json!(delivered));
+    }
+    document
 }
 
 fn page(
@@ -179,6 +186,10 @@ fn facts(text: &mut String, picture: &Picture, settings: &OfflineSettings) {
         depth.push_str(&format_args!("; on record {}", over.join(", ")).to_string());
     }
     let entries = counted(picture.head.entries, "entry", "entries");
+    let delivered = match (last_delivered(settings), &settings.audit.stream) {
+        (Some(delivered), Some(target)) => format!(", {delivered} of them delivered to {target}"),
+        _ => String::new(),
+    };
     let path = settings.store.path.display().to_string();
     for (name, fact) in [
         ("Last success", when(picture.succeeded_at)),
@@ -186,7 +197,7 @@ fn facts(text: &mut String, picture: &Picture, settings: &OfflineSettings) {
         ("Queue", depth),
         (
             "Audit log",
-            format!("{entries}, head {}", picture.head.hash),
+            format!("{entries}, head {}{delivered}", picture.head.hash),
         ),
         (
             "Store",

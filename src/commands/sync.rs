@@ -4,6 +4,7 @@ use std::io::IsTerminal as _;
 use std::path::Path;
 
 use crate::audit::Actor;
+use crate::audit_stream;
 use crate::cli::signals::stop_on_signals;
 use crate::cli::{GlobalArgs, ReportFormat, SyncArgs};
 use crate::domain::text;
@@ -89,7 +90,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
     }
 }
 
-/// What others are told of the run: the webhook and the textfile collector.
+/// What others are told of the run: the webhook, the target of `audit.stream` and the textfile collector.
 async fn after_run(
     context: &Context,
     request: &RunRequest,
@@ -102,6 +103,7 @@ async fn after_run(
     if !(request.stop.is_cancelled() && report.outcome == Outcome::Failed) {
         notifications::notify(context, report).await;
     }
+    audit_stream::deliver_once(&context.settings).await;
     if let Some(file) = &args.metrics_file {
         let metrics = metrics_of(context).await;
         metrics.attempt(started_at);

@@ -23,6 +23,7 @@ use super::start::refuse_exposed;
 use super::systemd::{self, Watchdog};
 use super::ticker::Ticker;
 use super::timetable::{ClockMove, Timetable};
+use crate::audit_stream::StreamWorker;
 use crate::domain::text::error_chain;
 use crate::domain::time::Timestamp;
 use crate::metrics::{Exposition, Metrics, write_file};
@@ -58,6 +59,7 @@ pub(super) struct RunLoop {
     activity: Activity,
     backoff: Backoff,
     notifications: NotificationWorker,
+    audit_stream: StreamWorker,
     check_store: Option<JoinHandle<()>>,
     checked_at: Duration,
 }
@@ -85,6 +87,10 @@ impl RunLoop {
             activity: Activity::Idle,
             backoff: Backoff::default(),
             notifications: NotificationWorker::start(),
+            audit_stream: StreamWorker::start(
+                parts.context.settings.offline.clone(),
+                parts.context.clock.clone(),
+            ),
             check_store: None,
             checked_at: parts.context.clock.monotonic(),
             parts,
@@ -157,6 +163,9 @@ impl RunLoop {
             Activity::Idle | Activity::Waiting { .. } => false,
         };
         self.parts.health.turned(stalled);
+        self.parts
+            .metrics
+            .show_audit_stream(self.audit_stream.delivered().map(|it| it.of - it.entry));
         if !stalled {
             self.parts.watchdog.feed();
         }
@@ -337,6 +346,7 @@ impl RunLoop {
 
     fn after_run(&mut self, last: &str) {
         let parts = &self.parts;
+        self.audit_stream.nudge(&parts.context.settings);
         parts
             .metrics
             .show_schedule(parts.timetable.next(), self.backoff.failures());
@@ -396,6 +406,7 @@ impl RunLoop {
         }
         parts.timetable = timetable;
         parts.context.settings = new.clone();
+        self.audit_stream.nudge(new);
         parts.health.completed(
             parts.health.last_complete(),
             parts.timetable.schedule(),
@@ -439,6 +450,7 @@ impl RunLoop {
             }
         }
         self.notifications.finish().await;
+        self.audit_stream.finish().await;
         self.parts.ticker.stop().await;
         tracing::info!("stopped");
     }

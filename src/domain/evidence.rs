@@ -1,13 +1,33 @@
 //! Why a person is not entitled to an account.
 
-use std::fmt;
-use std::str::FromStr;
-
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
 
 /// The evidence that an account's person has left (§4).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(
+    serialize_all = "snake_case",
+    parse_err_ty = String,
+    parse_err_fn = no_evidence
+)]
 pub enum Evidence {
     /// An OPA record with the key is DISABLED, and none is ACTIVE.
     Disabled,
@@ -21,41 +41,15 @@ pub enum Evidence {
 
 impl Evidence {
     /// Every kind of evidence.
-    pub const ALL: [Self; 4] = [
-        Self::Disabled,
-        Self::Deleted,
-        Self::Absent,
-        Self::NotInRequiredGroup,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The name used in `deactivation.on` and in reports.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Disabled => "disabled",
-            Self::Deleted => "deleted",
-            Self::Absent => "absent",
-            Self::NotInRequiredGroup => "not_in_required_group",
-        }
+        self.into()
     }
 }
 
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Evidence {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|evidence| evidence.as_str() == text)
-            .ok_or_else(|| {
-                format!(
-                    "“{text}” is no evidence (disabled, deleted, absent, not_in_required_group)"
-                )
-            })
-    }
+fn no_evidence(text: &str) -> String {
+    let known: Vec<_> = Evidence::ALL.iter().map(|known| known.as_str()).collect();
+    format!("“{text}” is no evidence ({})", known.join(", "))
 }

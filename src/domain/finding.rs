@@ -1,10 +1,27 @@
 //! What was noticed and left alone.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
 
 /// The kinds of finding of §10.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum FindingKind {
     /// I6: an Opsera account without a usable address.
     InvalidEmail,
@@ -38,22 +55,7 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// Every kind of finding.
-    pub const ALL: [Self; 14] = [
-        Self::InvalidEmail,
-        Self::DuplicateOpseraEmail,
-        Self::DuplicateOpaEmail,
-        Self::PossibleMatch,
-        Self::Renamed,
-        Self::UnidentifiedOpaUser,
-        Self::UnknownStatus,
-        Self::InactiveOpseraAccount,
-        Self::UnknownGroup,
-        Self::InconsistentListing,
-        Self::PendingLeaver,
-        Self::ShortOpseraListing,
-        Self::ClockNotTrusted,
-        Self::UnreadableMemberships,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// What a person can do about it, in one sentence; docs/findings.md has more.
     pub fn cure(self) -> &'static str {
@@ -104,22 +106,7 @@ impl FindingKind {
 
     /// The name used in reports.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InvalidEmail => "invalid_email",
-            Self::DuplicateOpseraEmail => "duplicate_opsera_email",
-            Self::DuplicateOpaEmail => "duplicate_opa_email",
-            Self::PossibleMatch => "possible_match",
-            Self::Renamed => "renamed",
-            Self::UnidentifiedOpaUser => "unidentified_opa_user",
-            Self::UnknownStatus => "unknown_status",
-            Self::InactiveOpseraAccount => "inactive_opsera_account",
-            Self::UnknownGroup => "unknown_group",
-            Self::InconsistentListing => "inconsistent_listing",
-            Self::PendingLeaver => "pending_leaver",
-            Self::ShortOpseraListing => "short_opsera_listing",
-            Self::ClockNotTrusted => "clock_not_trusted",
-            Self::UnreadableMemberships => "unreadable_memberships",
-        }
+        self.into()
     }
 }
 
@@ -133,7 +120,7 @@ impl Finding {
 }
 
 /// One finding: what was found, whom it protects, what the operator can do.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
     /// What kind it is.
     pub kind: FindingKind,

@@ -15,7 +15,7 @@ pub struct KindSet(BTreeSet<ActionKind>);
 impl KindSet {
     /// Every kind.
     pub fn all() -> Self {
-        Self(ActionKind::ALL.into())
+        Self(ActionKind::ALL.iter().copied().collect())
     }
 
     /// Only these; none at all means every kind.
@@ -46,7 +46,8 @@ impl KindSet {
     /// Every set that contains `kind`.
     pub fn with(kind: ActionKind) -> Vec<Self> {
         let others: Vec<ActionKind> = ActionKind::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|other| *other != kind)
             .collect();
         let mut sets = vec![BTreeSet::from([kind])];
@@ -90,7 +91,7 @@ mod tests {
 
     #[test]
     fn a_set_reads_back_as_it_is_written() {
-        for kind in ActionKind::ALL {
+        for kind in ActionKind::ALL.iter().copied() {
             let sets = KindSet::with(kind);
             assert_eq!(sets.len(), 4);
             for set in sets {

@@ -3,18 +3,38 @@
 //! The rules decide the actions, the guards look at their sums, the queue carries them out; none
 //! of the later steps chooses anything any more.
 
-use std::fmt;
-use std::str::FromStr;
-
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use strum::VariantArray as _;
 
 use crate::domain::{Evidence, Key, OpaName, OpseraId, PlanId, SiteRole};
 
 /// What is done to an account. The order of the variants is the order in which they are applied
 /// (A9): nobody loses an account in a run that failed to give somebody else theirs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(
+    serialize_all = "snake_case",
+    parse_err_ty = String,
+    parse_err_fn = no_action_kind
+)]
 pub enum ActionKind {
     /// Give the account another site role.
     SetRole,
@@ -26,33 +46,16 @@ pub enum ActionKind {
 
 impl ActionKind {
     /// Every kind, in the order in which they are applied.
-    pub const ALL: [Self; 3] = [Self::SetRole, Self::Create, Self::Deactivate];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The name used in reports and in the store.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::SetRole => "set_role",
-            Self::Create => "create",
-            Self::Deactivate => "deactivate",
-        }
+        self.into()
     }
 }
 
-impl fmt::Display for ActionKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for ActionKind {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|kind| kind.as_str() == text)
-            .ok_or_else(|| format!("“{text}” is no kind of action"))
-    }
+fn no_action_kind(text: &str) -> String {
+    format!("“{text}” is no kind of action")
 }
 
 /// One thing to do to one account, completely decided.

@@ -1,12 +1,26 @@
 //! Site roles: what an Opsera account may do.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
 
 /// The five site roles of Opsera.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Serialize,
+    Deserialize,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[strum(parse_err_ty = UnknownSiteRole, parse_err_fn = UnknownSiteRole::new)]
 pub enum SiteRole {
     /// Full access and control.
     Administrators,
@@ -27,40 +41,17 @@ pub struct UnknownSiteRole(pub String);
 
 impl SiteRole {
     /// Every role there is.
-    pub const ALL: [Self; 5] = [
-        Self::Administrators,
-        Self::PowerUsers,
-        Self::Users,
-        Self::Auditors,
-        Self::SecurityManagers,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The name as Opsera writes it.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Administrators => "Administrators",
-            Self::PowerUsers => "PowerUsers",
-            Self::Users => "Users",
-            Self::Auditors => "Auditors",
-            Self::SecurityManagers => "SecurityManagers",
-        }
+        self.into()
     }
 }
 
-impl fmt::Display for SiteRole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for SiteRole {
-    type Err = UnknownSiteRole;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|role| role.as_str() == text)
-            .ok_or_else(|| UnknownSiteRole(text.to_owned()))
+impl UnknownSiteRole {
+    fn new(text: &str) -> Self {
+        Self(text.to_owned())
     }
 }
 

@@ -1,5 +1,6 @@
 //! The report's fields (§10), in the order in which they are printed.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{ActionKind, Evidence, Finding, OpseraId, PlanId, RunId, time::Timestamp};
@@ -8,7 +9,7 @@ use crate::domain::{ActionKind, Evidence, Finding, OpseraId, PlanId, RunId, time
 pub const SCHEMA: &str = "rolecall.report/1";
 
 /// Whether a run may write to Opsera.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Mode {
     /// Nothing is written to Opsera.
@@ -18,7 +19,7 @@ pub enum Mode {
 }
 
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// Nothing to do.
@@ -83,7 +84,7 @@ impl Outcome {
 }
 
 /// How far one action came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ActionStatus {
     /// A dry run: it would be done.
@@ -121,9 +122,10 @@ impl ActionStatus {
 }
 
 /// One run, from its start to its end.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
-    /// [`SCHEMA`]
+    /// Which kind of document this is.
+    #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
     /// The run.
     pub run_id: RunId,
@@ -167,7 +169,7 @@ pub struct Report {
 }
 
 /// What a run failed on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum FailedOn {
     /// A directory does not accept its credential (401).
@@ -183,7 +185,7 @@ pub enum FailedOn {
 }
 
 /// A decision against a held plan.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Rejection {
     /// `user@host`
     pub by: String,
@@ -196,7 +198,7 @@ pub struct Rejection {
 }
 
 /// Where the store of a run is, and what it held before the run.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoreReport {
     /// `store.path`, absolute.
     pub path: String,
@@ -205,7 +207,7 @@ pub struct StoreReport {
 }
 
 /// What earlier runs left in the store.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum History {
     /// No complete pull before this run: no grace period runs yet, no guard has a past to compare
@@ -217,7 +219,7 @@ pub enum History {
 
 /// Which directories a run was about, who ran it and with which settings. Null where a run that
 /// could not begin never learnt it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct Origin {
     /// `opa.team`
@@ -240,7 +242,7 @@ pub struct Origin {
 }
 
 /// The OPA side of a pull.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OpaCounts {
     /// Records by id, service users included.
     pub users: u64,
@@ -259,7 +261,7 @@ pub struct OpaCounts {
 }
 
 /// The Opsera side of a pull.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OpseraCounts {
     /// Records of the listing.
     pub users: u64,
@@ -272,7 +274,7 @@ pub struct OpseraCounts {
 }
 
 /// How many of what.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Summary {
     /// Managed accounts with nothing to do.
     pub unchanged: u64,
@@ -296,7 +298,7 @@ pub struct Summary {
 }
 
 /// One guard's limit and what it was held against.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GuardReport {
     /// The setting's name in `[guards]`.
     pub guard: String,
@@ -318,7 +320,7 @@ pub struct GuardReport {
 }
 
 /// One action of the plan and how far it came.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ActionReport {
     /// What is done.
     pub kind: ActionKind,
@@ -344,7 +346,7 @@ pub struct ActionReport {
 }
 
 /// A leaver whose grace has not passed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WaitingReport {
     /// The address as Opsera has it.
     pub email: String,

@@ -78,6 +78,7 @@ pub struct Metrics {
     opa_quota_limit: Amount,
     opa_quota_remaining: Amount,
     opsera_token_expires_at: Seconds,
+    audit_stream_behind: Amount,
 }
 
 impl Default for Metrics {
@@ -113,6 +114,7 @@ impl Metrics {
             opa_quota_limit: Amount::default(),
             opa_quota_remaining: Amount::default(),
             opsera_token_expires_at: Seconds::default(),
+            audit_stream_behind: Amount::default(),
             registry: Registry::default(),
         };
         metrics.register(&mut registry);
@@ -143,6 +145,11 @@ impl Metrics {
             "opsera_token_expires_at_seconds",
             "When opsera.token ends; 0: the token does not say",
             self.opsera_token_expires_at.clone(),
+        );
+        r.register(
+            "audit_stream_behind",
+            "Entries of the audit log that the target of audit.stream does not have yet",
+            self.audit_stream_behind.clone(),
         );
     }
 
@@ -252,7 +259,7 @@ impl Metrics {
         for outcome in outcomes.chain([ANOTHER_RUN]) {
             drop(self.runs.get_or_create(&OutcomeLabels { outcome }));
         }
-        for kind in FindingKind::ALL.map(FindingKind::as_str) {
+        for kind in FindingKind::ALL.iter().map(|kind| kind.as_str()) {
             drop(self.findings.get_or_create(&FindingLabels { kind }));
         }
         for state in shown_states() {
@@ -291,6 +298,11 @@ impl Metrics {
         }
     }
 
+    /// How far behind the target of `audit.stream` is; `None` without one.
+    pub fn show_audit_stream(&self, behind: Option<u64>) {
+        self.audit_stream_behind.set(behind.unwrap_or(0));
+    }
+
     /// A run begins.
     pub fn attempt(&self, at: Timestamp) {
         set_time(&self.last_attempt, Some(at));
@@ -322,7 +334,7 @@ impl Metrics {
             self.actions.get_or_create(&labels).inc();
         }
         if report.outcome != Outcome::Failed {
-            for kind in FindingKind::ALL {
+            for kind in FindingKind::ALL.iter().copied() {
                 let of_kind = report
                     .findings
                     .iter()

@@ -20,6 +20,7 @@ mod sink;
 mod table;
 mod wrap;
 
+pub use json::report_schema;
 pub use listing::Listing;
 pub use phrases::verdict;
 pub use progress::{ProgressLine, Visibility};

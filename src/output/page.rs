@@ -241,7 +241,7 @@ fn sections(report: &Report) -> Vec<Section<'_>> {
             rows: Rows::Waiting(&report.waiting),
         });
     }
-    for kind in FindingKind::ALL {
+    for kind in FindingKind::ALL.iter().copied() {
         let findings: Vec<_> = report.findings.iter().filter(|f| f.kind == kind).collect();
         if !findings.is_empty() {
             sections.push(Section {

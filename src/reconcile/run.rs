@@ -170,9 +170,11 @@ async fn run_on(
         }),
         ..origin(context)
     };
-    if let Err(error) = finish(context, store, audit_writer, &mut report).await {
-        failed_on = Some(error.failed_on());
-        report.failed_on = failed_on;
+    if finish(context, store, audit_writer, &mut report)
+        .await
+        .is_err()
+    {
+        failed_on = report.failed_on;
     }
     log_end(&report);
     prune(context, store).await;
@@ -314,6 +316,7 @@ fn describe_guard(guard: &GuardReport) -> String {
 fn fail_at_the_end(report: &mut Report, what: &str, error: &RunError) {
     let words = format!("{what}: {}", error_chain(error));
     tracing::error!("{words}");
+    report.failed_on = Some(error.failed_on());
     report.outcome = Outcome::Failed;
     report.error = Some(match report.error.take() {
         Some(earlier) => format!("{earlier}; {words}"),

@@ -29,7 +29,7 @@ fn policy() -> Policy {
             accounts: Vec::new(),
             token_owner: None,
         },
-        deactivate_on: Evidence::ALL.into(),
+        deactivate_on: Evidence::ALL.iter().copied().collect(),
         release: BTreeSet::new(),
         absent_grace: Duration::from_hours(1),
         roles: RolePolicy {

@@ -259,6 +259,47 @@ pub struct AuditSettings {
     #[serde(deserialize_with = "values::file")]
     #[schemars(with = "String")]
     pub checkpoint_file: Option<PathBuf>,
+    /// Where finished entries are sent: "unix:///dev/log" or "file:/var/log/rolecall/audit.jsonl".
+    /// Empty: nowhere.
+    #[serde(deserialize_with = "values::stream")]
+    #[schemars(with = "String")]
+    pub stream: Option<StreamTarget>,
+    /// The format in which they are sent.
+    pub stream_format: StreamFormat,
+}
+
+/// `audit.stream`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamTarget {
+    /// Lines are appended to this file.
+    File(PathBuf),
+    /// Datagrams are sent to this syslog socket.
+    Socket(PathBuf),
+}
+
+/// The form in which the setting has it.
+impl std::fmt::Display for StreamTarget {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::File(path) => write!(f, "file:{}", path.display()),
+            Self::Socket(path) => write!(f, "unix://{}", path.display()),
+        }
+    }
+}
+
+/// `audit.stream_format`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+#[schemars(inline)]
+pub enum StreamFormat {
+    /// As `audit export` writes them, to be verified elsewhere.
+    Jsonl,
+    /// Open Cybersecurity Schema Framework.
+    Ocsf,
+    /// Common Event Format.
+    Cef,
+    /// Syslog.
+    Rfc5424,
 }
 
 /// HTTP, in both directions (`[http]`).

@@ -27,7 +27,14 @@ use crate::rules::{Lookup, UnknownRole};
 pub(super) fn what_goes_into(field: &str) -> String {
     match field {
         "group" => "the name of an OPA group, or a pattern with * and ?".to_owned(),
-        "role" => format!("one of {}", SiteRole::ALL.map(SiteRole::as_str).join(", ")),
+        "role" => format!(
+            "one of {}",
+            SiteRole::ALL
+                .iter()
+                .map(|role| role.as_str())
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
         "email" => "an address, or a pattern with * and ?".to_owned(),
         _ => "a text in quotes".to_owned(),
     }

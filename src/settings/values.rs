@@ -13,7 +13,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer as _, Unexpected, Visitor};
 use tracing_subscriber::filter::LevelFilter;
 
-use super::LogFormat;
+use super::{LogFormat, StreamTarget};
 use crate::domain::time::Timestamp;
 use crate::domain::{Address, Evidence, SiteRole};
 
@@ -257,6 +257,30 @@ pub(super) fn listen<'de, D: Deserializer<'de>>(
     })
 }
 
+/// `audit.stream`; `None` where it is not set.
+pub(super) fn stream<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<StreamTarget>, D::Error> {
+    text(deserializer, |text| {
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let target = match (text.strip_prefix("file:"), text.strip_prefix("unix://")) {
+            (Some(path), _) => StreamTarget::File(path.into()),
+            (None, Some(path)) => StreamTarget::Socket(path.into()),
+            (None, None) => return Err(STREAM.to_owned()),
+        };
+        let (StreamTarget::File(path) | StreamTarget::Socket(path)) = &target;
+        if !path.is_absolute() || text.contains('\0') {
+            return Err(STREAM.to_owned());
+        }
+        Ok(Some(target))
+    })
+}
+
+const STREAM: &str = "must be \"unix:///dev/log\" (a syslog socket) or \
+                      \"file:/var/log/rolecall/audit.jsonl\" (an absolute path)";
+
 /// `log.format`; `None` for `auto`.
 pub(super) fn log_format<'de, D: Deserializer<'de>>(
     deserializer: D,
@@ -362,7 +386,7 @@ schema!(RoleName, "Role", { "enum": SiteRole::ALL });
 /// What the schema says of a role that need not be set.
 pub(super) struct OptionalRoleName;
 schema!(OptionalRoleName, "OptionalRole", {
-    "enum": std::iter::once("").chain(SiteRole::ALL.map(SiteRole::as_str)).collect::<Vec<_>>()
+    "enum": std::iter::once("").chain(SiteRole::ALL.iter().map(|role| role.as_str())).collect::<Vec<_>>()
 });
 
 /// What the schema says of a kind of evidence.

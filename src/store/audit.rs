@@ -10,7 +10,7 @@ use super::fields::Fields;
 use crate::audit::{Algorithm, AuditError, AuditWriter, HashedEntry, Head, NewEntry};
 use crate::domain::time::Timestamp;
 
-pub use read::{AuditFilter, ExportError};
+pub use read::{AuditFilter, ExportError, Exported, Period};
 pub use verify::refuse_lost_store;
 
 /// The last row, as far as the next one depends on it.
@@ -107,8 +107,8 @@ async fn insert(conn: &mut SqliteConnection, entry: &HashedEntry) -> Result<(), 
         .map_err(|error| StoreError::corrupt("audit", "seq", entry.seq, error))?;
     sqlx::query(
         r#"INSERT INTO audit (seq, at, run_id, host, user, version, event, email, opsera_id,
-               "before", "after", reason, evidence, http_status, words, algorithm, prev_hash, hash)
-           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"#,
+               "before", "after", reason, evidence, http_status, words, algorithm, prev_hash, hash, format)
+           VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"#,
     )
     .bind(seq)
     .bind(&entry.at)
@@ -128,6 +128,7 @@ async fn insert(conn: &mut SqliteConnection, entry: &HashedEntry) -> Result<(), 
     .bind(&entry.algorithm)
     .bind(&entry.prev_hash)
     .bind(&entry.hash)
+    .bind(entry.format)
     .execute(conn)
     .await?;
     Ok(())

@@ -28,6 +28,7 @@ mod query_plans;
 mod queue;
 mod queue_admin;
 mod renames;
+mod reports;
 mod runs;
 mod settled;
 mod settled_roles;
@@ -54,6 +55,7 @@ pub use person::{AccountEntry, KeyMemory, OpaEntry, RoleMemory, Similarity, Sugg
 pub use pending_leavers::HiddenLeaver;
 pub use queue::{QueuedAction, Refusal, retry_at};
 pub use queue_admin::{QueueOutcome, QueueRow, QueueView};
+pub use reports::PastReport;
 pub use runs::{AcceptedSource, FinishedRun, RunLimits, RunRow};
 pub use settled::{NeedThought, ThoughtPage};
 pub use snapshot::{Pull, Snapshot};

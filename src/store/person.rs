@@ -3,8 +3,9 @@
 //! Nothing here decides: `explain` shows these rows beside what the rules make of them. Every
 //! query is bounded, because one hostile address can stand on any number of records.
 
-use sqlx::{FromRow, Row as _};
+use sqlx::FromRow;
 
+use super::fields::Fields;
 use super::snapshot::{AccountKind, COUNT_ACTIVE, Pull, read_kind, role_of, unsigned};
 use super::{Store, StoreError};
 use crate::domain::{
@@ -226,22 +227,25 @@ impl Store {
     /// The OPA records that carry or ever carried `key`, by id.
     pub async fn list_key_holders(&self, key: &Key) -> Result<Vec<KeyMemory>, StoreError> {
         let rows = sqlx::query(
-            "SELECT opa_id, name, carried_until IS NULL, active_until IS NOT 0 FROM carriers
-             WHERE key = ?1 ORDER BY opa_id LIMIT ?2",
+            "SELECT opa_id, name, carried_until IS NULL AS carries_now,
+                    active_until IS NOT 0 AS was_active
+             FROM carriers WHERE key = ?1 ORDER BY opa_id LIMIT ?2",
         )
         .bind(key.as_str())
         .bind(MOST)
         .fetch_all(self.reader())
         .await?;
-        Ok(rows
-            .iter()
-            .map(|row| KeyMemory {
-                id: OpaId::new(row.get::<String, _>(0)),
-                name: OpaName::new(row.get::<String, _>(1)),
-                carries_now: row.get(2),
-                was_active: row.get(3),
+        rows.iter()
+            .map(|row| {
+                let row = Fields::of(row, "carriers", "opa_id");
+                Ok(KeyMemory {
+                    id: OpaId::new(row.get::<String>("opa_id")?),
+                    name: OpaName::new(row.get::<String>("name")?),
+                    carries_now: row.get("carries_now")?,
+                    was_active: row.get("was_active")?,
+                })
             })
-            .collect())
+            .collect()
     }
 
     /// Accounts that this program remembers to be Administrators.

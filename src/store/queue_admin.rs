@@ -104,7 +104,7 @@ impl Store {
     /// by kind.
     async fn last_planned(&self) -> Result<BTreeMap<&'static str, String>, StoreError> {
         let mut last = BTreeMap::new();
-        for kind in ActionKind::ALL {
+        for kind in ActionKind::ALL.iter().copied() {
             let kinds: Vec<String> = KindSet::with(kind).iter().map(KindSet::to_string).collect();
             let started = sqlx::query(
                 "SELECT id, started_at FROM runs

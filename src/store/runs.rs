@@ -7,6 +7,7 @@ use sqlx::SqliteConnection;
 
 use super::audit::append;
 use super::fields::Fields;
+use super::reports::keep_rows;
 use super::snapshot::{Pull, unsigned};
 use super::{Store, StoreError, StorePath};
 use crate::audit::{AuditWriter, Event, Head, NewEntry};
@@ -70,7 +71,7 @@ pub struct AcceptedSource {
 /// What is written down when a run ends.
 #[derive(Clone, Copy, Debug)]
 pub struct FinishedRun<'r> {
-    /// The whole report; the lists of people are left out of the store.
+    /// The whole report.
     pub report: &'r Report,
 }
 
@@ -160,9 +161,11 @@ impl Store {
         let kept = without_people(report, &head);
         let json = serde_json::to_string(&kept)
             .map_err(|error| StoreError::corrupt("runs", "report", &report.run_id, error))?;
+        let rows = keep_rows(conn, report).await?;
         let closed = sqlx::query(
-            "UPDATE runs SET finished_at = ?2, outcome = ?3, plan_id = ?4, report = ?5, error = ?6
-             WHERE id = ?1 AND (finished_at IS NOT NULL) = ?7",
+            "UPDATE runs SET finished_at = ?2, outcome = ?3, plan_id = ?4, report = ?5, error = ?6,
+                 report_rows = ?7
+             WHERE id = ?1 AND (finished_at IS NOT NULL) = ?8",
         )
         .bind(report.run_id.as_str())
         .bind(format_time(report.finished_at))
@@ -170,6 +173,7 @@ impl Store {
         .bind(report.plan_id.as_ref().map(PlanId::as_str))
         .bind(json)
         .bind(report.error.as_deref())
+        .bind(rows)
         .bind(is_closed)
         .execute(conn)
         .await?;
@@ -277,20 +281,26 @@ impl Store {
         .fetch_all(self.reader())
         .await?
         .iter()
-        .map(|row| {
-            let row = Fields::of(row, "runs", "id");
-            let report: Option<String> = row.get("report")?;
-            Ok(RunRow {
-                id: RunId::new(row.get::<String>("id")?),
-                mode: row.get("mode")?,
-                started_at: row.time("started_at")?,
-                finished_at: row.maybe_time("finished_at")?,
-                outcome: row.get("outcome")?,
-                plan_id: row.get("plan_id")?,
-                error: row.get("error")?,
-                report: report.map(|_| row.json("report")).transpose()?,
-            })
-        })
+        .map(run_row)
+        .collect()
+    }
+
+    /// The runs that began from `since` on and before `until`, oldest first.
+    pub async fn list_runs_begun(
+        &self,
+        since: Timestamp,
+        until: Timestamp,
+    ) -> Result<Vec<RunRow>, StoreError> {
+        sqlx::query(
+            "SELECT id, mode, started_at, finished_at, outcome, plan_id, error, report
+             FROM runs WHERE started_at >= ?1 AND started_at < ?2 ORDER BY seq",
+        )
+        .bind(format_time(since))
+        .bind(format_time(until))
+        .fetch_all(self.reader())
+        .await?
+        .iter()
+        .map(run_row)
         .collect()
     }
 
@@ -373,7 +383,7 @@ impl Store {
     }
 }
 
-/// The report as the store keeps it: without the lists of people.
+/// What of the report stands in the run's row: the lists of people are kept beside it.
 fn without_people(report: &Report, head: &Head) -> Report {
     Report {
         audit_head: Some(head.hash.clone()),
@@ -390,6 +400,21 @@ fn without_people(report: &Report, head: &Head) -> Report {
         findings: Vec::new(),
         ..report.clone()
     }
+}
+
+fn run_row(row: &sqlx::sqlite::SqliteRow) -> Result<RunRow, StoreError> {
+    let row = Fields::of(row, "runs", "id");
+    let report: Option<String> = row.get("report")?;
+    Ok(RunRow {
+        id: RunId::new(row.get::<String>("id")?),
+        mode: row.get("mode")?,
+        started_at: row.time("started_at")?,
+        finished_at: row.maybe_time("finished_at")?,
+        outcome: row.get("outcome")?,
+        plan_id: row.get("plan_id")?,
+        error: row.get("error")?,
+        report: report.map(|_| row.json("report")).transpose()?,
+    })
 }
 
 fn mode_name(mode: Mode) -> &'static str {

@@ -54,7 +54,8 @@ pub(super) async fn load_rules(
 /// The code of a role's name in SQL, 0 for any other name.
 pub(super) fn code_of(column: &str) -> String {
     let cases: Vec<String> = SiteRole::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .map(|role| format!("WHEN '{role}' THEN {}", role_code(role)))
         .collect();
     format!("CASE {column} {} ELSE 0 END", cases.join(" "))

@@ -58,6 +58,19 @@ async fn entries_are_found_by_person_run_event_and_time() {
     assert!(list(&["--since", begin]).len() >= of_run.len());
     assert_eq!(list(&["--since", "1h"]), all);
     assert_eq!(list(&["--since", "2100-01-01"]).len(), 0);
+    let before = list(&["--until", begin]);
+    assert_eq!(
+        before,
+        all[..all.len() - of_run.len()],
+        "the end is not included"
+    );
+    assert_eq!(list(&["--since", begin, "--until", "2100-01-01"]), of_run);
+    assert_eq!(list(&["--until", "2001-01-01"]).len(), 0);
+    let day = begin.get(..10).unwrap();
+    let today = list(&["--until", day]);
+    assert!(today.contains(&of_run[0]), "a day is meant with all of it");
+    let args = ["audit", "export", "--format", "jsonl", "--until", begin];
+    assert_eq!(desk.run(&args).out.lines().count(), before.len());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,6 +115,21 @@ async fn the_verdict_names_its_anchor() {
     let said = lines(&told);
     assert_eq!(said[0], "unanchored");
     assert_eq!(said[1], format!("{seq} entries, head {head}"));
+
+    let document = desk.run(&["audit", "verify", "--format", "json"]).json();
+    assert_eq!(document["schema"], "rolecall.audit_verdict/1");
+    assert_eq!(document["verdict"], "unanchored");
+    assert_eq!(
+        (&document["entries"], &document["head"]),
+        (seq, &last[0]["hash"])
+    );
+    assert_eq!(document["anchor"], serde_json::Value::Null);
+    let args = ["audit", "verify", "--format", "json", "--expect-head", head];
+    let document = desk.run(&args).json();
+    assert_eq!(
+        document["anchor"],
+        serde_json::json!({ "entry": seq, "at": at, "by": "expected_head" })
+    );
 
     for given in [head.to_owned(), head.to_ascii_uppercase()] {
         let told = desk.run(&["audit", "verify", "--expect-head", &given]);
@@ -171,6 +199,12 @@ async fn the_first_wrong_entry_is_named() {
             "broken: entry 4: it was changed: its hash does not fit its content\n"
         )
     );
+    let told = desk.run(&["audit", "verify", "--format", "json"]);
+    assert_eq!(
+        (told.status, &told.json()["verdict"]),
+        (1, &"broken".into())
+    );
+    assert_eq!(told.json()["broken"]["entry"], 4);
     let told = desk.run(&["audit", "list"]);
     assert_eq!(told.status, 1);
     assert!(told.err.contains("audit"), "{}", told.err);

@@ -20,7 +20,7 @@ use rolecall::store::audit::{AuditFilter, append};
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection};
 
-const COLUMNS: [&str; 18] = [
+const COLUMNS: [&str; 19] = [
     "seq",
     "at",
     "run_id",
@@ -39,6 +39,7 @@ const COLUMNS: [&str; 18] = [
     "algorithm",
     "prev_hash",
     "hash",
+    "format",
 ];
 
 struct World {
@@ -187,6 +188,7 @@ fn edit(column: &str, seq: usize) -> String {
         "before" | "after" | "evidence" => "'{\"forged\":1}'".to_owned(),
         "event" => "CASE event WHEN 'run_started' THEN 'run_finished' ELSE 'run_started' END".into(),
         "at" => "substr(at, 1, 20) || CASE substr(at, 21, 3) WHEN '123' THEN '124' ELSE '123' END || 'Z'".into(),
+        "format" => "3 - format".to_owned(),
         "algorithm" => {
             "CASE algorithm WHEN 'sha256' THEN 'hmac-sha256' ELSE 'sha256' END".to_owned()
         }
@@ -224,7 +226,7 @@ async fn every_edit_of_every_column_is_found_with_the_entry_it_was_made_in() {
             }
         }
     }
-    assert_eq!(tried, 360);
+    assert_eq!(tried, 380);
 }
 
 #[tokio::test]
@@ -236,7 +238,7 @@ async fn an_entry_that_is_removed_inserted_or_swapped_is_found() {
         world.write_log("honest.db", 24, &mut rng).await;
         for seq in 1..=23 {
             let others = "at, run_id, host, user, version, event, email, opsera_id, \"before\", \
-                          \"after\", reason, evidence, http_status, words, algorithm, prev_hash, hash";
+                          \"after\", reason, evidence, http_status, words, algorithm, prev_hash, hash, format";
             let forgeries = [
                 (
                     "removed",

@@ -8,7 +8,8 @@ use chrono::TimeZone as _;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use rolecall::audit::{Actor, AuditKey, AuditWriter, Event, ExportFormat, NewEntry};
 use rolecall::domain::time::ManualClock;
-use rolecall::store::{Store, audit::append};
+use rolecall::store::Store;
+use rolecall::store::audit::{Period, append};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -16,7 +17,7 @@ fn canonical(value: &Value) -> String {
     match value {
         Value::Object(members) => {
             let mut names: Vec<&String> = members.keys().collect();
-            names.sort();
+            names.sort_by_key(|name| name.encode_utf16().collect::<Vec<u16>>());
             let inner: Vec<String> = names
                 .iter()
                 .map(|name| {
@@ -54,6 +55,9 @@ fn script(export: &str, key: &[u8]) -> Result<String, String> {
         let is_keyed = members["algorithm"] == "hmac-sha256";
         if keyed && !is_keyed {
             return Err(format!("entry {number} is not keyed"));
+        }
+        if members["format"] != 2 {
+            return Err(format!("entry {number} is in another format"));
         }
         let bytes = format!("{prev}{}", canonical(&entry));
         let expected = if is_keyed {
@@ -101,7 +105,7 @@ async fn export_of_a_log_that_got_a_key_later(format: ExportFormat) -> (String, 
         let entry = NewEntry::new(Event::ActionSucceeded)
             .about(Some("=é@example.com"), None)
             .because("line\nbreak \u{1}\u{8}\u{c} \u{7f} \u{2028} 😀 \"\\/")
-            .evidence(json!({"ü": [1, -2, null], "a": {"z": 0.5, "b": u64::MAX}}))
+            .evidence(json!({"\u{fb33}": [1, -2, null], "😀": {"z": 0.5, "b": u64::MAX}}))
             .outcome(Some(200), None);
         head = append(&mut transaction, &audit_writer, entry)
             .await
@@ -110,7 +114,11 @@ async fn export_of_a_log_that_got_a_key_later(format: ExportFormat) -> (String, 
     }
     let mut out = Vec::new();
     assert_eq!(
-        store.export_audit(format, None, &mut out).await.unwrap(),
+        store
+            .export_audit(format, Period::default(), &mut out)
+            .await
+            .unwrap()
+            .entries,
         10
     );
     (String::from_utf8(out).unwrap(), head.hash)

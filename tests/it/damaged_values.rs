@@ -1,7 +1,7 @@
 //! A store edited by hand in every column: what reads it says table, column and row, and never
 //! panics.
 
-use rolecall::domain::{PlanId, RunId};
+use rolecall::domain::{Key, PlanId, RunId};
 use rolecall::store::audit::AuditFilter;
 use rolecall::store::{QueueView, Store, StoreError};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
@@ -9,14 +9,15 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::operator::{COUNTING, Desk};
 
-/// Every table that `status`, `queue list`, `plan list` and `audit list` read.
-const TABLES: [&str; 6] = [
+/// Every table that `status`, `queue list`, `plan list`, `audit list` and `explain` read.
+const TABLES: [&str; 7] = [
     "runs",
     "plans",
     "plan_actions",
     "actions",
     "audit",
     "told_troubles",
+    "carriers",
 ];
 
 /// Null, another type, out of every range, and text that means nothing.
@@ -112,6 +113,7 @@ async fn read_all(store: &Store, plan: &PlanId, run: &RunId) -> Vec<Option<Store
         run: Some(run.clone()),
         ..AuditFilter::default()
     };
+    let key: Key = serde_json::from_value("p2@example.com".into()).unwrap();
     vec![
         store.list_runs(100).await.err(),
         store.last_success().await.err(),
@@ -130,6 +132,7 @@ async fn read_all(store: &Store, plan: &PlanId, run: &RunId) -> Vec<Option<Store
         store.list_audit(&filter).await.err(),
         store.audit_head().await.err(),
         store.list_troubles().await.err(),
+        store.list_key_holders(&key).await.err(),
     ]
 }
 

@@ -299,7 +299,7 @@ fn has_section(page: &str, words: &str) -> bool {
 
 #[test]
 fn every_finding_has_its_section() {
-    for kind in FindingKind::ALL {
+    for kind in FindingKind::ALL.iter().copied() {
         assert!(has_section("findings.md", kind.as_str()), "{kind:?}");
     }
 }

@@ -26,6 +26,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "notifications",
         &["domain", "settings", "clients", "store", "reconcile"],
     ),
+    ("audit_stream", &["domain", "audit", "settings", "store"]),
     (
         "explain",
         &[
@@ -61,6 +62,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "reconcile",
             "metrics",
             "notifications",
+            "audit_stream",
         ],
     ),
     ("sandbox", &["domain"]),

@@ -7,6 +7,14 @@ mod audit_forgeries;
 #[cfg(test)]
 mod audit_format;
 #[cfg(test)]
+mod audit_old_format;
+#[cfg(test)]
+mod audit_pack;
+#[cfg(test)]
+mod audit_siem;
+#[cfg(test)]
+mod audit_stream;
+#[cfg(test)]
 mod bad_disk;
 #[cfg(test)]
 mod bad_server;

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rolecall::audit::{
-    Actor, AuditWriter, Event, HashedEntry, Head, NewEntry, Proof, Verdict, Verifier,
+    Actor, AuditWriter, Event, Format, HashedEntry, Head, NewEntry, Proof, Verdict, Verifier,
 };
 use rolecall::domain::time::SystemClock;
 use rolecall::domain::{OpseraId, Outcome, RunId};
@@ -62,7 +62,7 @@ async fn the_sqlite3_of_the_distribution_finds_the_store_whole_and_copies_it() {
 }
 
 /// A store with the tables of 0.1, and a log that has a value in every column.
-async fn store_of_0_1(path: &Path, entries: &[HashedEntry]) {
+pub(crate) async fn store_of_0_1(path: &Path, entries: &[HashedEntry]) {
     let old = tempfile::tempdir().unwrap();
     let migrations = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
     for name in [
@@ -110,6 +110,21 @@ async fn store_of_0_1(path: &Path, entries: &[HashedEntry]) {
         .unwrap();
     }
     pool.close().await;
+}
+
+/// The same entry in the form of 0.1.
+fn as_0_1_wrote_it(mut entry: HashedEntry) -> HashedEntry {
+    use sha2::{Digest as _, Sha256};
+    entry.format = Format::One.number();
+    for json in [&mut entry.before, &mut entry.after, &mut entry.evidence] {
+        *json = json.take().map(|text| {
+            let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+            Format::One.canonical(&value)
+        });
+    }
+    let bytes = format!("{}{}", entry.prev_hash, entry.canonical().unwrap());
+    entry.hash = hex::encode(Sha256::digest(bytes));
+    entry
 }
 
 /// Every value of every entry, with its type and bytes.
@@ -161,7 +176,12 @@ async fn a_store_of_0_1_keeps_every_byte_of_its_audit_log() {
                 .outcome(Some(500 + number), Some("line\nline".to_owned())),
             _ => NewEntry::new(Event::RunFinished).outcome(None, Some(String::new())),
         };
-        let chained = HashedEntry::chain_entry(&audit_writer, &head, clock.now(), entry);
+        let chained = as_0_1_wrote_it(HashedEntry::chain_entry(
+            &audit_writer,
+            &head,
+            clock.now(),
+            entry,
+        ));
         head = Head {
             entries: chained.seq,
             hash: chained.hash.clone(),

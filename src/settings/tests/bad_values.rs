@@ -44,6 +44,22 @@ const BAD: &[(&str, &str, &str)] = &[
     ("opa.quota_reserve_percent = 91", "91", "from 0 to 90"),
     ("deactivation.release = [\"x\"]", "\"x\"", "it has no @"),
     ("guards.max_opsera_drop_percent = -1", "-1", "from 0 to 100"),
+    (
+        "audit.stream = \"/dev/log\"",
+        "\"/dev/log\"",
+        "must be \"unix:///dev/log\"",
+    ),
+    (
+        "audit.stream = \"file:audit.jsonl\"",
+        "\"file:audit.jsonl\"",
+        "an absolute path",
+    ),
+    (
+        "audit.stream = \"udp://siem:514\"",
+        "\"udp://siem:514\"",
+        "a syslog socket",
+    ),
+    ("audit.stream_format = \"xml\"", "\"xml\"", "rfc5424"),
     ("notify.include_people = 1", "1", "true or false"),
     ("opa.timeout = \"0s\"", "\"0s\"", "longer than nothing"),
     ("opa.timeout = \"30\"", "\"30\"", "must be a duration"),

@@ -7,7 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{QueryBuilder, Row as _, Sqlite, SqlitePool};
 
-use crate::audit::{Event, ExportFormat, Exporter, HashedEntry};
+use crate::audit::{Event, ExportFormat, Exporter, HashedEntry, Head};
 use crate::domain::time::format_time;
 use crate::domain::{RunId, time::Timestamp};
 use crate::store::{Store, StoreError};
@@ -21,10 +21,39 @@ pub struct AuditFilter {
     pub run: Option<RunId>,
     /// One event.
     pub event: Option<Event>,
-    /// From this time on.
-    pub since: Option<Timestamp>,
+    /// When they were written.
+    pub period: Period,
     /// At most this many: the last ones.
     pub limit: Option<u32>,
+}
+
+/// A part of the log. Times never go backwards in it, so a part has no gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Period {
+    /// From this time on.
+    pub since: Option<Timestamp>,
+    /// Before this time.
+    pub until: Option<Timestamp>,
+    /// Up to the entry with this number, which is a part of it.
+    pub last: Option<u64>,
+}
+
+impl Period {
+    fn last(self) -> i64 {
+        self.last
+            .map_or(i64::MAX, |last| i64::try_from(last).unwrap_or(i64::MAX))
+    }
+}
+
+/// What an export came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// How many entries.
+    pub entries: u64,
+    /// What the first of them continues: the number and the hash of the entry before.
+    pub continues: Option<Head>,
+    /// The last of them.
+    pub head: Option<Head>,
 }
 
 /// A row that is no entry.
@@ -50,7 +79,7 @@ macro_rules! select {
         concat!(
             "SELECT seq, at, run_id, host, user, version, event, email, opsera_id, ",
             "\"before\", \"after\", reason, evidence, http_status, words, algorithm, ",
-            "prev_hash, hash FROM audit ",
+            "prev_hash, hash, format FROM audit ",
             $rest
         )
     };
@@ -110,6 +139,7 @@ impl Store {
                AND (?4 IS NULL OR run_id = ?4)
                AND (?5 IS NULL OR event = ?5)
                AND (?6 IS NULL OR at >= ?6)
+               AND (?7 IS NULL OR at < ?7)
              ORDER BY seq"
         ))
         .bind(from)
@@ -122,7 +152,8 @@ impl Store {
         )
         .bind(filter.run.as_ref().map(|run| run.as_str().to_owned()))
         .bind(filter.event.map(Event::as_str))
-        .bind(filter.since.map(format_time))
+        .bind(filter.period.since.map(format_time))
+        .bind(filter.period.until.map(format_time))
         .fetch(self.reader());
         Ok(rows
             .map(|row| {
@@ -132,20 +163,42 @@ impl Store {
             .boxed())
     }
 
-    /// Writes the entries from `since` on to `out`, one by one.
+    /// At most `limit` entries after the one with this number.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub async fn list_audit_after(
+        &self,
+        entry: u64,
+        limit: u32,
+    ) -> Result<Vec<HashedEntry>, StoreError> {
+        let period = Period {
+            last: Some(entry.saturating_add(limit.into())),
+            ..Period::default()
+        };
+        let from = i64::try_from(entry.saturating_add(1)).unwrap_or(i64::MAX);
+        let rows: Vec<_> = stream(self.reader(), from, period)
+            .try_collect()
+            .await
+            .map_err(|error| self.explain(error))?;
+        rows.into_iter()
+            .map(|row| row.map_err(|unreadable| self.explain(corrupt(&unreadable))))
+            .collect()
+    }
+
+    /// Writes the entries of `period` to `out`, one by one.
     ///
     /// # Errors
     /// The store cannot be read, or `out` does not take more.
     pub async fn export_audit(
         &self,
         format: ExportFormat,
-        since: Option<Timestamp>,
+        period: Period,
         out: &mut dyn Write,
-    ) -> Result<u64, ExportError> {
+    ) -> Result<Exported, ExportError> {
         let mut exporter = Exporter::new(format, out).map_err(ExportError::Output)?;
-        let since = since.map(format_time).unwrap_or_default();
-        let mut rows = stream(self.reader(), 0, &since);
-        let mut written = 0;
+        let mut rows = stream(self.reader(), 0, period);
+        let mut all = Exported::default();
         while let Some(row) = rows.try_next().await.map_err(|error| self.explain(error))? {
             let entry = row.map_err(|unreadable| self.explain(corrupt(&unreadable)))?;
             exporter.write(&entry).map_err(|error| match error.kind() {
@@ -154,10 +207,20 @@ impl Store {
                 ),
                 _ => ExportError::Output(error),
             })?;
-            written += 1;
+            all.entries += 1;
+            if all.continues.is_none() {
+                all.continues = Some(Head {
+                    entries: entry.seq.saturating_sub(1),
+                    hash: entry.prev_hash,
+                });
+            }
+            all.head = Some(Head {
+                entries: entry.seq,
+                hash: entry.hash,
+            });
         }
         exporter.finish().map_err(ExportError::Output)?;
-        Ok(written)
+        Ok(all)
     }
 }
 
@@ -177,24 +240,36 @@ fn push_conditions(query: &mut QueryBuilder<Sqlite>, filter: &AuditFilter) {
         query.push(" AND event = ");
         query.push_bind(event.as_str());
     }
-    if let Some(since) = filter.since {
+    if let Some(since) = filter.period.since {
         query.push(" AND at >= ");
         query.push_bind(format_time(since));
     }
+    if let Some(until) = filter.period.until {
+        query.push(" AND at < ");
+        query.push_bind(format_time(until));
+    }
+    if filter.period.last.is_some() {
+        query.push(" AND seq <= ");
+        query.push_bind(filter.period.last());
+    }
 }
 
-/// Entries from number `from` and time `since` on, in order; one statement, so of one moment.
-pub(super) fn stream<'a>(
-    pool: &'a SqlitePool,
+/// Entries of `period` from number `from` on, in order; one statement, so of one moment.
+pub(super) fn stream(
+    pool: &SqlitePool,
     from: i64,
-    since: &str,
-) -> BoxStream<'a, Result<Result<HashedEntry, Unreadable>, sqlx::Error>> {
-    sqlx::query(select!("WHERE seq >= ? AND at >= ? ORDER BY seq"))
-        .bind(from)
-        .bind(since.to_owned())
-        .fetch(pool)
-        .map_ok(|row| entry(&row))
-        .boxed()
+    period: Period,
+) -> BoxStream<'_, Result<Result<HashedEntry, Unreadable>, sqlx::Error>> {
+    sqlx::query(select!(
+        "WHERE seq BETWEEN ?1 AND ?2 AND at >= ?3 AND (?4 IS NULL OR at < ?4) ORDER BY seq"
+    ))
+    .bind(from)
+    .bind(period.last())
+    .bind(period.since.map(format_time).unwrap_or_default())
+    .bind(period.until.map(format_time))
+    .fetch(pool)
+    .map_ok(|row| entry(&row))
+    .boxed()
 }
 
 fn corrupt(unreadable: &Unreadable) -> StoreError {
@@ -241,5 +316,10 @@ fn entry(row: &SqliteRow) -> Result<HashedEntry, Unreadable> {
         algorithm: text("algorithm")?,
         prev_hash: text("prev_hash")?,
         hash: text("hash")?,
+        format: row
+            .try_get::<i64, _>("format")
+            .ok()
+            .and_then(|format| u16::try_from(format).ok())
+            .ok_or_else(|| bad("format"))?,
     })
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use futures::TryStreamExt as _;
 
-use super::read::{Unreadable, stream};
+use super::read::{Period, Unreadable, stream};
 use crate::audit::{
     AuditError, AuditWriter, Broken, Checkpoint, HashedEntry, IntegrityError, Proof, Verdict,
     Verifier, is_genuine, last_checkpoint,
@@ -39,7 +39,7 @@ impl Store {
     /// The store cannot be read. A log that is wrong is a [`Verdict`], not an error.
     pub async fn verify_audit(&self, proof: &Proof) -> Result<Verdict, StoreError> {
         let mut verifier = Verifier::new(proof);
-        let mut rows = stream(self.reader(), i64::MIN, "");
+        let mut rows = stream(self.reader(), i64::MIN, Period::default());
         let mut seen = 0;
         while let Some(row) = rows.try_next().await.map_err(|error| self.explain(error))? {
             seen += 1;
@@ -118,7 +118,7 @@ impl Store {
             .await
             .map_err(|error| self.explain(error))?;
         let Some(last) = last else { return Ok(None) };
-        stream(self.reader(), last, "")
+        stream(self.reader(), last, Period::default())
             .try_next()
             .await
             .map_err(|error| self.explain(error))

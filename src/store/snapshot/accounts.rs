@@ -74,7 +74,8 @@ pub(in crate::store) fn role_code(role: SiteRole) -> i64 {
 /// The role that a number stands for; `None` for no role and for a foreign one.
 pub(in crate::store) fn role_of(code: i64) -> Option<SiteRole> {
     SiteRole::ALL
-        .into_iter()
+        .iter()
+        .copied()
         .find(|role| role_code(*role) == code)
 }
 
