@@ -173,7 +173,7 @@ impl Alerts<'_> {
         let pending: Vec<&str> = pending.map(|f| f.email.as_str()).collect();
         if !pending.is_empty() {
             let created = store.list_created(&pending).await?;
-            untold.retain(|f| !(f.may_await_first_sign_in() && created.contains(&f.email)));
+            untold.retain(|f| !(f.may_await_first_sign_in() && created.contains_key(&f.email)));
         }
         if !untold.is_empty() && self.send(Event::NewFindings(&untold)).await {
             store

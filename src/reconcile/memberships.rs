@@ -45,10 +45,10 @@ pub(super) async fn pull_memberships(
         Lookup::Group => None,
         Lookup::Auto | Lookup::User => Some(snapshot.count_people_to_look_up(joiners).await?),
     };
-    let most = most_by_group(policy.roles.lookup, opa, &groups, by_person.unwrap_or(0));
-    let by_group = match most {
+    let people = people_to_weigh(policy.roles.lookup, opa, &groups, by_person.unwrap_or(0));
+    let by_group = match people {
         None => false,
-        Some(most) => pull_groups(snapshot, opa, &mut groups, most, progress).await?,
+        Some(people) => pull_groups(snapshot, opa, &mut groups, people, progress).await?,
     };
     // Both checks come after the reading, because a group may be deleted meanwhile.
     if let Some(missing) = policy
@@ -81,9 +81,8 @@ pub(crate) fn is_relevant(policy: &Policy, group: &GroupName) -> bool {
                 .any(|rule| rule.group.matches(group)))
 }
 
-/// The requests beyond the first page of each group that reading group by group may take; `None`:
-/// the groups of each person are read instead.
-fn most_by_group(
+/// How many people's groups could be read in place of the people of each group; `None`: they are.
+fn people_to_weigh(
     lookup: Lookup,
     opa: &Opa,
     groups: &BTreeSet<GroupName>,
@@ -111,12 +110,13 @@ fn most_by_group(
 }
 
 /// Reads the people of every group; a group that does not exist any more is taken out of `groups`.
-/// `false`: after the first pages, the others may take more than `most` requests, and were not read.
+/// `false`: after the first pages, the others may take more requests than the groups of so many
+/// `people`, and were not read.
 async fn pull_groups(
     snapshot: &Snapshot<'_>,
     opa: &Opa,
     groups: &mut BTreeSet<GroupName>,
-    most: u64,
+    people: u64,
     progress: &Progress,
 ) -> Result<bool, RunError> {
     opa.expect_requests(count(&*groups));
@@ -141,12 +141,12 @@ async fn pull_groups(
     if !unfinished.is_empty() {
         // No group can have more people than the Team.
         let humans = snapshot.count_people().await?;
-        let pages = humans
-            .users
-            .saturating_sub(humans.service)
-            .div_ceil(opa.page_size().max(1));
+        let page = opa.page_size().max(1);
+        let pages = humans.users.saturating_sub(humans.service).div_ceil(page);
         let to_come = count(&unfinished).saturating_mul(pages.saturating_sub(1));
-        if to_come > most {
+        // A person who is in all of them needs as many pages, too.
+        let by_person = people.saturating_mul(count(&unfinished).div_ceil(page));
+        if to_come > by_person {
             return Ok(false);
         }
         opa.expect_requests(to_come);

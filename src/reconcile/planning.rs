@@ -268,9 +268,8 @@ async fn add_joiners(
             })
             .map(|joiner| async {
                 let (action, findings, people) = joiner?;
-                let existing = find_account_of(opsera, policy, &action.key, &people.listed)
-                    .await
-                    .map_err(RunError::LookUp)?;
+                let existing =
+                    find_account_of(store, opsera, policy, &action.key, &people.listed).await?;
                 Ok::<_, RunError>((action, findings, existing))
             })
             .buffered(in_flight.max(1))
@@ -288,11 +287,12 @@ async fn add_joiners(
 }
 
 async fn find_account_of(
+    store: &Store,
     opsera: &OpseraReader,
     policy: &Policy,
     key: &Key,
     people: &[PersonFacts],
-) -> Result<Option<Finding>, CallError> {
+) -> Result<Option<Finding>, RunError> {
     // Several records of one person may differ in what the key leaves out, a plus tag for example.
     let candidates: BTreeSet<Address> = people
         .iter()
@@ -307,14 +307,18 @@ async fn find_account_of(
             Ok(None) => continue,
             Ok(Some(account)) => {
                 let state = if account.active {
-                    "it is not in the list of active accounts under this person's address (a \
-                     pending account waits for its first sign-in)"
+                    "is not in the list of active accounts under this person's address (a pending \
+                     account waits for its first sign-in): nothing is written"
                 } else {
-                    "it is inactive"
+                    "is inactive: nothing is written; reactivate it in Opsera if it should be in use"
+                };
+                let created = store.list_created(&[key.as_str()]).await?;
+                let origin = match created.get(key.as_str()) {
+                    Some(run) => format!(", which run {run} created,"),
+                    None => String::new(),
                 };
                 format!(
-                    "the person is entitled, and Opsera account {candidate} (id {}) exists, but {state}: \
-                     nothing is written; reactivate it in Opsera if it should be in use",
+                    "the person is entitled, and Opsera account {candidate} (id {}){origin} {state}",
                     account.id
                 )
             }
@@ -326,7 +330,7 @@ async fn find_account_of(
                 "the person is entitled, but Opsera does not say which account {candidate} is \
                  (400 {message}): nothing is written; look for the address in Opsera"
             ),
-            Err(error) => return Err(error),
+            Err(error) => return Err(RunError::LookUp(error)),
         };
         return Ok(Some(Finding {
             kind: FindingKind::InactiveOpseraAccount,

@@ -1,10 +1,10 @@
 //! What the webhook has been told: it must be known after a restart, too.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::fields::Fields;
 use super::{Store, StoreError};
-use crate::domain::{Finding, time::Timestamp, time::format_time};
+use crate::domain::{Finding, RunId, time::Timestamp, time::format_time};
 use serde_json::json;
 
 /// A trouble that was told and is not over.
@@ -32,16 +32,20 @@ pub enum Notification<'n> {
 }
 
 impl Store {
-    /// Those of `keys` for whom this program created an account, as far as the queue still knows.
-    pub async fn list_created(&self, keys: &[&str]) -> Result<BTreeSet<String>, StoreError> {
-        let created: Vec<String> = sqlx::query_scalar(
-            "SELECT DISTINCT key FROM actions WHERE kind = 'create' AND state = 'succeeded'
-                 AND key IN (SELECT value FROM json_each(?1))",
+    /// Those of `keys` for whom this program created an account, with the run that did, as far as
+    /// the queue still knows.
+    pub async fn list_created(&self, keys: &[&str]) -> Result<BTreeMap<String, RunId>, StoreError> {
+        let created: Vec<(String, String)> = sqlx::query_as(
+            "SELECT key, run_id FROM actions WHERE kind = 'create' AND state = 'succeeded'
+                 AND key IN (SELECT value FROM json_each(?1)) ORDER BY id",
         )
         .bind(json!(keys).to_string())
         .fetch_all(self.reader())
         .await?;
-        Ok(created.into_iter().collect())
+        Ok(created
+            .into_iter()
+            .map(|(key, run)| (key, RunId::new(run)))
+            .collect())
     }
 
     /// The troubles that were told and are not over.

@@ -386,7 +386,8 @@ impl History {
             });
             let mut records = people.records_of(&self.world.sandbox, person);
             let gone = records.all(|r| ["DISABLED", "DELETED"].contains(&r.status.as_str()));
-            // Somebody else has the address now, or the way of I8 leads to somebody else.
+            // Somebody else has the address now, or the way of I8 leads to somebody else, or a record
+            // that ever had it is there without an address of its own, which the last look sees (A2).
             let key = account.email.as_deref().and_then(canonical);
             let went_to_another = key.is_some_and(|address| {
                 let key = opsera_key(&rules, &address);
@@ -396,6 +397,11 @@ impl History {
                     .filter(|p| p.key.as_ref() == Some(&key));
                 holders.any(|p| !["DISABLED", "DELETED"].contains(&p.human.status.as_str()))
                     || !self.memory.way(&key, &pulled).active.is_empty()
+                    || pulled.people.iter().any(|p| {
+                        p.key.is_none()
+                            && !["DISABLED", "DELETED"].contains(&p.human.status.as_str())
+                            && self.memory.ever_had(&key, &p.human.id)
+                    })
             });
             // p00 is protected.
             if gone && alone && !went_to_another && person != "p00" {

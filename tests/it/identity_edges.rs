@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rolecall::domain::{Mode, Outcome};
 use rolecall::sandbox::{Answer, Fault, FaultKind};
+use rolecall::settings::{ConfigSources, Settings};
 
 use crate::model::{Human, Org, Rules};
 use crate::world::{World, account, findings, person};
@@ -38,6 +39,29 @@ async fn a_release_is_no_way_past_protection() {
         let report = world.sync().await;
         assert_eq!(report.summary.protected, 1, "{:?}", report.error);
         assert_eq!(world.deactivated(), [""; 0], "owner: {owner}");
+    }
+}
+
+#[test]
+fn a_release_that_is_no_address_is_refused_by_name() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("rolecall.toml");
+    for wrong in ["bob", "bob@", "@example.com", ""] {
+        std::fs::write(&file, format!("[deactivation]\nrelease = [{wrong:?}]\n")).unwrap();
+        let errors = Settings::load(&ConfigSources {
+            files: vec![file.clone()],
+            environment: Vec::new(),
+            candidates: Vec::new(),
+        })
+        .unwrap_err()
+        .to_string();
+        let mut lines = errors
+            .lines()
+            .filter(|line| line.contains("deactivation.release"));
+        let line = lines
+            .next()
+            .unwrap_or_else(|| panic!("{wrong:?}: {errors}"));
+        assert!(line.contains("rolecall.toml"), "{line}");
     }
 }
 

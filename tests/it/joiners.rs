@@ -43,6 +43,12 @@ async fn s5_a_joiner_gets_an_account_with_the_role_of_the_groups_and_the_parts_o
         findings(&again, "inactive_opsera_account"),
         ["zoe.van_dyk@example.com"]
     );
+    let detail = &again.findings[0].detail;
+    assert!(
+        detail.contains(&format!("which run {} created", report.run_id))
+            && !detail.contains("reactivate"),
+        "{detail}"
+    );
 }
 
 #[tokio::test]

@@ -49,6 +49,8 @@ mod documentation;
 #[cfg(test)]
 mod explain;
 #[cfg(test)]
+mod faketime;
+#[cfg(test)]
 mod fault_world;
 #[cfg(test)]
 mod first_run;

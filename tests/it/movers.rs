@@ -2,7 +2,7 @@
 
 use rolecall::domain::{Outcome, Report};
 use rolecall::rules::Lookup;
-use rolecall::sandbox::Effect;
+use rolecall::sandbox::{Api, Effect, PageLimit};
 
 use crate::model::{Human, Org, Rules};
 use crate::world::{World, findings, person};
@@ -15,6 +15,57 @@ fn by_group(pairs: &[(&str, &str)]) -> Rules {
             .collect(),
         ..Rules::default()
     }
+}
+
+/// Requests for the people of a group and for the groups of a person, in a Team of so many people
+/// of whom the first ones have an account.
+async fn membership_requests(
+    (people, accounts): (usize, usize),
+    groups: usize,
+    members: usize,
+    page: usize,
+) -> (usize, usize) {
+    let mut org = Org::of_size(people);
+    org.accounts.truncate(accounts);
+    for group in 0..groups {
+        for member in 0..members {
+            org.join(&format!("p{member:04}"), &format!("dev-{group}"));
+        }
+    }
+    let world = World::start(&org, &by_group(&[("dev-*", "PowerUsers")])).await;
+    world.sandbox.opa().page_limit(PageLimit::clamp(page));
+    let report = world.dry_run().await;
+    let changes = members.min(accounts);
+    assert_eq!(report.actions.len(), changes, "{:?}", report.error);
+    let requests = |prefix: &str, end: &str| {
+        let all = world.sandbox.journal().requests(Api::Opa, "GET", prefix);
+        all.iter()
+            .filter(|entry| entry.received.path.ends_with(end))
+            .count()
+    };
+    (
+        requests("/groups/", "/users"),
+        requests("/users/", "/groups"),
+    )
+}
+
+#[tokio::test]
+async fn s5_auto_counts_requests_with_the_page_size_that_really_came() {
+    // Three groups that everybody is in, and five people with an account.
+    let few = (60, 5);
+    assert_eq!(membership_requests(few, 3, 60, 1000).await, (3, 0));
+    assert_eq!(membership_requests(few, 3, 60, 30).await, (6, 0));
+    assert_eq!(
+        membership_requests(few, 3, 60, 4).await,
+        (3, 5),
+        "45 pages are more than five people"
+    );
+    // Small groups end on their first page, whatever it holds.
+    assert_eq!(membership_requests(few, 3, 1, 4).await, (3, 0));
+    // Everybody has an account.
+    assert_eq!(membership_requests((20, 20), 3, 20, 2).await, (30, 0));
+    // More groups than people.
+    assert_eq!(membership_requests((5, 5), 6, 1, 1000).await, (0, 5));
 }
 
 fn roles(report: &Report) -> Vec<(&str, Option<&str>, Option<&str>)> {

@@ -19,6 +19,8 @@ pub(crate) enum Requirement {
     NotRoot,
     /// `strace` is installed and may trace here.
     Strace,
+    /// `faketime` is installed.
+    Faketime,
     /// `sqlite3`, the command of SQLite as the distribution builds it, is installed.
     Sqlite3,
     /// `systemd-analyze` is installed.
@@ -37,6 +39,7 @@ impl Requirement {
             Self::Ext4 => "ext4",
             Self::NotRoot => "not-root",
             Self::Strace => "strace",
+            Self::Faketime => "faketime",
             Self::Sqlite3 => "sqlite3",
             Self::SystemdAnalyze => "systemd-analyze",
             Self::Kubernetes => "kubernetes",
@@ -59,6 +62,10 @@ impl Requirement {
             Self::Strace => (
                 succeeds("strace", &["-f", "-o", "/dev/null", "true"]),
                 "strace is not installed, or may not trace here",
+            ),
+            Self::Faketime => (
+                succeeds("faketime", &["--version"]),
+                "faketime is not installed (Debian: faketime)",
             ),
             Self::Sqlite3 => (
                 succeeds("sqlite3", &["-version"]),

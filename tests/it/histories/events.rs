@@ -266,7 +266,9 @@ impl Life {
 /// Lets something go wrong in the next run.
 pub(crate) fn fault(dice: &mut Dice, world: &World) -> String {
     let answer = |status: u16| Answer::status(status).body("{\"message\":\"no\"}");
-    let does = match dice.below(8) {
+    let kind = dice.below(8);
+    let is_refusal = kind == 6;
+    let does = match kind {
         0 => FaultKind::Answer(answer(503)),
         1 => FaultKind::AnswerAfterEffect(answer(500)),
         2 => FaultKind::Answer(answer(429).header("retry-after", 30)),
@@ -288,7 +290,9 @@ pub(crate) fn fault(dice: &mut Dice, world: &World) -> String {
             FaultKind::Pretend => FaultKind::Truncate(20),
             other => other,
         })
-        .on("GET", "/user"),
+        // A joiner's address that Opsera refuses to look up is doubt about the joiner, of which the
+        // model knows nothing.
+        .on("GET", if is_refusal { "/user/acct-" } else { "/user" }),
         method => Fault::opsera(does).on(method, "/user"),
     };
     let after = dice.pick(&[0, 0, 1, 3]);

@@ -105,10 +105,17 @@ impl People {
             let last_active = memory.carriers_of_the_last_pull_with(key, true);
             if last_active.iter().any(is_theirs) || last.iter().any(is_active) {
                 // The record was replaced while it had no address: nothing joins the two (I8), and
-                // the new one has the address of another listed account (I10).
+                // the new one has the address of another listed account (I10), or no address and no
+                // name that says whose it is (I7).
                 let way = memory.way(key, &pulled).ids;
                 let is_found = actives.iter().any(|record| way.contains(&record.id));
-                if !is_found && actives.iter().all(has_another) {
+                let is_nobody = |record: &Person| {
+                    key_of(&record.email).is_none()
+                        && record.first_name.is_none()
+                        && record.name.starts_with("again")
+                };
+                let is_apart = |record| has_another(record) || is_nobody(record);
+                if !is_found && actives.iter().all(is_apart) {
                     excused.insert(id.clone(), "replaced while without an address");
                 }
                 continue;
