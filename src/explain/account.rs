@@ -9,6 +9,7 @@ use super::model::{
 use super::next_run::NextRun;
 use super::{what_if, words};
 use crate::domain::{ActionState, CurrentRole, Evidence, PlannedAction, time::Timestamp};
+use crate::reconcile::Restores;
 use crate::rules::decision::{Entitlement, entitlement_of};
 use crate::rules::facts::Absence;
 use crate::rules::protection::{ProtectedBy, protected_by};
@@ -23,14 +24,12 @@ pub(super) fn view(
     facts: &AccountFacts,
     entry: &AccountEntry,
     records: &[OpaEntry],
-    restore: Option<PlannedAction>,
     next_run: NextRun<'_>,
+    restores: &mut Restores,
 ) -> (AccountView, Option<PlannedAction>) {
     let policy = next_run.policy;
     let mut decided = next_run.decide(facts);
-    if let Some(restore) = restore {
-        decided.decision = Decision::Act(Box::new(restore));
-    }
+    (decided.decision, _) = restores.instead(facts, decided.decision);
     let action = match &decided.decision {
         Decision::Act(action) => Some((**action).clone()),
         _ => None,

@@ -270,15 +270,13 @@ impl Gatherer<'_> {
         let (Some(facts), Some(entry)) = (facts, entry) else {
             return Ok(None);
         };
-        let mut restores = Restores::load(self.store, policy, now).await?;
-        let restore = restores.take(id, Some(&facts), policy, now);
-        let restore = restore.map(|(action, _)| action);
         let next_run = NextRun {
             policy,
             now,
             clock_is_trusted: self.store.last_clock_is_trusted().await?,
         };
-        let (mut view, action) = account::view(&facts, &entry, people, restore, next_run);
+        let mut restores = Restores::load(self.store, self.pull, policy, now).await?;
+        let (mut view, action) = account::view(&facts, &entry, people, next_run, &mut restores);
         if let Some(action) = &action {
             let plan = Plan::new(vec![action.clone()]);
             let refusals = self.store.list_refusals(&plan, now).await?;

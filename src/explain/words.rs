@@ -237,6 +237,12 @@ fn why_unchanged(facts: &AccountFacts, policy: &Policy) -> String {
                  under another one, so the role is left alone (I8)"
                     .to_owned()
             }
+            // A role that is known and not the desired one is left for nothing else.
+            Some(_) if facts.role.name().is_some() => {
+                "the role was taken back by an approved undo, the rest of which is still to be \
+                 done; after that the rules count again"
+                    .to_owned()
+            }
             Some(_) => {
                 "the person is entitled, and a protected account's role is not adopted".to_owned()
             }

@@ -117,7 +117,7 @@ pub async fn plan_from_store(
     note_doubtful_people(store, pull, &mut builder).await?;
     let mut settled = store.count_managed_accounts(pull).await?;
     builder.administrators = store.count_administrators(pull).await?;
-    let mut restores = Restores::load(store, policy, now).await?;
+    let mut restores = Restores::load(store, pull, policy, now).await?;
     let mut accounts = store.list_accounts_that_need_thought(pull, policy).await?;
     tracing::debug!(settled, "the accounts that need thought are known");
     while let Some(page) = accounts.next_page().await? {
@@ -136,24 +136,18 @@ pub async fn plan_from_store(
                 policy,
                 now,
             );
-            if let Some(restore) = restores.take(&facts.id, Some(facts), policy, now) {
-                builder.restore(facts, restore);
-                continue;
-            }
-            if protection_has_ended {
+            let (decision, undo) = restores.instead(facts, decision);
+            if protection_has_ended && undo.is_none() {
                 builder.note_touched(&decision);
             }
-            builder.add(facts, decision);
+            builder.add(facts, decision, undo);
         }
     }
     // The others are settled: they have the role that the rules want, and it is to be taken back.
-    for id in restores.left() {
-        let facts = store.find_account(pull, &id, false).await?;
-        let restore = restores.take(&id, facts.as_ref(), policy, now);
-        if let (Some(facts), Some(restore)) = (facts, restore) {
-            settled = settled.saturating_sub(1);
-            builder.restore(&facts, restore);
-        }
+    for facts in restores.rest() {
+        settled = settled.saturating_sub(1);
+        let (decision, undo) = restores.instead(&facts, Decision::Unchanged);
+        builder.add(&facts, decision, undo);
     }
     tracing::debug!(actions = builder.actions.len(), "the accounts are decided");
     builder.summary.unchanged += settled;
@@ -384,7 +378,9 @@ impl PlanBuilder {
         }
     }
 
-    fn add(&mut self, facts: &AccountFacts, decision: Decision) {
+    /// Takes a decision into the plan; `undo` is the approved plan that it comes from, if it comes
+    /// from one.
+    fn add(&mut self, facts: &AccountFacts, decision: Decision, undo: Option<PlanId>) {
         let administrator = facts.active && facts.role.is(SiteRole::Administrators);
         match decision {
             Decision::NotManaged | Decision::Doubt => {}
@@ -420,17 +416,12 @@ impl PlanBuilder {
                     ActionKind::SetRole => self.summary.set_role += 1,
                     ActionKind::Create => self.summary.create += 1,
                 }
+                if let Some(undo) = undo {
+                    self.restored.insert(action.identity(), undo);
+                }
                 self.actions.push(*action);
             }
         }
-    }
-
-    /// An approved restore, in place of what the rules want.
-    fn restore(&mut self, facts: &AccountFacts, (action, plan): (PlannedAction, PlanId)) {
-        if self.limits.let_in(&action) {
-            self.restored.insert(action.identity(), plan);
-        }
-        self.add(facts, Decision::Act(Box::new(action)));
     }
 
     fn finish(mut self) -> Planned {

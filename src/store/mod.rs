@@ -65,7 +65,7 @@ pub use runs::{AcceptedSource, FinishedRun, RunLimits, RunRow};
 pub use settled::{NeedThought, ThoughtPage};
 pub use snapshot::{Pull, Snapshot};
 pub use status::StoreStatus;
-pub use undo::{ApprovedRestore, UndoableRun};
+pub use undo::{ApprovedRestore, RestoreProgress, UndoableRun};
 
 /// Takes the right to write at once rather than with the first write.
 const BEGIN: &str = "BEGIN IMMEDIATE";

@@ -100,7 +100,13 @@ impl Store {
             stands && is_fresh(former.decided_at, hold.ttl, now)
         });
         let state = standing.map_or(PlanState::Held, |standing| standing.state);
-        if standing.is_some() {
+        let open = former
+            .as_ref()
+            .filter(|former| former.state == PlanState::Held);
+        // A run that wants the same work does not make an undo its own.
+        let stays_an_undo =
+            hold.undoes.is_none() && open.is_some_and(|former| former.undoes.is_some());
+        if standing.is_some() || stays_an_undo {
             sqlx::query(
                 "UPDATE plans SET run_id = ?2, guards = ?3, last_held_at = ?4 WHERE id = ?1",
             )
@@ -111,19 +117,9 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         } else {
-            let former = former.filter(|former| former.state == PlanState::Held);
-            let held_at = former.as_ref().map_or(now, |former| former.held_at);
-            // A run that wants the same work does not make an undo its own.
-            let undoes = hold.undoes.cloned();
-            let undoes = undoes.or(former.and_then(|former| former.undoes));
-            write_held(
-                &mut tx,
-                &hold,
-                undoes.as_ref(),
-                &guards_json,
-                Times { held_at, now },
-            )
-            .await?;
+            let held_at = open.map_or(now, |former| former.held_at);
+            let times = Times { held_at, now };
+            write_held(&mut tx, &hold, &guards_json, times).await?;
         }
         append(&mut tx, audit_writer, hold.entry).await?;
         self.commit(tx).await?;
@@ -161,7 +157,6 @@ fn evidence_of(plan: &Plan, guards: &[GuardReport]) -> serde_json::Value {
 async fn write_held(
     conn: &mut SqliteConnection,
     hold: &Hold<'_>,
-    undoes: Option<&RunId>,
     guards: &str,
     times: Times,
 ) -> Result<(), StoreError> {
@@ -191,7 +186,7 @@ async fn write_held(
     .bind(guards)
     .bind(format_time(times.held_at))
     .bind(format_time(times.now))
-    .bind(undoes.map(RunId::as_str))
+    .bind(hold.undoes.map(RunId::as_str))
     .execute(&mut *conn)
     .await?;
     if !are_stored {

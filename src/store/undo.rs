@@ -16,7 +16,7 @@ pub struct UndoableRun {
     pub started_at: Timestamp,
 }
 
-/// A role change that an approved undo wants and that is not done yet.
+/// A role change of an approved undo that is not used up.
 #[derive(Clone, Debug)]
 pub struct ApprovedRestore {
     /// The plan that was approved.
@@ -25,8 +25,19 @@ pub struct ApprovedRestore {
     pub undoes: RunId,
     /// From what the run set to what was there before.
     pub action: PlannedAction,
-    /// Whether a request for it was sent under the approval.
-    pub was_tried: bool,
+    /// How far it is.
+    pub progress: RestoreProgress,
+}
+
+/// How far an approved restore is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RestoreProgress {
+    /// No request was sent for it.
+    Untried,
+    /// A request was sent, and it is not known to have had its effect.
+    Tried,
+    /// It is done; others of its plan are not.
+    Done,
 }
 
 impl Store {
@@ -79,8 +90,8 @@ impl Store {
         .collect()
     }
 
-    /// What approved undos want that is not done yet and whose approval is younger than `ttl`, the
-    /// latest approval last.
+    /// The restores of approved undos that are not used up and whose approval is younger than
+    /// `ttl`, the latest approval last.
     pub async fn list_approved_restores(
         &self,
         ttl: Duration,
@@ -88,11 +99,12 @@ impl Store {
     ) -> Result<Vec<ApprovedRestore>, StoreError> {
         let rows = sqlx::query(
             "SELECT p.id AS plan_id, p.undoes, p.decided_at, a.action,
+                    a.done_at IS NOT NULL AS is_done,
                     EXISTS (SELECT 1 FROM actions x
                             WHERE x.identity = a.identity AND x.attempts > 0
                               AND x.updated_at >= p.decided_at) AS was_tried
              FROM plans p JOIN plan_actions a ON a.plan_id = p.id
-             WHERE p.state = 'approved' AND p.undoes IS NOT NULL AND a.done_at IS NULL
+             WHERE p.state = 'approved' AND p.undoes IS NOT NULL
              ORDER BY p.decided_at, a.position",
         )
         .fetch_all(self.reader())
@@ -105,7 +117,11 @@ impl Store {
                     plan: PlanId::new(row.get::<String>("plan_id")?),
                     undoes: RunId::new(row.get::<String>("undoes")?),
                     action: row.json("action")?,
-                    was_tried: row.get("was_tried")?,
+                    progress: match (row.get("is_done")?, row.get("was_tried")?) {
+                        (true, _) => RestoreProgress::Done,
+                        (false, true) => RestoreProgress::Tried,
+                        (false, false) => RestoreProgress::Untried,
+                    },
                 });
             }
         }
