@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::position::Position;
 use super::target::{SendError, send};
-use crate::audit::{Head, LineFormat};
+use crate::audit::{AuditError, AuditKey, HashedEntry, Head, LineFormat, is_genuine};
 use crate::settings::{OfflineSettings, StreamFormat, StreamTarget};
 use crate::store::{Store, StoreError};
 
@@ -48,15 +48,17 @@ pub enum StreamError {
         #[source]
         source: io::Error,
     },
+    /// The key, without which nothing of a keyed log can be believed.
+    #[error(transparent)]
+    Key(#[from] AuditError),
     /// An entry is not what was written.
     #[error(
-        "entry {entry} of the audit log is not handed on: {fault}. `rolecall audit verify` says more"
+        "entry {entry} of the audit log is not what was written and is not handed on, nor what \
+         follows it: `rolecall audit verify` says more"
     )]
     Entry {
         /// Its number.
         entry: u64,
-        /// What is wrong with it.
-        fault: crate::audit::NotCanonical,
     },
 }
 
@@ -77,7 +79,7 @@ pub(super) async fn pass(
         *delivered = None;
         return Ok(());
     };
-    let store = match Store::open_existing_read_only(&settings.store.path).await {
+    let store = match Store::open_unchecked(&settings.store.path).await {
         Ok(store) => store,
         Err(StoreError::Missing { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
@@ -88,7 +90,11 @@ pub(super) async fn pass(
         StreamFormat::Cef => LineFormat::Cef,
         StreamFormat::Rfc5424 => LineFormat::Rfc5424,
     };
-    let passed = deliver(&store, target, format, delivered).await;
+    let key = settings.audit.key_file.as_deref().map(AuditKey::read);
+    let passed = match key.transpose() {
+        Ok(key) => deliver(&store, target, format, key.as_ref(), delivered).await,
+        Err(error) => Err(error.into()),
+    };
     store.close().await;
     passed
 }
@@ -97,6 +103,7 @@ async fn deliver(
     store: &Store,
     target: &StreamTarget,
     format: LineFormat,
+    key: Option<&AuditKey>,
     shown: &mut Option<Delivered>,
 ) -> Result<(), StreamError> {
     let file = Position::file(store.path());
@@ -116,17 +123,14 @@ async fn deliver(
             return Ok(());
         }
         let entries = store.list_audit_after(delivered.entries, BATCH).await?;
-        let Some(last) = entries.last() else {
+        let next = follow(&delivered, &entries, key)?;
+        if next == delivered {
             return Ok(());
-        };
-        let next = Head {
-            entries: last.seq,
-            hash: last.hash.clone(),
-        };
+        }
         let in_time = tokio::time::timeout(BATCH_TIMEOUT, send(target, format, &entries)).await;
         let sent = in_time.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()));
         sent.map_err(|error| match error {
-            SendError::Entry(entry, fault) => StreamError::Entry { entry, fault },
+            SendError::Entry(entry) => StreamError::Entry { entry },
             SendError::Io(source) => StreamError::Target {
                 target: target.clone(),
                 source,
@@ -145,6 +149,26 @@ async fn deliver(
             })?;
         delivered = next;
     }
+}
+
+/// The last of `entries`, each of which must be as it was written and continue the one before.
+fn follow(
+    from: &Head,
+    entries: &[HashedEntry],
+    key: Option<&AuditKey>,
+) -> Result<Head, StreamError> {
+    let mut head = from.clone();
+    for entry in entries {
+        let continues = entry.seq == head.entries + 1 && entry.prev_hash == head.hash;
+        if !continues || !is_genuine(entry, key) {
+            return Err(StreamError::Entry { entry: entry.seq });
+        }
+        head = Head {
+            entries: entry.seq,
+            hash: entry.hash.clone(),
+        };
+    }
+    Ok(head)
 }
 
 /// The last entry that the target has: the one of the position, if it is an entry of this log.

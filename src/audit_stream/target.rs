@@ -8,15 +8,15 @@ use std::path::{Path, PathBuf};
 use rustix::io::Errno;
 use tokio::net::UnixDatagram;
 
-use crate::audit::{HashedEntry, LineFormat, NotCanonical, too_large_message};
+use crate::audit::{HashedEntry, LineFormat, too_large_message};
 use crate::settings::StreamTarget;
 
 /// Why an entry was not sent.
 #[derive(Debug)]
 pub(super) enum SendError {
     Io(io::Error),
-    /// The log is not what was written; nothing of it is handed on.
-    Entry(u64, NotCanonical),
+    /// The entry is not what was written.
+    Entry(u64),
 }
 
 impl From<io::Error> for SendError {
@@ -37,7 +37,7 @@ pub(super) async fn send(
             for entry in entries {
                 let line = format
                     .line(entry)
-                    .map_err(|fault| SendError::Entry(entry.seq, fault))?;
+                    .map_err(|_| SendError::Entry(entry.seq))?;
                 text.push_str(&line);
                 text.push('\n');
             }
@@ -96,7 +96,7 @@ async fn send_datagrams(
     for entry in entries {
         let message = format
             .message(entry)
-            .map_err(|fault| SendError::Entry(entry.seq, fault))?;
+            .map_err(|_| SendError::Entry(entry.seq))?;
         match socket.send(message.as_bytes()).await {
             Ok(_) => {}
             // It would be so for ever: the target is told that the entry is there.

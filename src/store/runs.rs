@@ -285,14 +285,16 @@ impl Store {
         .collect()
     }
 
-    /// The runs that began from `since` on and before `until`, oldest first.
+    /// The runs that began from `since` on and before `until`, oldest first, without their reports:
+    /// there may be tens of thousands.
     pub async fn list_runs_begun(
         &self,
         since: Timestamp,
         until: Timestamp,
     ) -> Result<Vec<RunRow>, StoreError> {
         sqlx::query(
-            "SELECT id, mode, started_at, finished_at, outcome, plan_id, error, report
+            "SELECT id, mode, started_at, finished_at, outcome, plan_id, error,
+                    NULL AS report
              FROM runs WHERE started_at >= ?1 AND started_at < ?2 ORDER BY seq",
         )
         .bind(format_time(since))

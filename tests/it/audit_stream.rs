@@ -125,6 +125,28 @@ async fn another_log_in_the_place_of_this_one_is_sent_from_its_beginning() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_entry_that_was_changed_stops_the_stream_before_it() {
+    let desk = Desk::with(COUNTING).await;
+    desk.sync(0);
+    let mut store = crate::queue_commands::attach(&desk).await;
+    for statement in [
+        "DROP TRIGGER audit_refuses_update",
+        "UPDATE audit SET user = 'somebody else' WHERE seq = 3",
+    ] {
+        sqlx::query(statement).execute(&mut store).await.unwrap();
+    }
+    let target = format!("file:{}", desk.path("siem.jsonl").display());
+    let told = sync(&desk, &target, "jsonl");
+    assert!(
+        told.err
+            .contains("entry 3 of the audit log is not what was written"),
+        "{}",
+        told.err
+    );
+    assert!(!desk.path("siem.jsonl").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_syslog_socket_gets_a_datagram_an_entry_in_every_format() {
     let desk = Desk::with(COUNTING).await;
     desk.sync(0);

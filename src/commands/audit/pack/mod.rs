@@ -45,7 +45,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &AuditPackArgs) -> anyhow::Re
     let layers = Layers::read(&crate::commands::sources(global))?;
     let desk = Desk::look_at_store(global).await?;
     let gathered = async {
-        let mut pack = Pack::begin(&args.output)?;
+        let mut pack = Pack::begin(&args.output, desk.clock.now())?;
         let content = gather(&desk, args, expected, &mut pack).await?;
         pack.write("settings.json", &config_show::of_layers(&layers))?;
         pack.write("verify.py", SCRIPT)?;
@@ -69,7 +69,7 @@ async fn gather(
     expected: crate::audit::Proof,
     pack: &mut Pack,
 ) -> anyhow::Result<Content> {
-    let made_at = desk.clock.now();
+    let made_at = pack.made_at;
     let since = desk::since(args.since, made_at);
     let until = args
         .until
@@ -93,7 +93,7 @@ async fn gather(
     let decisions = decisions(desk, period).await?;
     pack.write("decisions.json", &format!("{:#}\n", json!(decisions)))?;
     let runs = desk.store.list_runs_begun(since, until).await?;
-    reports(desk, pack, &runs).await?;
+    let team = reports(desk, pack, &runs).await?;
     let content = Content {
         since,
         until,
@@ -102,10 +102,7 @@ async fn gather(
         exported,
         decisions: count(decisions.len()),
         runs: count(runs.len()),
-        team: runs
-            .iter()
-            .rev()
-            .find_map(|run| run.report.as_ref()?.origin.team.clone()),
+        team,
     };
     pack.write(
         "verdict.json",
@@ -163,7 +160,9 @@ async fn decisions(desk: &Desk, period: Period) -> anyhow::Result<Vec<Value>> {
 }
 
 /// The table of the runs, and a file for the report of each: whole, as far as the store keeps it.
-async fn reports(desk: &Desk, pack: &mut Pack, runs: &[RunRow]) -> anyhow::Result<()> {
+/// Gives the Team that the last of them names.
+async fn reports(desk: &Desk, pack: &mut Pack, runs: &[RunRow]) -> anyhow::Result<Option<String>> {
+    let mut team = None;
     let mut table = csv::Writer::from_writer(Vec::new());
     table.write_record([
         "run_id",
@@ -188,6 +187,9 @@ async fn reports(desk: &Desk, pack: &mut Pack, runs: &[RunRow]) -> anyhow::Resul
             PastReport::NoEnd { .. } | PastReport::NotKept => (None, ""),
         };
         let report = report.as_deref();
+        team = report
+            .and_then(|report| report.origin.team.clone())
+            .or(team);
         let file = report.map(|_| format!("reports/{}.json", file_name(run.id.as_str())));
         let text = |text: Option<&str>| for_csv(text.unwrap_or_default()).into_owned();
         let number =
@@ -225,7 +227,8 @@ async fn reports(desk: &Desk, pack: &mut Pack, runs: &[RunRow]) -> anyhow::Resul
             .into_inner()
             .map_err(csv::IntoInnerError::into_error)?,
     )?;
-    pack.close(file)
+    pack.close(file)?;
+    Ok(team)
 }
 
 /// A run's id where it is part of a path: the store is not trusted with that.
@@ -294,10 +297,7 @@ fn readme(content: &Content) -> String {
         .iter()
         .map(|fact| format!("- {}", terminal_safe(fact)))
         .collect();
-    let remarks = verify::remarks(&content.verdict).join(" ");
-    README
-        .replace("{{facts}}", &facts.join("\n"))
-        .replace("{{anchor}}", &terminal_safe(&remarks))
+    README.replace("{{facts}}", &facts.join("\n"))
 }
 
 fn document(args: &AuditPackArgs, files: &[Written], content: &Content) -> Value {

@@ -7,10 +7,13 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
+use chrono::{Datelike as _, Timelike as _};
 use sha2::{Digest as _, Sha256};
 use tempfile::{NamedTempFile, TempDir};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
+
+use crate::domain::time::Timestamp;
 
 /// A file of the pack that is complete.
 #[derive(Clone, Debug)]
@@ -27,6 +30,7 @@ pub(super) struct Pack {
     output: PathBuf,
     is_zip: bool,
     gathered: TempDir,
+    pub(super) made_at: Timestamp,
     pub(super) files: Vec<Written>,
 }
 
@@ -40,7 +44,7 @@ pub(super) struct Open {
 
 impl Pack {
     /// Begins a pack that goes to `output`.
-    pub(super) fn begin(output: &Path) -> anyhow::Result<Self> {
+    pub(super) fn begin(output: &Path, made_at: Timestamp) -> anyhow::Result<Self> {
         let is_zip = output
             .extension()
             .is_some_and(|ending| ending.eq_ignore_ascii_case("zip"));
@@ -70,6 +74,7 @@ impl Pack {
             output: output.to_owned(),
             is_zip,
             gathered,
+            made_at,
             files: Vec::new(),
         })
     }
@@ -155,6 +160,7 @@ impl Pack {
         for file in &self.files {
             let options = SimpleFileOptions::default()
                 .unix_permissions(0o600)
+                .last_modified_time(dos_time(self.made_at))
                 .large_file(file.bytes >= u64::from(u32::MAX));
             zip.start_file(format!("{folder}/{}", file.name), options)?;
             let mut from = File::open(self.gathered.path().join(&file.name))?;
@@ -188,6 +194,20 @@ impl Write for Open {
     fn flush(&mut self) -> io::Result<()> {
         self.file.flush()
     }
+}
+
+/// The time as a zip file has it; its earliest one where it cannot have this one.
+fn dos_time(at: Timestamp) -> zip::DateTime {
+    let small = |number: u32| u8::try_from(number).unwrap_or_default();
+    zip::DateTime::from_date_and_time(
+        u16::try_from(at.year()).unwrap_or_default(),
+        small(at.month()),
+        small(at.day()),
+        small(at.hour()),
+        small(at.minute()),
+        small(at.second()),
+    )
+    .unwrap_or_default()
 }
 
 /// Whether something is there that a pack must not replace.
