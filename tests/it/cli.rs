@@ -429,7 +429,7 @@ fn a_value_cannot_steer_the_terminal() {
     let shell = Shell::with("rolecall.toml", GOOD);
     let (status, shown, errors) = told(
         shell
-            .rolecall(&["config", "show"])
+            .rolecall(&["config", "show", "--format", "table"])
             .env("ROLECALL__STORE__PATH", hostile)
             .env("ROLECALL__LOG__LEVEL", hostile),
     );
