@@ -71,7 +71,9 @@ async fn over_many_runs_nobody_entitled_goes_and_nobody_due_stays() {
 }
 
 /// Counts, over as many histories, the people at work who lose their account and those who have left
-/// and keep it. `ROLECALL_HISTORIES` sets how many.
+/// and keep it. `ROLECALL_HISTORIES` sets how many. Over the seeds 1 to 20 these rules harm nobody and
+/// miss nobody. With I8 one step back and without I10 and I11, 24 people in 12 of those histories
+/// lost the account while they were at work, and one leaver kept it.
 #[tokio::test]
 #[ignore = "a long campaign: run it by hand, against these rules or others"]
 async fn how_many_a_version_harms() {
