@@ -332,7 +332,7 @@ async fn an_empty_plan_is_approved_by_its_own_id_alone() {
     assert_ne!(empty, full);
     let shown = desk.run(&["plan", "show", &empty, "--format", "table"]).out;
     assert!(
-        shown.contains("The plan has no actions: the guards doubt the source"),
+        shown.contains("It has no actions: the guards doubt the source"),
         "{shown}"
     );
 
