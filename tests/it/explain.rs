@@ -144,6 +144,7 @@ impl World {
         let question = Question {
             text,
             policy: &self.context.settings.policy,
+            settings_digest: &self.context.settings.digest(),
             now: self.clock.now(),
         };
         let explanation = explain(&store, question).await.unwrap();
