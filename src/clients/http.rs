@@ -293,10 +293,10 @@ impl HttpClient {
         request: &Request,
         response: &mut StreamingResponse,
     ) -> Result<Option<bytes::Bytes>, CallError> {
-        let patience = self.timeout.min(BODY_STALL);
-        match tokio::time::timeout(patience, response.response.chunk()).await {
+        let stall_timeout = self.timeout.min(BODY_STALL);
+        match tokio::time::timeout(stall_timeout, response.response.chunk()).await {
             Ok(chunk) => chunk.map_err(|error| self.no_response(request, error.without_url())),
-            Err(_) => Err(self.no_response(request, BodyStalled(patience))),
+            Err(_) => Err(self.no_response(request, BodyStalled(stall_timeout))),
         }
     }
 

@@ -446,7 +446,7 @@ pub(crate) fn findings(report: &Report, kind: &str) -> Vec<String> {
 /// The guards that hold.
 pub(crate) fn held_by(report: &Report) -> Vec<String> {
     let held = report.guards.iter().filter(|guard| guard.held);
-    held.map(|guard| guard.guard.clone()).collect()
+    held.map(|guard| guard.guard.as_str().to_owned()).collect()
 }
 
 /// The addresses of the actions with one status.
