@@ -8,7 +8,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use strum::VariantArray as _;
 
-use super::error::Api;
+use super::call::Api;
 use super::quota::QuotaStatus;
 use crate::domain::Heartbeat;
 use crate::domain::time::Timestamp;

@@ -16,10 +16,10 @@ use tokio::signal::unix::Signal;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::exposed_secrets::refuse_exposed;
 use super::health::{Condition, Health};
 use super::pacing::{Backoff, jitter};
 use super::run_task::{Ended, Outcome, Overlap, RunTask, failed_on_settings, look};
-use super::start::refuse_exposed;
 use super::systemd::{self, Watchdog};
 use super::ticker::Ticker;
 use super::timetable::{ClockMove, Timetable};
