@@ -5,22 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use assert_cmd::Command;
-use rolecall::audit::Actor;
 use rolecall::clients::{Opa, OpseraReader, Transport};
-use rolecall::domain::Progress;
 use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
-use rolecall::domain::{KindSet, Mode, Report, RunId};
+use rolecall::domain::{Mode, Report, RunId};
 use rolecall::explain::{Explanation, Found, Question, explain, live, render};
 use rolecall::output::TableStyle;
-use rolecall::reconcile::{Context, RunRequest, RunResult, run};
+use rolecall::reconcile::{Context, RunRequest};
 use rolecall::sandbox::{
     AccountSeed, Answer, Fault, FaultKind, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
     UserKind,
 };
-use rolecall::settings::{ConfigSources, Settings};
 use rolecall::store::Store;
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
+
+use crate::program;
 
 mod blocked;
 mod prediction;
@@ -68,7 +66,7 @@ impl World {
         policy: &str,
         adjust: impl FnOnce(SandboxOptions) -> SandboxOptions,
     ) -> Self {
-        let clock = ManualClock::at("2026-03-01T12:00:00Z".parse::<Timestamp>().unwrap());
+        let clock = ManualClock::at(program::BEGINNING.parse::<Timestamp>().unwrap());
         let options = SandboxOptions {
             site_role: SiteRoleField::Reported,
             ..SandboxOptions::empty(clock.clone())
@@ -83,20 +81,10 @@ impl World {
         );
         std::fs::write(&file, text).unwrap();
         std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let settings = Settings::load(&ConfigSources {
-            files: vec![file],
-            ..ConfigSources::default()
-        })
-        .unwrap()
-        .settings;
         let context = Context {
-            settings,
+            settings: program::load(vec![file]),
             clock: clock.clone(),
-            actor: Actor {
-                host: "host".to_owned(),
-                user: "user".to_owned(),
-                version: "0".to_owned(),
-            },
+            actor: program::actor(),
         };
         Self {
             sandbox,
@@ -122,19 +110,11 @@ impl World {
         self.runs += 1;
         let request = RunRequest {
             id: RunId::new(format!("run-{}", self.runs)),
-            mode,
-            kinds: KindSet::all(),
-            people: None,
-            stop: CancellationToken::new(),
-            progress: Progress::silent(),
+            ..program::request(mode)
         };
-        match run(&self.context, &request).await {
-            RunResult::Finished(finished) => {
-                assert_eq!(finished.report.error, None);
-                finished.report
-            }
-            RunResult::AnotherRun(words) => panic!("{words}"),
-        }
+        let report = program::run(&self.context, request).await.report;
+        assert_eq!(report.error, None);
+        report
     }
 
     pub(crate) async fn explain(&self, text: &str) -> Explanation {
