@@ -24,6 +24,9 @@ const READERS: u32 = 2;
 /// SQLite's page cache for each connection and file, in KiB. What is looked up comes in the order of
 /// the keys, so that few pages are asked for twice.
 const CACHE_KIB: u32 = 512;
+/// Rows that may wait for the task that asked for them. Most statements give fewer, so that SQLite's
+/// thread and the task do not wake each other for each.
+const WAITING_ROWS: usize = 1024;
 
 /// The connections to one sealed snapshot. `main` is the OPA file, `opsera` the Opsera file,
 /// `ledger` the store.
@@ -179,6 +182,7 @@ impl Sealed {
             .immutable(true)
             .disable_statement_logging()
             .busy_timeout(Duration::from_secs(30))
+            .row_buffer_size(WAITING_ROWS)
             .pragma("cache_size", format!("-{CACHE_KIB}"))
             .pragma("mmap_size", "0")
             .pragma("trusted_schema", "OFF")
