@@ -21,12 +21,14 @@ pub(super) async fn run(global: &GlobalArgs, args: &ExplainArgs) -> anyhow::Resu
             refuse_lost_store(&settings.store.path, checkpoints)?;
         }
         let store = Store::open_existing_read_only(&settings.store.path).await?;
-        let mut explanation = from_store(store, &settings.policy, args, &clock).await?;
+        let digest = settings.digest();
+        let mut explanation = from_store(store, (&settings.policy, &digest), args, &clock).await?;
         look_again(&mut explanation, &settings, clock).await?;
         explanation
     } else {
         let desk = Desk::look_at_store(global).await?;
-        from_store(desk.store, &desk.settings.policy, args, &clock).await?
+        let digest = desk.settings.digest();
+        from_store(desk.store, (&desk.settings.policy, &digest), args, &clock).await?
     };
     print(global, args, &explanation)?;
     let unanswered = explanation
@@ -42,13 +44,14 @@ pub(super) async fn run(global: &GlobalArgs, args: &ExplainArgs) -> anyhow::Resu
 
 async fn from_store(
     store: Store,
-    policy: &Policy,
+    (policy, settings_digest): (&Policy, &str),
     args: &ExplainArgs,
     clock: &SharedClock,
 ) -> anyhow::Result<Explanation> {
     let question = Question {
         text: &args.email,
         policy,
+        settings_digest,
         now: clock.now(),
     };
     let explanation = explain(&store, question).await;

@@ -52,6 +52,8 @@ pub struct Question<'q> {
     pub text: &'q str,
     /// The settings that the rules go by.
     pub policy: &'q Policy,
+    /// What tells these settings from others ([`Layers::digest`](crate::settings)).
+    pub settings_digest: &'q str,
     /// The time of the run that is foretold.
     pub now: Timestamp,
 }
@@ -99,7 +101,7 @@ struct Gatherer<'g> {
 
 impl Gatherer<'_> {
     async fn explanation(&self, taken_at: Timestamp) -> Result<Explanation, ExplainError> {
-        let Question { text, policy, now } = self.question;
+        let Question { text, now, .. } = self.question;
         let subject = self.subject().await?;
         let mut accounts = Vec::new();
         let mut actions = Vec::new();
@@ -130,7 +132,7 @@ impl Gatherer<'_> {
             }
             _ => Vec::new(),
         };
-        let guards = guards::view(self.store, self.pull, policy, now, &actions).await?;
+        let guards = guards::view(self.store, self.pull, self.question, &actions).await?;
         Ok(Explanation {
             schema: SCHEMA,
             asked: text.to_owned(),

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use crate::domain::{
-    Finding, GroupName, GuardReport, Key, OpaId, OpaName, OpseraId, PlanId, time::Timestamp,
+    Finding, GroupName, GuardReport, Key, OpaId, OpaName, OpseraId, PlanId, RunId, time::Timestamp,
 };
 use crate::rules::KeyHolder;
 
@@ -37,7 +37,7 @@ pub struct Explanation {
     /// Who may be meant, where nobody is found.
     #[serde(rename = "near_misses")]
     pub suggestions: Vec<SuggestionView>,
-    /// The guards over the plan of the snapshot with today's settings.
+    /// The guards over the plan of the snapshot with today's settings, and which run met them.
     pub guards: GuardsView,
     /// This person's entries of the audit log, the latest last.
     pub history: Vec<HistoryView>,
@@ -287,11 +287,16 @@ pub struct SuggestionView {
 /// The guards over the present plan.
 #[derive(Clone, Debug, Serialize)]
 pub struct GuardsView {
-    /// The plan's id; creations are not part of it, because only a run asks Opsera for them.
+    /// The plan's id. Where no run made it, creations are not part of it, because only a run asks
+    /// Opsera for them.
     pub plan_id: PlanId,
-    /// How many actions it has.
+    /// The run that made the plan and met its guards; `None`: the plan is foretold.
+    pub met_by_run: Option<RunId>,
+    /// When that run ended.
+    pub met_at: Option<Timestamp>,
+    /// How many deactivations and role changes it has.
     pub actions: usize,
-    /// How many creations a run would add at most.
+    /// How many creations come to them, or would at most where the plan is foretold.
     pub creations_at_most: u64,
     /// Whether this person is part of it.
     pub concerns_this_person: bool,

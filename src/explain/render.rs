@@ -312,19 +312,27 @@ fn people(page: &mut Page<'_>, explanation: &Explanation) -> io::Result<()> {
 
 fn guards(page: &mut Page<'_>, guards: &GuardsView) -> io::Result<()> {
     page.title("Guards")?;
+    let (whose, held, passes) = match guards.met_at {
+        Some(at) => {
+            let whose = format!("the run that ended at {}", time(at));
+            (whose, "was held", "passed")
+        }
+        None => ("this snapshot".to_owned(), "would be held", "passes"),
+    };
     let creations = match guards.creations_at_most {
         0 => String::new(),
+        count if guards.met_at.is_some() => format!(", and {count} to create"),
         count => format!(", and at most {count} creations, which only a run looks into"),
     };
-    let held = if guards.held {
-        "would be held"
+    let verdict = if guards.held {
+        held.to_owned()
     } else if guards.holding.is_empty() {
-        "passes"
+        passes.to_owned()
     } else {
-        "passes because it was approved"
+        format!("{passes} because it was approved")
     };
     page.line(&format!(
-        "The plan of this snapshot ({}, {} action{}{creations}) {held}.",
+        "The plan of {whose} ({}, {} action{}{creations}) {verdict}.",
         guards.plan_id,
         guards.actions,
         if guards.actions == 1 { "" } else { "s" },

@@ -33,6 +33,7 @@ mod queue_admin;
 mod reading;
 mod renames;
 mod reports;
+mod run_verdict;
 mod runs;
 mod settled;
 mod settled_roles;

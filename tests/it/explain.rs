@@ -1,6 +1,7 @@
 //! `explain` tells what the next run does about one person, and why, from the snapshot alone.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use rolecall::sandbox::{
     AccountSeed, Answer, Fault, FaultKind, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
     UserKind,
 };
+use rolecall::settings::Settings;
 use rolecall::store::Store;
 use tempfile::TempDir;
 
@@ -45,6 +47,18 @@ group = "eng-*"
 role = "PowerUsers"
 "#;
 
+fn settings(sandbox: &Sandbox, directory: &Path, policy: &str) -> Settings {
+    let file = directory.join("rolecall.toml");
+    let store = directory.join("rolecall.db");
+    let text = format!(
+        "{}\n[store]\npath = {store:?}\n{policy}",
+        sandbox.settings_toml()
+    );
+    std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    program::load(vec![file])
+}
+
 /// A sandbox with settings and a store, on a clock that stands at noon.
 pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
@@ -73,16 +87,8 @@ impl World {
         };
         let sandbox = Sandbox::start(adjust(options)).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("rolecall.toml");
-        let store = directory.path().join("rolecall.db");
-        let text = format!(
-            "{}\n[store]\npath = {store:?}\n{policy}",
-            sandbox.settings_toml()
-        );
-        std::fs::write(&file, text).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
         let context = Context {
-            settings: program::load(vec![file]),
+            settings: settings(&sandbox, directory.path(), policy),
             clock: clock.clone(),
             actor: program::actor(),
         };
@@ -93,6 +99,10 @@ impl World {
             context,
             runs: 0,
         }
+    }
+
+    fn set_policy(&mut self, policy: &str) {
+        self.context.settings = settings(&self.sandbox, self.directory.path(), policy);
     }
 
     fn person(&self, name: &str, groups: &[&str]) {
@@ -124,6 +134,7 @@ impl World {
         let question = Question {
             text,
             policy: &self.context.settings.policy,
+            settings_digest: &self.context.settings.digest(),
             now: self.clock.now(),
         };
         let explanation = explain(&store, question).await.unwrap();
@@ -344,6 +355,23 @@ async fn a_guard_that_would_hold_the_plan_is_named() {
             .guards
             .concerns_this_person
     );
+}
+
+#[tokio::test]
+async fn the_guards_are_those_that_the_run_met_until_the_settings_are_others() {
+    let mut world = World::new("[guards]\nmax_deactivations = 0\n").await;
+    world.person("ivy", &[]);
+    world.sandbox.opa().disable("ivy").unwrap();
+    world.account("ivy@example.com", "Users");
+    let report = world.run(Mode::DryRun).await;
+    let guards = world.explain("ada@example.com").await.guards;
+    assert!(guards.held);
+    assert_eq!(guards.met_by_run, Some(report.run_id));
+    assert_eq!(Some(guards.plan_id), report.plan_id);
+    world.set_policy("[guards]\nmax_deactivations = 1\n");
+    let guards = world.explain("ada@example.com").await.guards;
+    assert!(!guards.held);
+    assert_eq!((guards.met_by_run, guards.actions), (None, 1));
 }
 
 #[tokio::test]
