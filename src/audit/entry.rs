@@ -1,14 +1,30 @@
 //! One entry of the log, before it has a place in the chain.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde_json::Value;
+use strum::VariantArray as _;
 
 use crate::domain::{ActionState, OpseraId, RunId};
 
 /// What happened (§8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    strum::Display,
+    strum::EnumString,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[strum(
+    serialize_all = "snake_case",
+    parse_err_ty = UnknownEvent,
+    parse_err_fn = unknown_event
+)]
 pub enum Event {
     /// A run began.
     RunStarted,
@@ -43,38 +59,16 @@ pub struct UnknownEvent(pub String);
 
 impl Event {
     /// Every event there is.
-    pub const ALL: [Self; 12] = [
-        Self::RunStarted,
-        Self::PullCompleted,
-        Self::PullFailed,
-        Self::PlanCreated,
-        Self::PlanHeld,
-        Self::PlanApproved,
-        Self::PlanRejected,
-        Self::ActionStarted,
-        Self::ActionSucceeded,
-        Self::ActionFailed,
-        Self::ActionSkipped,
-        Self::RunFinished,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The name in the log.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RunStarted => "run_started",
-            Self::PullCompleted => "pull_completed",
-            Self::PullFailed => "pull_failed",
-            Self::PlanCreated => "plan_created",
-            Self::PlanHeld => "plan_held",
-            Self::PlanApproved => "plan_approved",
-            Self::PlanRejected => "plan_rejected",
-            Self::ActionStarted => "action_started",
-            Self::ActionSucceeded => "action_succeeded",
-            Self::ActionFailed => "action_failed",
-            Self::ActionSkipped => "action_skipped",
-            Self::RunFinished => "run_finished",
-        }
+        self.into()
     }
+}
+
+fn unknown_event(text: &str) -> UnknownEvent {
+    UnknownEvent(text.to_owned())
 }
 
 impl From<ActionState> for Event {
@@ -94,23 +88,6 @@ impl From<ActionState> for Event {
             | ActionState::Cancelled
             | ActionState::Released => Self::ActionSkipped,
         }
-    }
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for Event {
-    type Err = UnknownEvent;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|event| event.as_str() == text)
-            .ok_or_else(|| UnknownEvent(text.to_owned()))
     }
 }
 

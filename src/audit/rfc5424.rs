@@ -58,9 +58,10 @@ pub(super) fn line(entry: &HashedEntry) -> Result<String, NotCanonical> {
     Ok(line)
 }
 
-/// A message that carries `text`, one line, where only syslog is understood.
+/// A message that carries `text`, one line, where only syslog is understood. There is no byte
+/// order mark: a receiver reads the text as JSON or CEF, and neither may begin with one.
 pub(super) fn carrying(entry: &HashedEntry, text: &str) -> String {
-    format!("{} - {BOM}{text}", header(entry))
+    format!("{} - {text}", header(entry))
 }
 
 fn header(entry: &HashedEntry) -> String {

@@ -60,7 +60,7 @@ impl StreamWorker {
     }
 
     /// Sends what is new now, as these settings say; returns at once.
-    pub fn nudge(&self, settings: &OfflineSettings) {
+    pub fn resume(&self, settings: &OfflineSettings) {
         self.settings.send_replace(settings.clone());
     }
 

@@ -7,8 +7,9 @@ use serde::ser::{SerializeStruct as _, Serializer};
 pub const SCHEMA: &str = "rolecall.check/1";
 
 /// How an item is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, strum::IntoStaticStr)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Status {
     /// Fine.
     Ok,
@@ -21,11 +22,7 @@ pub enum Status {
 impl Status {
     /// The name in the output.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Warning => "warning",
-            Self::Failure => "failure",
-        }
+        self.into()
     }
 }
 

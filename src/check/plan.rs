@@ -2,9 +2,9 @@
 //! of a directory for it.
 
 use super::model::CheckReport;
-use crate::domain::KindSet;
 use crate::domain::text::error_chain;
 use crate::domain::time::{Timestamp, time_for_people};
+use crate::domain::{Guard, KindSet};
 use crate::reconcile::{
     GuardVerdict, PlanScope, PullOfPlan, RunError, judge, most_creations, plan_from_store,
 };
@@ -108,9 +108,9 @@ fn tell(report: &mut CheckReport, verdict: &GuardVerdict, creations: u64, at: Ti
     for guard in &verdict.guards {
         let name = format!("plan.{}", guard.guard);
         let (limit, actual) = (guard.limit, guard.actual);
-        let words = if guard.guard.starts_with("min_") {
+        let words = if guard.guard.holds_from_below() {
             format!("today's plan would leave {actual}, the least is {limit}")
-        } else if guard.guard == "max_creations" {
+        } else if guard.guard == Guard::MaxCreations {
             format!("today's plan would be at most {creations} of {limit}")
         } else {
             format!("today's plan would be {actual} of {limit}")

@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{FormatArgs, Since, TableFormat, not_empty, since, until};
+use crate::audit::Event;
 
 /// `rolecall audit`
 #[derive(Clone, Debug, Args)]
@@ -56,8 +58,8 @@ pub struct AuditListArgs {
     #[arg(long, value_name = "ID", value_parser = not_empty)]
     pub run: Option<String>,
     /// Only entries of this kind
-    #[arg(long, value_name = "EVENT")]
-    pub event: Option<AuditEventName>,
+    #[arg(long, value_name = "EVENT", value_parser = event())]
+    pub event: Option<Event>,
     /// Which part of the log.
     #[command(flatten)]
     pub period: PeriodArgs,
@@ -69,43 +71,10 @@ pub struct AuditListArgs {
     pub format: FormatArgs,
 }
 
-/// The events of the audit log (§8).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-#[value(rename_all = "snake_case")]
-#[expect(missing_docs, reason = "the names are the spec's own, §8")]
-pub enum AuditEventName {
-    RunStarted,
-    PullCompleted,
-    PullFailed,
-    PlanCreated,
-    PlanHeld,
-    PlanApproved,
-    PlanRejected,
-    ActionStarted,
-    ActionSucceeded,
-    ActionFailed,
-    ActionSkipped,
-    RunFinished,
-}
-
-impl AuditEventName {
-    /// The name as the log has it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::RunStarted => "run_started",
-            Self::PullCompleted => "pull_completed",
-            Self::PullFailed => "pull_failed",
-            Self::PlanCreated => "plan_created",
-            Self::PlanHeld => "plan_held",
-            Self::PlanApproved => "plan_approved",
-            Self::PlanRejected => "plan_rejected",
-            Self::ActionStarted => "action_started",
-            Self::ActionSucceeded => "action_succeeded",
-            Self::ActionFailed => "action_failed",
-            Self::ActionSkipped => "action_skipped",
-            Self::RunFinished => "run_finished",
-        }
-    }
+/// Reads one of the log's own event names, which `--help` and completion list.
+fn event() -> impl TypedValueParser<Value = Event> {
+    PossibleValuesParser::new(Event::ALL.iter().map(|event| event.as_str()))
+        .try_map(|name| name.parse())
 }
 
 /// `--help` of the command below, which clap takes from the variant.

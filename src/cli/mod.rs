@@ -17,8 +17,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 pub use audit::{
-    AuditArgs, AuditCommand, AuditEventName, AuditExportArgs, AuditListArgs, AuditPackArgs,
-    AuditVerifyArgs, ExportFormat, PeriodArgs,
+    AuditArgs, AuditCommand, AuditExportArgs, AuditListArgs, AuditPackArgs, AuditVerifyArgs,
+    ExportFormat, PeriodArgs,
 };
 pub use init::InitArgs;
 pub use inspect::{ExplainArgs, QueueArgs, QueueCommand, ReportArgs, StatusArgs};

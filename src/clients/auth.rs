@@ -11,7 +11,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::Url;
 
-use super::error::{Call, CallError};
+use super::call::Call;
+use super::error::CallError;
 use super::http::{HttpClient, Request, SMALL_BODY};
 use super::rate_limit::Deadline;
 use super::records;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta};
 use reqwest::header::{DATE, HeaderMap};
 
-use super::error::Api;
+use super::call::Api;
 use crate::domain::time::Timestamp;
 
 /// Answers of one directory that are kept: the latest, so that a clock that is set right during a

@@ -3,10 +3,17 @@
 use std::error::Error;
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 use rustls::CertificateError;
 
-use super::error::Api;
+use super::call::Api;
+use super::rate_limit::DeadlinePassed;
+
+/// A body of which nothing came for a while.
+#[derive(Debug, thiserror::Error)]
+#[error("no more of its body came for {0:?}")]
+pub(super) struct BodyStalled(pub(super) Duration);
 
 /// Why a server could not be talked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -143,8 +150,7 @@ fn cause_of(error: &(dyn Error + 'static)) -> Cause {
                 vague = Cause::Closed;
             }
         }
-        if error.is::<super::http::BodyStalled>() || error.is::<super::rate_limit::DeadlinePassed>()
-        {
+        if error.is::<BodyStalled>() || error.is::<DeadlinePassed>() {
             return Cause::TimedOut;
         }
         // Neither the resolver's error nor hyper's names itself in any other way.

@@ -15,9 +15,10 @@ use reqwest::{Method, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use url::Url;
 
+use super::call::{Api, Call, Credential};
 use super::clock_offsets::{ClockOffsets, date_of};
-use super::connection_failure::ConnectionFailure;
-use super::error::{Api, Call, CallError, Credential, ServerMessage};
+use super::connection_failure::{BodyStalled, ConnectionFailure};
+use super::error::{CallError, ServerMessage};
 use super::path::NotASegment;
 use super::rate_limit::{Deadline, RateLimiter};
 use super::redaction::Secrets;
@@ -37,11 +38,6 @@ const MOST_RESERVED: usize = 1 << 20;
 
 /// Longest silence in the middle of a body (§11). A listing's own time limit is much longer.
 const BODY_STALL: Duration = Duration::from_secs(30);
-
-/// A body of which nothing came for a while.
-#[derive(Debug, thiserror::Error)]
-#[error("no more of its body came for {0:?}")]
-pub(super) struct BodyStalled(Duration);
 
 /// What is asked.
 #[derive(Clone, Debug)]
@@ -293,10 +289,10 @@ impl HttpClient {
         request: &Request,
         response: &mut StreamingResponse,
     ) -> Result<Option<bytes::Bytes>, CallError> {
-        let patience = self.timeout.min(BODY_STALL);
-        match tokio::time::timeout(patience, response.response.chunk()).await {
+        let stall_timeout = self.timeout.min(BODY_STALL);
+        match tokio::time::timeout(stall_timeout, response.response.chunk()).await {
             Ok(chunk) => chunk.map_err(|error| self.no_response(request, error.without_url())),
-            Err(_) => Err(self.no_response(request, BodyStalled(patience))),
+            Err(_) => Err(self.no_response(request, BodyStalled(stall_timeout))),
         }
     }
 

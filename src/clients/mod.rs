@@ -7,6 +7,7 @@
 
 mod account_stream;
 mod auth;
+mod call;
 mod clock_offsets;
 mod connection_failure;
 mod error;
@@ -35,9 +36,10 @@ mod token_expiry;
 mod transport;
 
 pub use account_stream::AccountStream;
+pub use call::{Api, Call, Credential};
 pub use clock_offsets::ClockOffsets;
 pub use connection_failure::ConnectionFailure;
-pub use error::{Api, Call, CallError, Credential, ServerMessage};
+pub use error::{CallError, ServerMessage};
 pub use opa::{Opa, StatusFilter};
 pub use opsera::OpseraReader;
 pub use opsera_write::{OpseraWriter, RatePermit};

@@ -9,7 +9,8 @@ use reqwest::StatusCode;
 use url::Url;
 
 use super::auth::{Auth, TokenSource};
-use super::error::{Api, CallError, Credential};
+use super::call::{Api, Credential};
+use super::error::CallError;
 use super::pages::{ListingKind, PageSizes, Pages};
 use super::path::{self, NotASegment};
 use super::quota::QuotaStatus;

@@ -9,7 +9,8 @@ use url::Url;
 
 use super::account_stream::AccountStream;
 use super::auth::Auth;
-use super::error::{Api, CallError, Credential};
+use super::call::{Api, Credential};
+use super::error::CallError;
 use super::path;
 use super::records::OpseraUserRecord;
 use super::second_count::{self, ScimList, SecondCount};

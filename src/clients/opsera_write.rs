@@ -8,7 +8,8 @@
 use reqwest::Method;
 use serde_json::json;
 
-use super::error::{Call, CallError};
+use super::call::Call;
+use super::error::CallError;
 use super::http::Request;
 use super::opsera::OpseraReader;
 use super::path;

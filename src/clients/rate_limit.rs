@@ -18,12 +18,12 @@ use super::quota::QuotaPacer;
 use super::request_metrics::RequestMetrics;
 use crate::domain::time::SharedClock;
 
-/// Longest wait without a sign of life: whoever watches a run must see that it only waits.
-const BEAT_EVERY: Duration = Duration::from_secs(20);
+/// Longest wait without a heartbeat: a monitor must see that the run only waits.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Longest time that one listing may spend on being polite. Beyond it, a server that keeps asking
-/// for pauses would hold the run for ever.
-const LONGEST_POLITENESS: Duration = Duration::from_hours(24);
+/// Longest time that one listing may spend in pauses. Without this bound, a server that keeps
+/// asking for pauses would hold the run for ever.
+const LONGEST_PAUSE: Duration = Duration::from_hours(24);
 
 /// The end of all waiting for one call or one listing, in the clock's monotonic time. Time that
 /// the client waits because the server asked for it, or for the quota, does not count.
@@ -31,7 +31,7 @@ const LONGEST_POLITENESS: Duration = Duration::from_hours(24);
 pub(super) struct Deadline {
     started: Duration,
     limit: Duration,
-    polite_at_start: Duration,
+    paused_at_start: Duration,
     setting: &'static str,
 }
 
@@ -44,12 +44,12 @@ impl Deadline {
     /// What is left of it.
     pub(super) fn remaining(&self, limiter: &RateLimiter) -> Result<Duration, DeadlinePassed> {
         let elapsed = limiter.clock.monotonic().saturating_sub(self.started);
-        let polite = limiter
-            .polite_time()
-            .saturating_sub(self.polite_at_start)
-            .min(LONGEST_POLITENESS);
+        let paused = limiter
+            .paused_time()
+            .saturating_sub(self.paused_at_start)
+            .min(LONGEST_PAUSE);
         self.limit
-            .checked_sub(elapsed.saturating_sub(polite))
+            .checked_sub(elapsed.saturating_sub(paused))
             .filter(|left| !left.is_zero())
             .ok_or(DeadlinePassed(self.setting))
     }
@@ -92,7 +92,7 @@ struct State {
     paused_until: Duration,
     saved_burst: SavedBurst,
     /// Time spent waiting because the server asked for it or for the quota.
-    polite: Duration,
+    paused: Duration,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -117,7 +117,7 @@ impl RateLimiter {
             state: Mutex::new(State {
                 paused_until: Duration::ZERO,
                 saved_burst: SavedBurst::Keep,
-                polite: Duration::ZERO,
+                paused: Duration::ZERO,
             }),
             watched_by: None,
         })
@@ -145,7 +145,7 @@ impl RateLimiter {
         Deadline {
             started: self.clock.monotonic(),
             limit,
-            polite_at_start: self.polite_time(),
+            paused_at_start: self.paused_time(),
             setting,
         }
     }
@@ -158,17 +158,17 @@ impl RateLimiter {
         let came = self.clock.monotonic();
         let _in_order = self.queue.lock().await;
         loop {
-            let polite = self
+            let paused = self
                 .pause_left()
                 .max(self.quota.as_ref().map_or(Duration::ZERO, QuotaPacer::wait));
-            if !polite.is_zero() {
+            if !paused.is_zero() {
                 if let Some(deadline) = deadline {
                     deadline.remaining(self)?;
                     if !deadline.allows_pause(self.pause_left()) {
                         return Err(DeadlinePassed(deadline.setting));
                     }
                 }
-                self.wait_politely(polite).await;
+                self.pause(paused).await;
                 continue;
             }
             self.discard_burst();
@@ -198,7 +198,7 @@ impl RateLimiter {
             if pause.is_zero() {
                 return;
             }
-            self.clock.sleep(pause.min(BEAT_EVERY)).await;
+            self.clock.sleep(pause.min(HEARTBEAT_INTERVAL)).await;
             self.beat();
         }
     }
@@ -219,20 +219,20 @@ impl RateLimiter {
         until.saturating_sub(self.clock.monotonic())
     }
 
-    /// Waits a part of `wait`, and counts what passed as politeness.
-    async fn wait_politely(&self, wait: Duration) {
+    /// Waits a part of `wait`, and counts what passed as a pause.
+    async fn pause(&self, wait: Duration) {
         let before = self.clock.monotonic();
-        let part = wait.clamp(Duration::from_nanos(1), BEAT_EVERY);
+        let part = wait.clamp(Duration::from_nanos(1), HEARTBEAT_INTERVAL);
         self.clock.sleep(part).await;
         let passed = self.clock.monotonic().saturating_sub(before);
         let mut state = self.lock();
-        state.polite = state.polite.saturating_add(passed);
+        state.paused = state.paused.saturating_add(passed);
         drop(state);
         self.beat();
     }
 
-    fn polite_time(&self) -> Duration {
-        self.lock().polite
+    fn paused_time(&self) -> Duration {
+        self.lock().paused
     }
 
     fn beat(&self) {
@@ -331,7 +331,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn politeness_has_an_end() {
+    async fn pauses_have_an_end() {
         let (_, limiter) = limiter(1.0, 1);
         let deadline = limiter.deadline(Duration::from_secs(10), "opa.pull_timeout");
         for _ in 0..26 {

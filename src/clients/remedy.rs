@@ -2,7 +2,8 @@
 //!
 //! `check` prints it beside the item, `sync` beside the error: one text for both.
 
-use super::error::{Api, CallError, Credential, ServerMessage};
+use super::call::{Api, Credential};
+use super::error::{CallError, ServerMessage};
 
 const LISTING_ROLES: &str = "pam_admin, resource_admin or security_admin";
 
@@ -105,7 +106,7 @@ fn opsera_refusal(error: &CallError, status: u16) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::clients::error::Call;
+    use crate::clients::call::Call;
     use reqwest::StatusCode;
 
     fn refused(api: Api, call: &str, status: StatusCode, message: &str) -> String {

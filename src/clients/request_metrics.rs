@@ -6,39 +6,37 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use reqwest::StatusCode;
+use strum::VariantArray as _;
 
-use super::error::Api;
+use super::call::Api;
 use super::quota::QuotaStatus;
 use crate::domain::Heartbeat;
 use crate::domain::time::Timestamp;
 
 /// How a request was answered, coarsely enough for a metric's label.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, strum::IntoStaticStr, strum::VariantArray)]
+#[strum(serialize_all = "snake_case")]
 pub enum AnswerClass {
     /// 1xx or 2xx.
     Success,
     /// 3xx, which is never followed.
     Redirect,
     /// 4xx other than 429 and 499.
+    #[strum(serialize = "refused")]
     ClientError,
     /// 429.
     Throttled,
     /// 499 or 5xx.
+    #[strum(serialize = "trouble")]
     ServerError,
     /// No answer at all.
+    #[strum(serialize = "no_answer")]
     NoResponse,
 }
 
 impl AnswerClass {
     /// Every class, in the order of a snapshot.
-    pub const ALL: [Self; 6] = [
-        Self::Success,
-        Self::Redirect,
-        Self::ClientError,
-        Self::Throttled,
-        Self::ServerError,
-        Self::NoResponse,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The class of a status.
     pub fn of(status: StatusCode) -> Self {
@@ -53,14 +51,7 @@ impl AnswerClass {
 
     /// The name used as a metric's label.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Redirect => "redirect",
-            Self::ClientError => "refused",
-            Self::Throttled => "throttled",
-            Self::ServerError => "trouble",
-            Self::NoResponse => "no_answer",
-        }
+        self.into()
     }
 }
 
@@ -124,7 +115,7 @@ impl RequestMetrics {
         RequestMetricsSnapshot {
             requests: apis
                 .into_iter()
-                .flat_map(|api| AnswerClass::ALL.map(|class| (api, class)))
+                .flat_map(|api| AnswerClass::ALL.iter().map(move |class| (api, *class)))
                 .map(|(api, class)| {
                     let count = self.counters(api).of(class).load(Ordering::Relaxed);
                     (api, class, count)

@@ -12,7 +12,8 @@ use tokio::sync::Semaphore;
 use url::Url;
 
 use super::auth::Auth;
-use super::error::{Api, Call, CallError, Credential, ServerMessage};
+use super::call::{Api, Call, Credential};
+use super::error::{CallError, ServerMessage};
 use super::http::{BufferedResponse, HttpClient, Request, SMALL_BODY, StreamingResponse};
 use super::rate_limit::{Deadline, RateLimiter};
 use super::records::{self, ApiRecord};

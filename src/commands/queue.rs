@@ -192,7 +192,7 @@ async fn rule(
         QueueOutcome::Impossible(row) => anyhow::bail!(impossible(&row, wish)),
         QueueOutcome::InRun(row) => {
             let words = format!(
-                "{} is in the hands of a run that is under way: wait for its end, or interrupt it, \
+                "a run that is under way carries {} out: wait for the end of the run, or interrupt it, \
                  before you cancel the action",
                 named(&row)
             );

@@ -1,7 +1,7 @@
 //! Runs on a schedule, for years, unattended.
 //!
 //! ```text
-//! tokio-cron-scheduler ──nudge──▶ main loop ──▶ one run at a time ──▶ metrics, health, webhook
+//! tokio-cron-scheduler ──tick───▶ main loop ──▶ one run at a time ──▶ metrics, health, webhook
 //! signals, elapsed time ────────▶ (runner)
 //! ```
 //!
@@ -17,6 +17,7 @@
 //! say, the job is made anew whenever offset or clock have moved, and the loop looks at the
 //! timetable by itself at every turn, so that a lost tick costs a second and not a day.
 
+mod exposed_secrets;
 mod health;
 mod http;
 mod pacing;

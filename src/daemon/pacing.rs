@@ -57,7 +57,7 @@ impl Backoff {
     }
 }
 
-/// A delay between nought and `jitter`, both included, but never beyond the next occurrence.
+/// A delay between zero and `jitter`, both included, but never beyond the next occurrence.
 pub(super) fn jitter(jitter: Duration, until_next: Duration, rng: &mut impl Rng) -> Duration {
     let most = jitter.min(until_next);
     let millis = u64::try_from(most.as_millis()).unwrap_or(u64::MAX);

@@ -1,6 +1,6 @@
 //! The main loop: one task in which everything happens one after the other.
 //!
-//! Each turn waits for the first of: a signal, a nudge, the end of the run under way, or a short
+//! Each turn waits for the first of: a signal, a tick, the end of the run under way, or a short
 //! while. After it, the loop looks at the clock and the timetable. A run outlasting the interval
 //! makes the occurrences it meets count for nothing, and the log says so once per run.
 //!
@@ -16,10 +16,10 @@ use tokio::signal::unix::Signal;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::exposed_secrets::refuse_exposed;
 use super::health::{Condition, Health};
 use super::pacing::{Backoff, jitter};
 use super::run_task::{Ended, Outcome, Overlap, RunTask, failed_on_settings, look};
-use super::start::refuse_exposed;
 use super::systemd::{self, Watchdog};
 use super::ticker::Ticker;
 use super::timetable::{ClockMove, Timetable};
@@ -346,7 +346,7 @@ impl RunLoop {
 
     fn after_run(&mut self, last: &str) {
         let parts = &self.parts;
-        self.audit_stream.nudge(&parts.context.settings);
+        self.audit_stream.resume(&parts.context.settings);
         parts
             .metrics
             .show_schedule(parts.timetable.next(), self.backoff.failures());
@@ -406,7 +406,7 @@ impl RunLoop {
         }
         parts.timetable = timetable;
         parts.context.settings = new.clone();
-        self.audit_stream.nudge(new);
+        self.audit_stream.resume(new);
         parts.health.completed(
             parts.health.last_complete(),
             parts.timetable.schedule(),

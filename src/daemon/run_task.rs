@@ -38,7 +38,7 @@ pub(super) struct RunTask {
     heartbeat: Heartbeat,
     beats: u64,
     moved_at: Duration,
-    patience: Duration,
+    stall_timeout: Duration,
     /// When it started, in the clock's monotonic time.
     pub(super) started_at: Duration,
     /// Whether it was said that it outlasts the interval.
@@ -61,7 +61,7 @@ impl RunTask {
             heartbeat: progress.heartbeat(),
             beats: 0,
             moved_at: now,
-            patience: longest_silence(&context.settings),
+            stall_timeout: longest_silence(&context.settings),
             started_at: now,
             overlap: Overlap::None,
             future: Box::pin(work(context, stop, progress)),
@@ -80,7 +80,7 @@ impl RunTask {
             self.beats = beats;
             self.moved_at = now;
         }
-        now.saturating_sub(self.moved_at) > self.patience
+        now.saturating_sub(self.moved_at) > self.stall_timeout
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
             heartbeat: heartbeat.clone(),
             beats: 0,
             moved_at: Duration::ZERO,
-            patience: Duration::from_mins(10),
+            stall_timeout: Duration::from_mins(10),
             started_at: Duration::ZERO,
             overlap: Overlap::None,
         }

@@ -11,6 +11,7 @@ use tokio::signal::unix::Signal;
 use tokio_cron_scheduler::JobSchedulerError;
 use tokio_util::sync::CancellationToken;
 
+use super::exposed_secrets::{ExposedSecret, refuse_exposed};
 use super::health::{Condition, Health};
 use super::http::{self, AppState};
 use super::run_loop::{Parts, RunLoop};
@@ -25,7 +26,7 @@ use crate::metrics::{Exposition, Metrics, MetricsFileError, write_file};
 use crate::notifications::{NotifyError, WebhookClient};
 use crate::reconcile::{Context, RunError, check_start};
 use crate::serving;
-use crate::settings::{ConfigSources, Loaded, Settings, Warning, WarningKind};
+use crate::settings::{ConfigSources, Loaded, Settings};
 
 /// How long the HTTP server may take to close its connections.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(2);
@@ -81,26 +82,6 @@ pub enum StartError {
     /// The scheduler.
     #[error("the scheduler could not be started")]
     Scheduler(#[from] JobSchedulerError),
-}
-
-/// A secret that every user of the machine can read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the daemon does not use a secret that everybody can read: {0}")]
-pub struct ExposedSecret(String);
-
-/// Refuses secrets that every user of the machine can read: what is a warning for a person at a
-/// terminal is an error for a service that nobody watches.
-pub(super) fn refuse_exposed(warnings: &[Warning]) -> Result<(), ExposedSecret> {
-    let exposed: Vec<String> = warnings
-        .iter()
-        .filter(|warning| warning.kind == WarningKind::SecretReadableByAll)
-        .map(ToString::to_string)
-        .collect();
-    if exposed.is_empty() {
-        Ok(())
-    } else {
-        Err(ExposedSecret(exposed.join("; ")))
-    }
 }
 
 /// Checks everything, then runs on the schedule until `stop`.

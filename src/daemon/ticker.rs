@@ -13,8 +13,8 @@ use crate::settings::ScheduleSettings;
 pub(super) struct Ticker {
     scheduler: JobScheduler,
     armed: Option<Armed>,
-    /// Holds one nudge at most: a burst of ticks is one.
-    bell: Arc<Notify>,
+    /// Holds one tick at most: a burst of ticks is one.
+    ticks: Arc<Notify>,
 }
 
 struct Armed {
@@ -30,13 +30,13 @@ impl Ticker {
         Ok(Self {
             scheduler,
             armed: None,
-            bell: Arc::new(Notify::new()),
+            ticks: Arc::new(Notify::new()),
         })
     }
 
-    /// Waits for a nudge.
+    /// Waits for a tick.
     pub(super) async fn next(&self) {
-        self.bell.notified().await;
+        self.ticks.notified().await;
     }
 
     /// The offset from UTC that the job was made with.
@@ -51,9 +51,9 @@ impl Ticker {
         {
             tracing::debug!(%error, "the scheduler keeps its old job");
         }
-        let bell = Arc::clone(&self.bell);
+        let ticks = Arc::clone(&self.ticks);
         let made = Job::new_async_tz(schedule.cron.as_str(), schedule.time_zone, move |_, _| {
-            bell.notify_one();
+            ticks.notify_one();
             Box::pin(std::future::ready(()))
         });
         let added = match made {

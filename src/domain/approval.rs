@@ -3,15 +3,20 @@
 //! The store asks inside the transaction that writes the decision, so a plan cannot change
 //! between the look and the decision.
 
-use std::fmt;
-use std::str::FromStr;
 use std::time::Duration;
 
 use super::time::{Timestamp, after, time_for_people};
 use super::{ActionKind, Approval, GuardReport, KindSet, PeopleFilter, PlanId, Rejection, RunId};
 
 /// Where a held plan stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, strum::Display, strum::EnumString, strum::IntoStaticStr,
+)]
+#[strum(
+    serialize_all = "snake_case",
+    parse_err_ty = String,
+    parse_err_fn = no_state
+)]
 pub enum PlanState {
     /// A guard holds it and nobody has decided.
     Held,
@@ -26,41 +31,14 @@ pub enum PlanState {
 }
 
 impl PlanState {
-    const ALL: [Self; 5] = [
-        Self::Held,
-        Self::Approved,
-        Self::Used,
-        Self::Rejected,
-        Self::Superseded,
-    ];
-
     /// The name in the store and in lists.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Approved => "approved",
-            Self::Used => "used",
-            Self::Rejected => "rejected",
-            Self::Superseded => "superseded",
-        }
+        self.into()
     }
 }
 
-impl fmt::Display for PlanState {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for PlanState {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|state| state.as_str() == text)
-            .ok_or_else(|| format!("“{text}” is no state of a plan"))
-    }
+fn no_state(text: &str) -> String {
+    format!("“{text}” is no state of a plan")
 }
 
 /// A plan that is held until somebody decides: by a guard, or because it takes a run back.

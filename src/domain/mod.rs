@@ -12,6 +12,7 @@ pub mod base_url;
 mod evidence;
 mod exit_status;
 mod finding;
+mod guard;
 mod ids;
 mod kind_set;
 mod people_filter;
@@ -32,6 +33,7 @@ pub use approval::{Decider, HeldPlan, PlanState};
 pub use evidence::Evidence;
 pub use exit_status::ExitStatus;
 pub use finding::{Finding, FindingKind};
+pub use guard::{Guard, GuardReport};
 pub use ids::{PlanId, RunId};
 pub use kind_set::KindSet;
 pub use people_filter::PeopleFilter;
@@ -43,8 +45,8 @@ pub use report_diff::{
 };
 pub use role::{CurrentRole, SiteRole, UnknownSiteRole};
 pub use run_result::{
-    ActionReport, ActionStatus, Approval, FailedOn, GuardReport, History, Mode, OpaCounts,
-    OpseraCounts, Origin, Outcome, Rejection, Report, SCHEMA, StoreReport, Summary, WaitingReport,
+    ActionReport, ActionStatus, Approval, FailedOn, History, Mode, OpaCounts, OpseraCounts, Origin,
+    Outcome, Rejection, Report, SCHEMA, StoreReport, Summary, WaitingReport,
 };
 pub use schedule::{InvalidCron, Schedule};
 

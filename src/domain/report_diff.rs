@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, VecDeque};
 use serde::Serialize;
 
 use super::{
-    ActionReport, Finding, GuardReport, Mode, Outcome, PlanId, Report, RunId, Summary,
+    ActionReport, Finding, Guard, GuardReport, Mode, Outcome, PlanId, Report, RunId, Summary,
     WaitingReport, time::Timestamp,
 };
 
@@ -23,7 +23,7 @@ pub struct ReportDiff<'r> {
     /// The run that was named second.
     pub after: RunSide<'r>,
     /// Every guard of either run.
-    pub guards: Vec<GuardMove<'r>>,
+    pub guards: Vec<GuardMove>,
     /// Actions, by kind and account.
     pub actions: Changes<'r, ActionReport>,
     /// Waiting accounts.
@@ -123,9 +123,9 @@ impl<'r, T: PartialEq> Changes<'r, T> {
 
 /// One guard in two runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct GuardMove<'r> {
-    /// The setting's name in `[guards]`.
-    pub guard: &'r str,
+pub struct GuardMove {
+    /// Which one.
+    pub guard: Guard,
     /// In the first run; null where it came to no guards.
     pub before: Option<Measure>,
     /// In the second run.
@@ -159,12 +159,8 @@ pub enum Direction {
     Same,
 }
 
-impl<'r> GuardMove<'r> {
-    fn between(
-        guard: &'r str,
-        before: Option<&GuardReport>,
-        after: Option<&GuardReport>,
-    ) -> GuardMove<'r> {
+impl GuardMove {
+    fn between(guard: Guard, before: Option<&GuardReport>, after: Option<&GuardReport>) -> Self {
         let moved = before.zip(after).map(|(before, after)| {
             let (before, after) = (room(before), room(after));
             let direction = match after.cmp(&before) {
@@ -187,7 +183,7 @@ impl<'r> GuardMove<'r> {
 /// What is left to the limit; below nothing where the guard holds.
 fn room(guard: &GuardReport) -> i128 {
     let (actual, limit) = (i128::from(guard.actual), i128::from(guard.limit));
-    if guard.holds_from_below() {
+    if guard.guard.holds_from_below() {
         actual - limit
     } else {
         limit - actual
@@ -205,14 +201,14 @@ fn measure(guard: &GuardReport) -> Measure {
 impl<'r> ReportDiff<'r> {
     /// Compares the reports of two runs.
     pub fn between(before: &'r Report, after: &'r Report) -> Self {
-        let guard = |report: &'r Report, name: &str| {
+        let guard = |report: &'r Report, name: Guard| {
             let mut guards = report.guards.iter();
             guards.find(|guard| guard.guard == name)
         };
-        let mut names: Vec<&str> = after.guards.iter().map(|g| g.guard.as_str()).collect();
+        let mut names: Vec<Guard> = after.guards.iter().map(|g| g.guard).collect();
         for earlier in &before.guards {
-            if !names.contains(&earlier.guard.as_str()) {
-                names.push(&earlier.guard);
+            if !names.contains(&earlier.guard) {
+                names.push(earlier.guard);
             }
         }
         Self {

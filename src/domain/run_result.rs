@@ -2,15 +2,21 @@
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use strum::VariantArray as _;
 
-use crate::domain::{ActionKind, Evidence, Finding, OpseraId, PlanId, RunId, time::Timestamp};
+use crate::domain::{
+    ActionKind, Evidence, Finding, GuardReport, OpseraId, PlanId, RunId, time::Timestamp,
+};
 
 /// The `schema` of a report.
 pub const SCHEMA: &str = "rolecall.report/1";
 
 /// Whether a run may write to Opsera.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Mode {
     /// Nothing is written to Opsera.
     DryRun,
@@ -18,9 +24,29 @@ pub enum Mode {
     Apply,
 }
 
+impl Mode {
+    /// The name used in reports and in the store.
+    pub fn as_str(self) -> &'static str {
+        self.into()
+    }
+}
+
 /// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum Outcome {
     /// Nothing to do.
     InSync,
@@ -38,14 +64,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub const ALL: [Self; 6] = [
-        Self::InSync,
-        Self::ChangesPending,
-        Self::Applied,
-        Self::Held,
-        Self::Partial,
-        Self::Failed,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Whether a run in `mode` that ended so left nothing undone that could be done: what “last
     /// success” means in `status`, in the metrics and in the alert rules. A dry run does nothing,
@@ -65,27 +84,33 @@ impl Outcome {
     /// The outcomes of a run that applies which are a success.
     pub fn successes() -> Vec<Self> {
         Self::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .filter(|outcome| outcome.is_success(Mode::Apply))
             .collect()
     }
 
     /// The name used in reports and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::InSync => "in_sync",
-            Self::ChangesPending => "changes_pending",
-            Self::Applied => "applied",
-            Self::Held => "held",
-            Self::Partial => "partial",
-            Self::Failed => "failed",
-        }
+        self.into()
     }
 }
 
 /// How far one action came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+    strum::IntoStaticStr,
+)]
 #[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
 pub enum ActionStatus {
     /// A dry run: it would be done.
     Planned,
@@ -108,16 +133,7 @@ pub enum ActionStatus {
 impl ActionStatus {
     /// The name used in reports and metrics.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Planned => "planned",
-            Self::Succeeded => "succeeded",
-            Self::Already => "already",
-            Self::Failed => "failed",
-            Self::Rejected => "rejected",
-            Self::Skipped => "skipped",
-            Self::Held => "held",
-            Self::NotTried => "not_tried",
-        }
+        self.into()
     }
 }
 
@@ -317,35 +333,6 @@ pub struct Summary {
     pub refused: u64,
     /// Findings.
     pub findings: u64,
-}
-
-/// One guard's limit and what it was held against.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct GuardReport {
-    /// The setting's name in `[guards]`.
-    pub guard: String,
-    /// The bound, in the unit of `actual`: for a percentage, what it comes to in people.
-    pub limit: u64,
-    /// What this run has.
-    pub actual: u64,
-    /// Whether this guard holds the plan.
-    pub held: bool,
-    /// How the limit came about, in words: "10 % of 240 managed accounts".
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub basis: Option<String>,
-    /// The approved plan that lets this run pass a limit that is reached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub approved_by_plan: Option<PlanId>,
-    /// The people concerned, where the guard holds or would.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub concerned: Vec<String>,
-}
-
-impl GuardReport {
-    /// Whether it holds when the actual value is below the limit.
-    pub fn holds_from_below(&self) -> bool {
-        self.guard.starts_with("min_")
-    }
 }
 
 /// One action of the plan and how far it came.

@@ -36,7 +36,7 @@ pub enum ExplainError {
     },
     /// Runs complete faster than the store is read.
     #[error("the snapshot was replaced again and again while it was read; try once more")]
-    Restless,
+    ReplacedTooOften,
     /// The store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -81,7 +81,7 @@ pub async fn explain(store: &Store, question: Question<'_>) -> Result<Explanatio
             return explanation;
         }
     }
-    Err(ExplainError::Restless)
+    Err(ExplainError::ReplacedTooOften)
 }
 
 /// What the text turned out to mean.

@@ -71,7 +71,7 @@ pub(super) struct StatusLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 pub(super) struct GuardLabels {
-    pub(super) guard: String,
+    pub(super) guard: &'static str,
 }
 
 fn name(api: Api) -> &'static str {

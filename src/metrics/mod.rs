@@ -252,7 +252,10 @@ impl Metrics {
             drop(self.last_read.get_or_create(&ApiLabels::new(api)));
             drop(self.rate_limit_wait.get_or_create(&ApiLabels::new(api)));
             for class in AnswerClass::ALL {
-                drop(self.requests.get_or_create(&RequestLabels::new(api, class)));
+                drop(
+                    self.requests
+                        .get_or_create(&RequestLabels::new(api, *class)),
+                );
             }
         }
         let outcomes = OUTCOMES.map(Outcome::as_str).into_iter();
@@ -402,7 +405,7 @@ impl Metrics {
     fn show_guards(&self, report: &Report) {
         for guard in &report.guards {
             let labels = GuardLabels {
-                guard: guard.guard.clone(),
+                guard: guard.guard.as_str(),
             };
             self.guard_actual.get_or_create(&labels).set(guard.actual);
             self.guard_limit.get_or_create(&labels).set(guard.limit);

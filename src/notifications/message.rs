@@ -154,7 +154,7 @@ fn held(report: &Report) -> String {
         .iter()
         .filter(|guard| guard.held)
         .map(|guard| {
-            let name = guard.guard.replace('_', " ");
+            let name = guard.guard.as_str().replace('_', " ");
             format!("{name} is {}, the limit is {}", guard.actual, guard.limit)
         })
         .collect();

@@ -67,7 +67,7 @@ pub(super) fn render(report: &Report, out: &mut dyn io::Write) -> io::Result<()>
         .zip(&actual)
         .map(|(guard, detail)| Row {
             section: "guard",
-            kind: &guard.guard,
+            kind: guard.guard.as_str(),
             status: if guard.held { "held" } else { "passed" },
             detail,
             ..Row::default()
@@ -105,7 +105,7 @@ pub(super) fn render_diff(diff: &ReportDiff<'_>, out: &mut dyn io::Write) -> io:
     let guards: Vec<(&str, String)> = diff
         .guards
         .iter()
-        .filter_map(|moved| Some((moved.guard, moved_words(moved)?)))
+        .filter_map(|moved| Some((moved.guard.as_str(), moved_words(moved)?)))
         .collect();
     let guards = guards.iter().map(|(guard, detail)| {
         let row = Row {

@@ -275,8 +275,8 @@ fn finding_change<'a>(change: &RowChange<'a, Finding>) -> Vec<Cell<'a>> {
 }
 
 /// Every guard that moved, or that one of the runs did not come to.
-fn guards<'a>(moves: &'a [GuardMove<'a>]) -> Option<Section<'a>> {
-    let rows: Vec<Vec<Cell<'a>>> = moves.iter().filter_map(guard_row).collect();
+fn guards(moves: &[GuardMove]) -> Option<Section<'_>> {
+    let rows: Vec<Vec<Cell<'_>>> = moves.iter().filter_map(guard_row).collect();
     (!rows.is_empty()).then(|| Section {
         group: "guard",
         title: "Guards that moved".to_owned(),
@@ -286,7 +286,7 @@ fn guards<'a>(moves: &'a [GuardMove<'a>]) -> Option<Section<'a>> {
     })
 }
 
-fn guard_row<'a>(moved: &'a GuardMove<'a>) -> Option<Vec<Cell<'a>>> {
+fn guard_row(moved: &GuardMove) -> Option<Vec<Cell<'_>>> {
     let (words, severity) = match moved.direction {
         Some(Direction::Same) => return None,
         Some(Direction::Nearer) => (format!("nearer by {}", number(moved.by)), Severity::Warning),
@@ -294,7 +294,7 @@ fn guard_row<'a>(moved: &'a GuardMove<'a>) -> Option<Vec<Cell<'a>>> {
         None => (String::new(), Severity::Plain),
     };
     Some(vec![
-        Cell::trusted(moved.guard),
+        Cell::trusted(moved.guard.as_str()),
         Cell::trusted(measured(moved.before)),
         Cell::trusted(measured(moved.after)),
         Cell::trusted(words).with(severity),
@@ -317,7 +317,7 @@ fn measured(measure: Option<Measure>) -> String {
 }
 
 /// The same in one text; `None` for a guard that stayed where it was.
-pub(super) fn moved_words(moved: &GuardMove<'_>) -> Option<String> {
+pub(super) fn moved_words(moved: &GuardMove) -> Option<String> {
     let [_, before, after, words] = guard_row(moved)?.try_into().ok()?;
     Some(format!(
         "{}, then {} {}",

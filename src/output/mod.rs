@@ -29,5 +29,5 @@ pub use page::Severity;
 pub use phrases::{by_and_for, verdict};
 pub use plan_page::{PlanView, render_plan};
 pub use progress::{ProgressLine, Visibility};
-pub use render::{Format, TableStyle, UnknownFormat, render, render_diff};
+pub use render::{Format, TableStyle, render, render_diff};
 pub use sink::{OutputError, Sink, deliver, note, table_style, tell_failure};

@@ -237,7 +237,7 @@ fn pull(requests: u64, complete: bool) -> String {
     format!("{requests}, {complete}")
 }
 
-/// What becomes of the managed accounts; a number that is nought says that it was looked for.
+/// What becomes of the managed accounts; a zero says that it was looked for.
 fn accounts(report: &Report) -> String {
     let summary = &report.summary;
     [

@@ -226,7 +226,7 @@ fn guard_row(guard: &GuardReport) -> Vec<Cell<'_>> {
 
 /// How much of a limit is used; none for a guard that holds from below.
 fn used_tenths(guard: &GuardReport) -> Option<usize> {
-    if guard.holds_from_below() {
+    if guard.guard.holds_from_below() {
         return None;
     }
     let tenths = match (guard.actual, guard.limit) {

@@ -2,7 +2,7 @@
 
 use crate::domain::time::time_for_people;
 use crate::domain::{
-    ActionKind, ActionReport, ActionStatus, Approval, FailedOn, GuardReport, History, Mode,
+    ActionKind, ActionReport, ActionStatus, Approval, FailedOn, Guard, GuardReport, History, Mode,
     Outcome, PlanId, Rejection, Report,
 };
 
@@ -134,47 +134,46 @@ fn decisions(plan: &PlanId, is_rejected: bool) -> Vec<NextStep> {
 pub(super) fn measured(guard: &GuardReport) -> String {
     let actual = |one, many| counted(guard.actual, one, many);
     let limit = number(guard.limit);
-    match guard.guard.as_str() {
-        "max_deactivations" | "max_deactivations_percent" => format!(
+    match guard.guard {
+        Guard::MaxDeactivations | Guard::MaxDeactivationsPercent => format!(
             "{}, the limit is {limit}",
             actual("deactivation", "deactivations")
         ),
-        "max_deactivations_7d" => format!(
+        Guard::MaxDeactivations7d => format!(
             "{} within 7 days, the limit is {limit}",
             actual("deactivation", "deactivations")
         ),
-        "max_role_changes" | "max_role_changes_percent" => format!(
+        Guard::MaxRoleChanges | Guard::MaxRoleChangesPercent => format!(
             "{}, the limit is {limit}",
             actual("role change", "role changes")
         ),
-        "max_creations" => {
+        Guard::MaxCreations => {
             format!("{}, the limit is {limit}", actual("creation", "creations"))
         }
-        "max_administrator_grants" => format!(
+        Guard::MaxAdministratorGrants => format!(
             "{}, the limit is {limit}",
             actual("new Administrator", "new Administrators")
         ),
-        "min_administrators" => format!(
+        Guard::MinAdministrators => format!(
             "{} left, the least is {limit}",
             actual("Administrator", "Administrators")
         ),
-        "min_opa_users" => format!(
+        Guard::MinOpaUsers => format!(
             "{} in OPA, the least is {limit}",
             actual("active person", "active people")
         ),
-        "max_opa_drop_percent" => format!(
+        Guard::MaxOpaDropPercent => format!(
             "{} fewer in OPA, the limit is {limit}",
             actual("active person", "active people")
         ),
-        "max_opsera_drop_percent" => format!(
+        Guard::MaxOpseraDropPercent => format!(
             "{} fewer in Opsera, the limit is {limit}",
             actual("account", "accounts")
         ),
-        "max_expired_protections" => format!(
+        Guard::MaxExpiredProtections => format!(
             "{} whose protection has ended, the limit is {limit}",
             actual("account", "accounts")
         ),
-        name => format!("{name} is {}, the limit is {limit}", number(guard.actual)),
     }
 }
 

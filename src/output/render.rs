@@ -1,8 +1,8 @@
 //! One door to every format.
 
-use std::fmt;
 use std::io;
-use std::str::FromStr;
+
+use strum::VariantArray as _;
 
 use super::drawing::bars;
 use super::page::Page;
@@ -10,7 +10,19 @@ use super::{csv, html, json, markdown, table};
 use crate::domain::{Report, ReportDiff};
 
 /// The formats of §10.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, clap::ValueEnum)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    clap::ValueEnum,
+    strum::Display,
+    strum::IntoStaticStr,
+    strum::VariantArray,
+)]
+#[strum(serialize_all = "lowercase")]
 pub enum Format {
     /// For people at a terminal.
     Table,
@@ -26,45 +38,11 @@ pub enum Format {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 5] = [
-        Self::Table,
-        Self::Json,
-        Self::Markdown,
-        Self::Html,
-        Self::Csv,
-    ];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// The name given to `--format`.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Table => "table",
-            Self::Json => "json",
-            Self::Markdown => "markdown",
-            Self::Html => "html",
-            Self::Csv => "csv",
-        }
-    }
-}
-
-impl fmt::Display for Format {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-/// A text that names no format.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("“{0}” is no format (table, json, markdown, html, csv)")]
-pub struct UnknownFormat(pub String);
-
-impl FromStr for Format {
-    type Err = UnknownFormat;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL
-            .into_iter()
-            .find(|format| format.as_str() == text)
-            .ok_or_else(|| UnknownFormat(text.to_owned()))
+        self.into()
     }
 }
 

@@ -3,7 +3,7 @@
 //! A refusal that follows a request without a known outcome says nothing about that earlier
 //! request, so an outcome is read before it is believed (A4).
 
-use super::apply::{CONSECUTIVE_FAILURES, Next, StopReason};
+use super::apply_state::{CONSECUTIVE_FAILURES, Next, StopReason};
 use super::attempt::{Attempt, End, LastAnswer};
 use super::recover::read_outcome;
 use crate::clients::{Answer, CallError};

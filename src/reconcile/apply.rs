@@ -1,159 +1,17 @@
 //! Applying a plan: takes its actions from the queue one by one, in the order of the plan.
 //!
 //! It decides nothing about people. It only finds reasons to stop: the preflight (A2), an answer
-//! (A3 to A5), too many failures (A6), a signal (A10). What happens to one action is in `attempt`.
+//! (A3 to A5), too many failures (A6), a signal (A10). What happens to one action is in `carry_out`.
 
 use std::collections::BTreeMap;
 
-use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+use super::apply_state::{ActionResult, Applied, ApplyState, Next, StopReason, Worker};
 use super::attempt::Attempt;
 use super::preflight::{PersonLook, look_at_person};
-use crate::audit::AuditWriter;
-use crate::clients::{Backoff, CallError, Opa, OpseraWriter};
-use crate::domain::{
-    ActionKind, ActionStatus, Change, Counter, Evidence, Finding, FindingKind, OpaId, OpaName,
-    Plan, Progress, RunId,
-};
-use crate::rules::Policy;
-use crate::settings::RetrySettings;
-use crate::store::{Pull, QueuedAction, Refusal, Store, StoreError};
-
-/// Writes that may fail in a row before the worker gives up on Opsera for this run (A6).
-pub(super) const CONSECUTIVE_FAILURES: u32 = 5;
-
-/// Why the worker stopped before the end of the plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum StopReason {
-    /// A credential is not accepted any more (A5).
-    Unauthorized(CredentialRefusal),
-    /// Too many writes failed in a row (A6).
-    Breaker(String),
-    /// Somebody asked the program to stop (A10).
-    Interrupted,
-}
-
-/// A credential that stopped being accepted, in words.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{words}")]
-pub struct CredentialRefusal {
-    /// What was asked, and the answer.
-    pub words: String,
-    /// What to do about it.
-    pub remedy: Option<String>,
-}
-
-impl From<&CallError> for CredentialRefusal {
-    fn from(error: &CallError) -> Self {
-        Self {
-            words: error.to_string(),
-            remedy: error.remedy(),
-        }
-    }
-}
-
-/// How far one action came in this run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ActionResult {
-    /// Its status.
-    pub status: ActionStatus,
-    /// Write requests sent for it.
-    pub attempts: u32,
-    /// Why, or the server's words.
-    pub message: Option<String>,
-    /// The action is still due and somebody should look: a failure, a refusal, or doubt.
-    pub unfinished: bool,
-}
-
-/// What came of a plan.
-#[derive(Debug, Default)]
-pub struct Applied {
-    /// By position in the plan; a position that is missing was not tried.
-    pub progress: BTreeMap<usize, ActionResult>,
-    /// What the preflights found.
-    pub findings: Vec<Finding>,
-    /// Why it ended early, if it did.
-    pub stopped: Option<StopReason>,
-}
-
-/// Carries out the plan of one run.
-#[derive(Debug)]
-pub struct Worker<'r> {
-    /// The queue's store.
-    pub store: &'r Store,
-    /// Who writes the audit log.
-    pub audit_writer: &'r AuditWriter,
-    /// The run.
-    pub run: &'r RunId,
-    /// The pull the plan was made from.
-    pub pull: Pull,
-    /// The policy the plan was made with.
-    pub policy: &'r Policy,
-    /// For the preflight.
-    pub opa: &'r Opa,
-    /// The only thing that can write.
-    pub opsera: &'r OpseraWriter,
-    /// A3, and `rejected_retry`.
-    pub retry: &'r RetrySettings,
-    /// How long to wait between attempts.
-    pub backoff: &'r Backoff,
-    /// Cancelled when no new request may be started (A10).
-    pub stop: &'r CancellationToken,
-    /// Told of every action that is over.
-    pub progress: &'r Progress,
-}
-
-/// What the requests of this run have shown so far.
-#[derive(Default)]
-pub(super) struct ApplyState {
-    /// Writes that failed since the last one that did not (A6).
-    pub(super) failures_in_a_row: u32,
-    /// Kinds of action that a 403 ended (A5).
-    pub(super) forbidden: BTreeMap<ActionKind, String>,
-    /// A listing that lost somebody who is ACTIVE (A2).
-    pub(super) distrusted: Option<String>,
-    /// Opsera refused the credential while an outcome was read (A5).
-    pub(super) unauthorized: Option<CredentialRefusal>,
-    listing_is_checked: bool,
-}
-
-impl ApplyState {
-    /// What to do after an action that is over.
-    pub(super) fn next(&mut self) -> Next {
-        match self.unauthorized.take() {
-            Some(refusal) => Next::Stop(StopReason::Unauthorized(refusal)),
-            None => Next::Continue,
-        }
-    }
-
-    /// A6: 5xx and transport errors count, an answer of another kind ends the row, and being asked
-    /// to slow down says nothing either way.
-    pub(super) fn count_failure(&mut self, error: &CallError) {
-        match error {
-            CallError::Unreachable { .. }
-            | CallError::NoResponse { .. }
-            | CallError::ServerError { .. } => {
-                self.failures_in_a_row += 1;
-            }
-            CallError::Throttled { .. } => {}
-            CallError::Unauthorized { .. }
-            | CallError::ClientError { .. }
-            | CallError::UnexpectedStatus { .. }
-            | CallError::InvalidPathSegment { .. }
-            | CallError::Malformed { .. }
-            | CallError::WrongTenant { .. } => self.failures_in_a_row = 0,
-        }
-    }
-}
-
-/// What to do after one action.
-pub(super) enum Next {
-    /// Go on with the next.
-    Continue,
-    /// Stop.
-    Stop(StopReason),
-}
+use crate::domain::{ActionKind, ActionStatus, Change, Counter, Evidence, Plan};
+use crate::store::{QueuedAction, Refusal, StoreError};
 
 impl Worker<'_> {
     /// Carries out what [`Store::enqueue`] put into the queue for this run. `applied` tells how
@@ -249,36 +107,6 @@ impl Worker<'_> {
         }
         Ok(Next::Continue)
     }
-
-    /// Distrusts the listing if somebody who is ACTIVE was missing from it.
-    pub(super) async fn note_inconsistency(
-        &self,
-        queued: &QueuedAction,
-        id: &OpaId,
-        name: &OpaName,
-        state: &mut ApplyState,
-        applied: &mut Applied,
-    ) -> Result<(), StoreError> {
-        if self.store.has_person(self.pull, id).await? {
-            return Ok(());
-        }
-        state.distrusted.get_or_insert_with(|| {
-            format!("the OPA listing lost {name}, who is ACTIVE, so it is not trusted about who is absent")
-        });
-        let finding = Finding {
-            kind: FindingKind::InconsistentListing,
-            email: queued.action.email.clone(),
-            detail: format!(
-                "OPA record {name} (id {id}) is ACTIVE when it is read, but the listing did not have \
-                 it: no absent account is deactivated in this run; if it happens again, report the \
-                 listing to Okta"
-            ),
-        };
-        if !applied.findings.contains(&finding) {
-            applied.findings.push(finding);
-        }
-        Ok(())
-    }
 }
 
 fn is_absent(queued: &QueuedAction) -> bool {
@@ -289,20 +117,6 @@ fn is_absent(queued: &QueuedAction) -> bool {
             ..
         }
     )
-}
-
-pub(super) fn progress(
-    status: ActionStatus,
-    queued: &QueuedAction,
-    message: Option<String>,
-    unfinished: bool,
-) -> ActionResult {
-    ActionResult {
-        status,
-        attempts: queued.attempts,
-        message,
-        unfinished,
-    }
 }
 
 fn not_tried(message: String) -> ActionResult {

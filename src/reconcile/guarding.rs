@@ -5,9 +5,11 @@
 use chrono::TimeDelta;
 
 use super::restores::Restored;
-use crate::domain::{ActionKind, GuardReport, HeldPlan, Plan, PlanId, SiteRole, time::Timestamp};
+use crate::domain::{
+    ActionKind, Guard, GuardReport, HeldPlan, Plan, PlanId, SiteRole, time::Timestamp,
+};
 use crate::rules::GuardLimits;
-use crate::rules::guards::{GuardInput, SOURCE_GUARDS, evaluate};
+use crate::rules::guards::{GuardInput, evaluate};
 use crate::store::{Pull, Store, StoreError};
 
 /// The window of `guards.max_deactivations_7d`.
@@ -31,17 +33,17 @@ impl GuardVerdict {
     /// Whether the source becomes the baseline that later runs are compared with (G2): its own
     /// guards are quiet, or what was approved had been held by them.
     pub fn accepts_source(&self) -> bool {
-        let was_shown = |name: &str| {
+        let was_shown = |guard: Guard| {
             self.approval
                 .iter()
                 .flat_map(|approved| &approved.guards)
-                .any(|shown| shown.guard == name && shown.held)
+                .any(|shown| shown.guard == guard && shown.held)
         };
         self.guards
             .iter()
-            .filter(|guard| SOURCE_GUARDS.contains(&guard.guard.as_str()))
+            .filter(|guard| guard.guard.judges_the_source())
             .all(|guard| {
-                !guard.held && (guard.approved_by_plan.is_none() || was_shown(&guard.guard))
+                !guard.held && (guard.approved_by_plan.is_none() || was_shown(guard.guard))
             })
     }
 }
@@ -98,7 +100,7 @@ pub async fn judge(
             .collect(),
     );
     let alone = evaluate(limits, &without(&input, plan, &rest), &rest);
-    let holding: Vec<String> = alone
+    let holding: Vec<Guard> = alone
         .into_iter()
         .filter(|guard| guard.held)
         .map(|guard| guard.guard)

@@ -12,7 +12,9 @@
 
 mod answer;
 mod apply;
+mod apply_state;
 mod attempt;
+mod carry_out;
 mod error;
 mod guarding;
 mod machine_clock;
@@ -37,7 +39,8 @@ use crate::domain::{KindSet, Mode, PeopleFilter, Report, RunId, time::SharedCloc
 use crate::settings::Settings;
 
 pub use crate::domain::FailedOn;
-pub use apply::{ActionResult, Applied, CredentialRefusal, StopReason, Worker, refusal_progress};
+pub use apply::refusal_progress;
+pub use apply_state::{ActionResult, Applied, CredentialRefusal, StopReason, Worker};
 pub use error::RunError;
 pub use guarding::{GuardVerdict, judge};
 pub use machine_clock::machine_clock;

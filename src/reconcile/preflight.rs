@@ -6,17 +6,17 @@ use std::collections::BTreeSet;
 
 use serde_json::json;
 
-use super::apply::{StopReason, Worker};
+use super::apply_state::{Applied, ApplyState, StopReason, Worker};
 use super::attempt::Attempt;
 use super::recover::read_outcome;
 use crate::clients::{CallError, Opa, OpseraReader, RatePermit};
 use crate::domain::{
-    AccountRecord, Address, Change, Evidence, GroupName, Key, Matching, OpaId, OpaName, OpseraId,
-    PersonRecord, PersonStatus, PlannedAction,
+    AccountRecord, Address, Change, Evidence, Finding, FindingKind, GroupName, Key, Matching,
+    OpaId, OpaName, OpseraId, PersonRecord, PersonStatus, PlannedAction,
 };
 use crate::domain::{ActionOutcome, ActionState, Effect};
 use crate::rules::Policy;
-use crate::store::StoreError;
+use crate::store::{QueuedAction, StoreError};
 
 /// What the preflight of a request says.
 pub(super) enum Preflight {
@@ -154,6 +154,38 @@ impl Attempt<'_> {
                 }
             },
         )
+    }
+}
+
+impl Worker<'_> {
+    /// Distrusts the listing if somebody who is ACTIVE was missing from it.
+    pub(super) async fn note_inconsistency(
+        &self,
+        queued: &QueuedAction,
+        id: &OpaId,
+        name: &OpaName,
+        state: &mut ApplyState,
+        applied: &mut Applied,
+    ) -> Result<(), StoreError> {
+        if self.store.has_person(self.pull, id).await? {
+            return Ok(());
+        }
+        state.distrusted.get_or_insert_with(|| {
+            format!("the OPA listing lost {name}, who is ACTIVE, so it is not trusted about who is absent")
+        });
+        let finding = Finding {
+            kind: FindingKind::InconsistentListing,
+            email: queued.action.email.clone(),
+            detail: format!(
+                "OPA record {name} (id {id}) is ACTIVE when it is read, but the listing did not have \
+                 it: no absent account is deactivated in this run; if it happens again, report the \
+                 listing to Okta"
+            ),
+        };
+        if !applied.findings.contains(&finding) {
+            applied.findings.push(finding);
+        }
+        Ok(())
     }
 }
 

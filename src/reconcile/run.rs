@@ -305,7 +305,11 @@ fn log_end(report: &Report) {
 
 /// `max_deactivations 8>4`
 fn describe_guard(guard: &GuardReport) -> String {
-    let sign = if guard.holds_from_below() { '<' } else { '>' };
+    let sign = if guard.guard.holds_from_below() {
+        '<'
+    } else {
+        '>'
+    };
     format!("{} {}{sign}{}", guard.guard, guard.actual, guard.limit)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! G0, the completeness of a pull, is not here: an incomplete pull never reaches a plan.
 
-use crate::domain::{ActionKind, GuardReport, Plan, PlannedAction, SiteRole};
+use crate::domain::{ActionKind, Guard, GuardReport, Plan, PlannedAction, SiteRole};
 use crate::rules::GuardLimits;
 
 /// What the guards look at beside the plan itself.
@@ -45,27 +45,31 @@ pub fn evaluate(limits: &GuardLimits, input: &GuardInput, plan: &Plan) -> Vec<Gu
         max_opa_drop(limits, input),
         max_opsera_drop(limits, input),
         most(
-            "max_deactivations",
+            Guard::MaxDeactivations,
             limits.max_deactivations,
             &deactivations,
         ),
         most_percent(
-            "max_deactivations_percent",
+            Guard::MaxDeactivationsPercent,
             limits.max_deactivations_percent,
             input.managed,
             &deactivations,
         ),
         weekly_deactivations(limits, input, &deactivations),
-        most("max_role_changes", limits.max_role_changes, &role_changes),
+        most(
+            Guard::MaxRoleChanges,
+            limits.max_role_changes,
+            &role_changes,
+        ),
         most_percent(
-            "max_role_changes_percent",
+            Guard::MaxRoleChangesPercent,
             limits.max_role_changes_percent,
             input.managed,
             &role_changes,
         ),
-        most("max_creations", limits.max_creations, &creations),
+        most(Guard::MaxCreations, limits.max_creations, &creations),
         most(
-            "max_administrator_grants",
+            Guard::MaxAdministratorGrants,
             limits.max_administrator_grants,
             &grants,
         ),
@@ -74,20 +78,13 @@ pub fn evaluate(limits: &GuardLimits, input: &GuardInput, plan: &Plan) -> Vec<Gu
     // Only where there is something to say: most installations protect nobody up to a day.
     if !input.expired_protections.is_empty() {
         guards.push(most(
-            "max_expired_protections",
+            Guard::MaxExpiredProtections,
             limits.max_expired_protections,
             &input.expired_protections,
         ));
     }
     guards
 }
-
-/// The setting names of the guards that judge the source and not the plan (G1, G2).
-pub const SOURCE_GUARDS: [&str; 3] = [
-    "min_opa_users",
-    "max_opa_drop_percent",
-    "max_opsera_drop_percent",
-];
 
 fn emails(plan: &Plan, wanted: impl Fn(&PlannedAction) -> bool) -> Vec<String> {
     plan.actions()
@@ -113,8 +110,8 @@ fn percent_rounded_down(whole: u64, percent: u64) -> u64 {
     u64::try_from(u128::from(whole) * u128::from(percent) / 100).unwrap_or(u64::MAX)
 }
 
-fn guard(
-    name: &str,
+fn report(
+    guard: Guard,
     limit: u64,
     actual: u64,
     held: bool,
@@ -122,7 +119,7 @@ fn guard(
     concerned: &[String],
 ) -> GuardReport {
     GuardReport {
-        guard: name.to_owned(),
+        guard,
         limit,
         actual,
         held,
@@ -132,16 +129,16 @@ fn guard(
     }
 }
 
-fn most(name: &str, limit: u64, concerned: &[String]) -> GuardReport {
+fn most(guard: Guard, limit: u64, concerned: &[String]) -> GuardReport {
     let actual = as_count(concerned.len());
-    guard(name, limit, actual, actual > limit, None, concerned)
+    report(guard, limit, actual, actual > limit, None, concerned)
 }
 
-fn most_percent(name: &str, percent: u64, managed: u64, concerned: &[String]) -> GuardReport {
+fn most_percent(guard: Guard, percent: u64, managed: u64, concerned: &[String]) -> GuardReport {
     let limit = percent_rounded_up(managed, percent);
     let actual = as_count(concerned.len());
     let basis = format!("{percent} % of {managed} managed accounts");
-    guard(name, limit, actual, actual > limit, Some(basis), concerned)
+    report(guard, limit, actual, actual > limit, Some(basis), concerned)
 }
 
 fn weekly_deactivations(
@@ -157,8 +154,8 @@ fn weekly_deactivations(
         "{} in the last seven days, {new} in this plan",
         input.deactivated_7d
     );
-    guard(
-        "max_deactivations_7d",
+    report(
+        Guard::MaxDeactivations7d,
         limits.max_deactivations_7d,
         actual,
         held,
@@ -170,8 +167,8 @@ fn weekly_deactivations(
 fn min_opa_users(limits: &GuardLimits, input: &GuardInput) -> GuardReport {
     let held = input.opa_active < limits.min_opa_users;
     let basis = "ACTIVE people in the OPA Team".to_owned();
-    guard(
-        "min_opa_users",
+    report(
+        Guard::MinOpaUsers,
         limits.min_opa_users,
         input.opa_active,
         held,
@@ -188,8 +185,8 @@ fn max_opa_drop(limits: &GuardLimits, input: &GuardInput) -> GuardReport {
         "{} % of the {before} ACTIVE people of the last accepted pull; now {}",
         limits.max_opa_drop_percent, input.opa_active
     );
-    guard(
-        "max_opa_drop_percent",
+    report(
+        Guard::MaxOpaDropPercent,
         limit,
         drop,
         drop > limit,
@@ -210,8 +207,8 @@ fn max_opsera_drop(limits: &GuardLimits, input: &GuardInput) -> GuardReport {
          deactivated by rolecall since then",
         limits.max_opsera_drop_percent, input.opsera_listed
     );
-    guard(
-        "max_opsera_drop_percent",
+    report(
+        Guard::MaxOpseraDropPercent,
         limit,
         drop,
         drop > limit,
@@ -231,8 +228,8 @@ fn min_administrators(limits: &GuardLimits, input: &GuardInput, granted: usize) 
         "{} known now, {lost} lost and {granted} gained by this plan",
         input.administrators
     );
-    guard(
-        "min_administrators",
+    report(
+        Guard::MinAdministrators,
         limits.min_administrators,
         after,
         held,
@@ -311,7 +308,7 @@ mod tests {
         })
     }
 
-    fn held(limits: &GuardLimits, input: &GuardInput, actions: Vec<PlannedAction>) -> Vec<String> {
+    fn held(limits: &GuardLimits, input: &GuardInput, actions: Vec<PlannedAction>) -> Vec<Guard> {
         evaluate(limits, input, &Plan::new(actions))
             .into_iter()
             .filter(|guard| guard.held)
@@ -332,17 +329,17 @@ mod tests {
     #[test]
     fn counts_hold_above_their_limit_and_not_at_it() {
         let limits = limits();
-        let kinds: [(Make, usize, &str); 4] = [
-            (leaver, 25, "max_deactivations"),
-            (mover, 100, "max_role_changes"),
-            (joiner, 50, "max_creations"),
-            (grant, 3, "max_administrator_grants"),
+        let kinds: [(Make, usize, Guard); 4] = [
+            (leaver, 25, Guard::MaxDeactivations),
+            (mover, 100, Guard::MaxRoleChanges),
+            (joiner, 50, Guard::MaxCreations),
+            (grant, 3, Guard::MaxAdministratorGrants),
         ];
         for (make, limit, name) in kinds {
             for (count, expected) in [(limit - 1, false), (limit, false), (limit + 1, true)] {
                 let actions = (0..count).map(make).collect();
                 let held = held(&limits, &calm(100_000), actions);
-                assert_eq!(held.iter().any(|g| g == name), expected, "{name} {count}");
+                assert_eq!(held.contains(&name), expected, "{name} {count}");
             }
         }
     }
@@ -351,7 +348,7 @@ mod tests {
     fn percentages_are_of_the_managed_accounts_rounded_up() {
         let limits = limits();
         for (managed, allowed) in [(1, 1), (2, 1), (3, 1), (10, 1), (11, 2), (100, 10)] {
-            let name = "max_deactivations_percent".to_owned();
+            let name = Guard::MaxDeactivationsPercent;
             let fine = held(&limits, &calm(managed), (0..allowed).map(leaver).collect());
             assert!(!fine.contains(&name), "{managed}");
             let over = held(&limits, &calm(managed), (0..=allowed).map(leaver).collect());
@@ -376,7 +373,7 @@ mod tests {
         assert!(held(&limits, &input(74), vec![leaver(1)]).is_empty());
         assert_eq!(
             held(&limits, &input(75), vec![leaver(1)]),
-            ["max_deactivations_7d"]
+            [Guard::MaxDeactivations7d]
         );
         assert!(held(&limits, &input(200), vec![mover(1)]).is_empty());
     }
@@ -392,14 +389,14 @@ mod tests {
         assert!(held(&limits, &input(80, Some(100)), vec![]).is_empty());
         assert_eq!(
             held(&limits, &input(79, Some(100)), vec![]),
-            ["max_opa_drop_percent"]
+            [Guard::MaxOpaDropPercent]
         );
         assert_eq!(
             held(&limits, &input(8, Some(11)), vec![]),
-            ["max_opa_drop_percent"]
+            [Guard::MaxOpaDropPercent]
         );
         assert!(held(&limits, &input(9, Some(11)), vec![]).is_empty());
-        assert_eq!(held(&limits, &input(0, None), vec![]), ["min_opa_users"]);
+        assert_eq!(held(&limits, &input(0, None), vec![]), [Guard::MinOpaUsers]);
         assert!(held(&limits, &input(1, None), vec![]).is_empty());
         assert!(held(&limits, &input(5, None), vec![]).is_empty());
         assert!(held(&limits, &input(500, Some(100)), vec![]).is_empty());
@@ -414,7 +411,7 @@ mod tests {
             ..calm(10)
         };
         let limits = limits();
-        let name = "max_opsera_drop_percent";
+        let name = Guard::MaxOpseraDropPercent;
         for (listed, before, own, expected) in [
             (81, Some(100), 0, false),
             (80, Some(100), 0, false),
@@ -443,7 +440,7 @@ mod tests {
             expired_protections: vec!["p1@x".to_owned()],
             ..calm(1000)
         };
-        let name = "max_expired_protections";
+        let name = Guard::MaxExpiredProtections;
         assert_eq!(held(&limits(), &input, vec![leaver(1)]), [name]);
         let guards = |input| evaluate(&limits(), &input, &Plan::new(vec![leaver(1)]));
         assert!(guards(calm(1000)).iter().all(|guard| guard.guard != name));
@@ -460,13 +457,16 @@ mod tests {
         assert!(held(&limits, &input(2, 1), vec![leaver(1)]).is_empty());
         assert_eq!(
             held(&limits, &input(1, 1), vec![leaver(1)]),
-            ["min_administrators"]
+            [Guard::MinAdministrators]
         );
         // Somebody else becomes one in the same plan, and before: A9.
         assert!(held(&limits, &input(1, 1), vec![leaver(1), grant(2)]).is_empty());
         // Another role is no replacement, and an account that is only being created is none yet.
         let other = vec![leaver(1), mover(2), joiner(3)];
-        assert_eq!(held(&limits, &input(1, 1), other), ["min_administrators"]);
+        assert_eq!(
+            held(&limits, &input(1, 1), other),
+            [Guard::MinAdministrators]
+        );
         // Nobody is known to be one: nothing can fall.
         assert!(held(&limits, &input(0, 0), vec![leaver(1)]).is_empty());
     }

@@ -4,8 +4,10 @@ use std::fmt::Write as _;
 
 use super::Sandbox;
 use super::accounts::SiteRoleField;
-use super::org_builder::Alias;
 use super::people::UserKind;
+
+/// An Opsera address and the OPA address it belongs to.
+pub(super) type Alias = (String, String);
 
 /// The organisation's domain.
 pub(super) const DOMAIN: &str = "example.com";

@@ -177,7 +177,7 @@ pub struct Sandbox {
     #[cfg(feature = "test-instrumentation")]
     faults: Arc<instrumentation::Faults>,
     /// The Opsera address and the OPA address of each renamed person of the example organisation.
-    aliases: Vec<org_builder::Alias>,
+    aliases: Vec<example::Alias>,
     population: u32,
     opa_url: String,
     opsera_url: String,

@@ -8,7 +8,9 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use super::ChangeError;
 use super::accounts::{AccountSeed, AccountStatus, Accounts, SITE_ROLES};
-use super::example::{ACCESS_GROUP, BREAK_GLASS, DOMAIN, RETIRED_GROUP, ROLE_GROUPS, TOKEN_OWNER};
+use super::example::{
+    ACCESS_GROUP, Alias, BREAK_GLASS, DOMAIN, RETIRED_GROUP, ROLE_GROUPS, TOKEN_OWNER,
+};
 use super::names::{DEPARTMENTS, ELSEWHERE, FIRST, LAST};
 use super::people::{PersonSeed, UserKind};
 use super::scenarios::{Scenario, assign};
@@ -17,9 +19,6 @@ use crate::domain::time::Timestamp;
 
 /// The first accounts were made at this time (2019-03-04T09:00:00Z), in seconds.
 const FOUNDED: i64 = 1_551_690_000;
-
-/// An Opsera address and the OPA address it belongs to.
-pub(super) type Alias = (String, String);
 
 /// Fills both directories and gives back the aliases that the renamed people need.
 pub(super) fn populate(

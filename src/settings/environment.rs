@@ -9,10 +9,8 @@ use std::ffi::OsString;
 
 use config::{FileFormat, Map, Source as _, Value, ValueKind};
 
-use super::keys::{self, KnownKey};
+use super::keys::{self, KnownKey, VARIABLE_PREFIX};
 use super::problem::{Problem, Warning, WarningKind};
-
-const PREFIX: &str = "ROLECALL__";
 
 /// What the environment says.
 #[derive(Debug, Default)]
@@ -23,14 +21,6 @@ pub(super) struct FromEnvironment {
     pub(super) warnings: Vec<Warning>,
     /// See [`super::Layers`].
     pub(super) meant: Vec<&'static str>,
-}
-
-/// The variable that sets `key` (`section.name`).
-pub fn variable(key: &str) -> String {
-    format!(
-        "{PREFIX}{}",
-        key.replacen('.', "__", 1).to_ascii_uppercase()
-    )
 }
 
 /// Reads every variable that begins with `ROLECALL__`.
@@ -45,7 +35,7 @@ pub(super) fn read(environment: &[(OsString, OsString)]) -> FromEnvironment {
         .collect();
     variables.sort();
     for (variable, value) in variables {
-        let Some(rest) = variable.strip_prefix(PREFIX) else {
+        let Some(rest) = variable.strip_prefix(VARIABLE_PREFIX) else {
             found.warnings.extend(near_miss(&variable));
             continue;
         };

@@ -7,10 +7,19 @@ use std::sync::LazyLock;
 
 use config::{FileFormat, Source as _, Value, ValueKind};
 
-use super::environment;
-
 /// The built-in defaults, as documented for the operator.
 pub const DEFAULTS: &str = include_str!("../../config/default.toml");
+
+/// What the name of every environment variable that is a setting begins with.
+pub(super) const VARIABLE_PREFIX: &str = "ROLECALL__";
+
+/// The variable that sets `key` (`section.name`).
+pub fn variable(key: &str) -> String {
+    format!(
+        "{VARIABLE_PREFIX}{}",
+        key.replacen('.', "__", 1).to_ascii_uppercase()
+    )
+}
 
 /// One key.
 #[derive(Debug)]
@@ -26,7 +35,7 @@ pub(super) struct KnownKey {
 impl KnownKey {
     /// The environment variable that sets this key.
     pub(super) fn variable(&self) -> String {
-        environment::variable(&self.key)
+        variable(&self.key)
     }
 
     /// Whether the value must never be shown.

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use config::{Config, FileFormat, Map, Source, Value, ValueKind};
 
 use super::environment::{self, with_origin};
+use super::keys::variable;
 use super::keys::{self, DEFAULTS};
 use super::problem::{Problem, SettingsErrors, Warning};
 
@@ -46,14 +47,14 @@ impl ConfigSources {
 
     /// Gives `key` (`section.name`) the value `text`, as its environment variable would.
     pub fn set(&mut self, key: &str, text: impl Into<OsString>) {
-        let variable = environment::variable(key);
+        let variable = variable(key);
         self.environment.retain(|(name, _)| *name != *variable);
         self.environment.push((variable.into(), text.into()));
     }
 
     /// What the environment says of `key`, if it does.
     pub fn given(&self, key: &str) -> Option<&OsStr> {
-        let variable = environment::variable(key);
+        let variable = variable(key);
         let found = self.environment.iter().find(|(name, _)| *name == *variable);
         found.map(|(_, value)| value.as_os_str())
     }

@@ -20,8 +20,8 @@ mod show;
 mod tests;
 mod values;
 
-pub use environment::variable;
 pub use keys::DEFAULTS;
+pub use keys::variable;
 pub use layers::{ConfigSources, Layers};
 pub use problem::{Problem, SettingsErrors, Warning, WarningKind};
 pub use schema::json_schema;

@@ -121,7 +121,7 @@ impl LockState {
 }
 
 impl Drop for RunLock {
-    /// Unlocks in so many words: closing the file would not be enough while a child process that
+    /// Unlocks explicitly: closing the file would not be enough while a child process that
     /// is just being started still has a copy of it.
     fn drop(&mut self) {
         if let Err(error) = self.file.unlock() {

@@ -15,7 +15,7 @@ use sqlx::sqlite::{
 };
 
 use super::file_state::FileState;
-use super::reading::Reading;
+use super::reading::{Reading, side_file};
 use super::{Store, StoreError, StorePath};
 use crate::domain::time::Clock;
 
@@ -372,12 +372,6 @@ fn tighten(path: &Path) -> Result<(), StoreError> {
     );
     std::fs::set_permissions(path, Permissions::from_mode(0o600))
         .map_err(file_error("make private", path))
-}
-
-pub(super) fn side_file(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
 }
 
 fn file_error(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {

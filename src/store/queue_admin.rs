@@ -87,8 +87,8 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<QueueRow>, StoreError> {
         let last_planned = self.last_planned().await?;
-        // A refusal or failure is over once a later run had its say about the same kind: it
-        // either has a newer row for the same work, or did not want it any more.
+        // A refusal or failure is over once a later run has planned the same kind of action: that
+        // run either has a newer row for the same work, or does not want it any more.
         sqlx::query(LIST)
             .bind(view == QueueView::All)
             .bind(limit)

@@ -4,12 +4,11 @@
 //! files, such as an auditor's read-only copy, they cannot be made; a store without rows in its side
 //! file is then read as a file that does not change.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Access, access};
 
 use super::StoreError;
-use super::open::side_file;
 
 /// How the file is to be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,4 +47,11 @@ impl Reading {
             Self::Unchanging => "immutable=1",
         }
     }
+}
+
+/// The file that SQLite keeps beside the store: `-wal` or `-shm`.
+pub(super) fn side_file(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
 }

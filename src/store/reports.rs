@@ -20,7 +20,7 @@ use sqlx::sqlite::SqliteRow;
 use super::fields::Fields;
 use super::{Store, StoreError};
 use crate::domain::{
-    ActionReport, Finding, Outcome, Report, RunId, WaitingReport, time::Timestamp,
+    ActionReport, Finding, Guard, Outcome, Report, RunId, WaitingReport, time::Timestamp,
 };
 
 /// One row in so many ends a part, by the first byte of its address's SHA-256: 4 of 256.
@@ -56,10 +56,7 @@ enum Row<'r> {
     Action(Cow<'r, ActionReport>),
     Waiting(Cow<'r, WaitingReport>),
     Finding(Cow<'r, Finding>),
-    Concerned {
-        guard: Cow<'r, str>,
-        email: Cow<'r, str>,
-    },
+    Concerned { guard: Guard, email: Cow<'r, str> },
 }
 
 impl<'r> Row<'r> {
@@ -67,7 +64,7 @@ impl<'r> Row<'r> {
     fn all(report: &'r Report) -> impl Iterator<Item = Self> {
         let concerned = report.guards.iter().flat_map(|guard| {
             guard.concerned.iter().map(|email| Self::Concerned {
-                guard: Cow::Borrowed(&guard.guard),
+                guard: guard.guard,
                 email: Cow::Borrowed(email),
             })
         });

@@ -13,7 +13,7 @@ use super::{Store, StoreError, StorePath};
 use crate::audit::{AuditWriter, Event, Head, NewEntry};
 use crate::domain::time::format_time;
 use crate::domain::{
-    Key, KindSet, Mode, Outcome, PeopleFilter, PlanId, Report, RunId, time::Timestamp,
+    GuardReport, Key, KindSet, Mode, Outcome, PeopleFilter, PlanId, Report, RunId, time::Timestamp,
 };
 
 /// The window of `guards.max_deactivations_7d`, with a day to spare.
@@ -99,7 +99,7 @@ impl Store {
             "INSERT INTO runs (id, mode, kinds, people, started_at) VALUES (?1, ?2, ?3, ?4, ?5)",
         )
         .bind(run.as_str())
-        .bind(mode_name(mode))
+        .bind(Mode::as_str(mode))
         .bind(limits.kinds.to_string())
         .bind(limits.people_json())
         .bind(format_time(at))
@@ -107,7 +107,7 @@ impl Store {
         .await?;
         let entry = NewEntry::new(Event::RunStarted)
             .in_run(run)
-            .evidence(serde_json::json!({ "mode": mode_name(mode), "only": limits.kinds.to_string(), "people": limits.people }));
+            .evidence(serde_json::json!({ "mode": Mode::as_str(mode), "only": limits.kinds.to_string(), "people": limits.people }));
         append(&mut tx, audit_writer, entry).await?;
         self.commit(tx).await
     }
@@ -392,7 +392,7 @@ fn without_people(report: &Report, head: &Head) -> Report {
         guards: report
             .guards
             .iter()
-            .map(|guard| crate::domain::GuardReport {
+            .map(|guard| GuardReport {
                 concerned: Vec::new(),
                 ..guard.clone()
             })
@@ -417,13 +417,6 @@ fn run_row(row: &sqlx::sqlite::SqliteRow) -> Result<RunRow, StoreError> {
         error: row.get("error")?,
         report: report.map(|_| row.json("report")).transpose()?,
     })
-}
-
-fn mode_name(mode: Mode) -> &'static str {
-    match mode {
-        Mode::DryRun => "dry_run",
-        Mode::Apply => "apply",
-    }
 }
 
 /// The last complete pull; 0 before there is one.

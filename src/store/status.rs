@@ -127,9 +127,9 @@ impl Store {
 
 fn names(wanted: impl Fn(Outcome) -> bool) -> String {
     let names: Vec<&str> = Outcome::ALL
-        .into_iter()
-        .filter(|outcome| wanted(*outcome))
-        .map(Outcome::as_str)
+        .iter()
+        .filter(|outcome| wanted(**outcome))
+        .map(|outcome| outcome.as_str())
         .collect();
     serde_json::json!(names).to_string()
 }

@@ -172,11 +172,12 @@ async fn a_syslog_socket_gets_a_datagram_an_entry_in_every_format() {
         let messages = reader.join().unwrap();
         for message in &messages {
             assert!(message.starts_with("<110>1 20"), "{message}");
-            let (_, text) = message.split_once('\u{feff}').unwrap();
+            // JSON and CEF begin with no byte order mark: a receiver's parser would refuse it.
+            let text = message.splitn(3, " - ").nth(2);
             let fits = match format {
                 "rfc5424" => message.contains(" [rolecall@32473 seq=\""),
-                "cef" => text.starts_with("CEF:0|rolecall|"),
-                _ => serde_json::from_str::<Value>(text).is_ok(),
+                "cef" => text.unwrap().starts_with("CEF:0|rolecall|"),
+                _ => serde_json::from_str::<Value>(text.unwrap()).is_ok(),
             };
             assert!(fits, "{format}: {message}");
         }

@@ -1,26 +1,26 @@
 //! `explain` tells what the next run does about one person, and why, from the snapshot alone.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use assert_cmd::Command;
-use rolecall::audit::Actor;
 use rolecall::clients::{Opa, OpseraReader, Transport};
-use rolecall::domain::Progress;
 use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
-use rolecall::domain::{KindSet, Mode, Report, RunId};
+use rolecall::domain::{Mode, Report, RunId};
 use rolecall::explain::{Explanation, Found, Question, explain, live, render};
 use rolecall::output::TableStyle;
-use rolecall::reconcile::{Context, RunRequest, RunResult, run};
+use rolecall::reconcile::{Context, RunRequest};
 use rolecall::sandbox::{
     AccountSeed, Answer, Fault, FaultKind, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
     UserKind,
 };
-use rolecall::settings::{ConfigSources, Settings};
+use rolecall::settings::Settings;
 use rolecall::store::Store;
 use tempfile::TempDir;
-use tokio_util::sync::CancellationToken;
+
+use crate::program;
 
 mod blocked;
 mod prediction;
@@ -47,6 +47,18 @@ group = "eng-*"
 role = "PowerUsers"
 "#;
 
+fn settings(sandbox: &Sandbox, directory: &Path, policy: &str) -> Settings {
+    let file = directory.join("rolecall.toml");
+    let store = directory.join("rolecall.db");
+    let text = format!(
+        "{}\n[store]\npath = {store:?}\n{policy}",
+        sandbox.settings_toml()
+    );
+    std::fs::write(&file, text).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    program::load(vec![file])
+}
+
 /// A sandbox with settings and a store, on a clock that stands at noon.
 pub(crate) struct World {
     pub(crate) sandbox: Sandbox,
@@ -68,35 +80,17 @@ impl World {
         policy: &str,
         adjust: impl FnOnce(SandboxOptions) -> SandboxOptions,
     ) -> Self {
-        let clock = ManualClock::at("2026-03-01T12:00:00Z".parse::<Timestamp>().unwrap());
+        let clock = ManualClock::at(program::BEGINNING.parse::<Timestamp>().unwrap());
         let options = SandboxOptions {
             site_role: SiteRoleField::Reported,
             ..SandboxOptions::empty(clock.clone())
         };
         let sandbox = Sandbox::start(adjust(options)).await.unwrap();
         let directory = tempfile::tempdir().unwrap();
-        let file = directory.path().join("rolecall.toml");
-        let store = directory.path().join("rolecall.db");
-        let text = format!(
-            "{}\n[store]\npath = {store:?}\n{policy}",
-            sandbox.settings_toml()
-        );
-        std::fs::write(&file, text).unwrap();
-        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
-        let settings = Settings::load(&ConfigSources {
-            files: vec![file],
-            ..ConfigSources::default()
-        })
-        .unwrap()
-        .settings;
         let context = Context {
-            settings,
+            settings: settings(&sandbox, directory.path(), policy),
             clock: clock.clone(),
-            actor: Actor {
-                host: "host".to_owned(),
-                user: "user".to_owned(),
-                version: "0".to_owned(),
-            },
+            actor: program::actor(),
         };
         Self {
             sandbox,
@@ -105,6 +99,10 @@ impl World {
             context,
             runs: 0,
         }
+    }
+
+    fn set_policy(&mut self, policy: &str) {
+        self.context.settings = settings(&self.sandbox, self.directory.path(), policy);
     }
 
     fn person(&self, name: &str, groups: &[&str]) {
@@ -122,19 +120,11 @@ impl World {
         self.runs += 1;
         let request = RunRequest {
             id: RunId::new(format!("run-{}", self.runs)),
-            mode,
-            kinds: KindSet::all(),
-            people: None,
-            stop: CancellationToken::new(),
-            progress: Progress::silent(),
+            ..program::request(mode)
         };
-        match run(&self.context, &request).await {
-            RunResult::Finished(finished) => {
-                assert_eq!(finished.report.error, None);
-                finished.report
-            }
-            RunResult::AnotherRun(words) => panic!("{words}"),
-        }
+        let report = program::run(&self.context, request).await.report;
+        assert_eq!(report.error, None);
+        report
     }
 
     pub(crate) async fn explain(&self, text: &str) -> Explanation {
@@ -365,6 +355,23 @@ async fn a_guard_that_would_hold_the_plan_is_named() {
             .guards
             .concerns_this_person
     );
+}
+
+#[tokio::test]
+async fn the_guards_are_those_that_the_run_met_until_the_settings_are_others() {
+    let mut world = World::new("[guards]\nmax_deactivations = 0\n").await;
+    world.person("ivy", &[]);
+    world.sandbox.opa().disable("ivy").unwrap();
+    world.account("ivy@example.com", "Users");
+    let report = world.run(Mode::DryRun).await;
+    let guards = world.explain("ada@example.com").await.guards;
+    assert!(guards.held);
+    assert_eq!(guards.met_by_run, Some(report.run_id));
+    assert_eq!(Some(guards.plan_id), report.plan_id);
+    world.set_policy("[guards]\nmax_deactivations = 1\n");
+    let guards = world.explain("ada@example.com").await.guards;
+    assert!(!guards.held);
+    assert_eq!((guards.met_by_run, guards.actions), (None, 1));
 }
 
 #[tokio::test]

@@ -7,20 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rolecall::audit::{Actor, Event, HashedEntry, Proof, Verdict};
-use rolecall::domain::Progress;
 use rolecall::domain::{
-    ActionKind, ActionReport, ActionStatus, KindSet, Mode, Outcome, Report, RunId,
-    time::ManualClock,
+    ActionKind, ActionReport, ActionStatus, Mode, Outcome, Report, time::ManualClock,
 };
-use rolecall::reconcile::{Context, RunRequest, RunResult, run};
+use rolecall::reconcile::{Context, RunRequest};
 use rolecall::sandbox::{
     AccountSeed, AccountStatus, Api, Effect, Entry, PersonSeed, Sandbox, SandboxOptions,
 };
-use rolecall::settings::{ConfigSources, Settings};
 use rolecall::store::{Store, audit::AuditFilter};
 use tokio_util::sync::CancellationToken;
 
-use crate::report_schema::assert_keeps_to_schema;
+use crate::program;
 
 /// Real time that a request may take in these tests.
 pub(crate) const TIMEOUT: Duration = Duration::from_millis(300);
@@ -65,7 +62,7 @@ impl World {
 
     /// Nobody on either side of a sandbox with other options.
     pub(crate) async fn with(adjust: impl FnOnce(&mut SandboxOptions)) -> Self {
-        let clock = ManualClock::at("2026-03-01T12:00:00Z".parse().unwrap());
+        let clock = ManualClock::at(program::BEGINNING.parse().unwrap());
         let mut options = SandboxOptions::empty(clock.clone());
         adjust(&mut options);
         let sandbox = Sandbox::start(options).await.unwrap();
@@ -168,14 +165,8 @@ impl World {
     }
 
     pub(crate) fn context(&self) -> Context {
-        let loaded = Settings::load(&ConfigSources {
-            files: self.settings_files(),
-            environment: Vec::new(),
-            candidates: Vec::new(),
-        })
-        .unwrap();
         Context {
-            settings: loaded.settings,
+            settings: program::load(self.settings_files()),
             clock: self.clock.clone(),
             actor: Actor::of_this_process(),
         }
@@ -189,20 +180,10 @@ impl World {
     pub(crate) async fn run(&self, mode: Mode) -> Report {
         self.sandbox.journal().clear();
         let request = RunRequest {
-            id: RunId::random(),
-            mode,
-            kinds: KindSet::all(),
-            people: None,
             stop: self.stop.clone(),
-            progress: Progress::silent(),
+            ..program::request(mode)
         };
-        match run(&self.context(), &request).await {
-            RunResult::Finished(finished) => {
-                assert_keeps_to_schema(&finished.report);
-                finished.report
-            }
-            RunResult::AnotherRun(words) => panic!("{words}"),
-        }
+        program::run(&self.context(), request).await.report
     }
 
     pub(crate) fn writes(&self) -> Vec<Entry> {

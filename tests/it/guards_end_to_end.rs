@@ -32,7 +32,11 @@ fn disable(world: &World, numbers: std::ops::Range<usize>) {
 }
 
 fn actual(report: &Report, guard: &str) -> (u64, u64) {
-    let guard = report.guards.iter().find(|g| g.guard == guard).unwrap();
+    let guard = report
+        .guards
+        .iter()
+        .find(|g| g.guard.as_str() == guard)
+        .unwrap();
     (guard.limit, guard.actual)
 }
 

@@ -73,7 +73,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     ("sandbox", &["domain"]),
-    ("cli", &["domain", "settings"]),
+    ("cli", &["audit", "domain", "settings"]),
 ];
 
 /// Crates that the two inner folders must not know: they decide, and nothing else.

@@ -105,6 +105,8 @@ mod plans;
 #[cfg(test)]
 mod power_cut;
 #[cfg(test)]
+mod program;
+#[cfg(test)]
 mod protection;
 #[cfg(test)]
 mod queue_commands;

@@ -219,8 +219,8 @@ async fn an_action_of_a_run_that_is_under_way_is_not_cancelled_but_one_of_a_kill
     assert_eq!((told.status, told.out.as_str()), (5, ""));
     assert_eq!(
         told.err,
-        "rolecall: Action 2 (deactivate p2@example.com) is in the hands of a run that is under \
-         way: wait for its end, or interrupt it, before you cancel the action\n"
+        "rolecall: a run that is under way carries Action 2 (deactivate p2@example.com) out: wait \
+         for the end of the run, or interrupt it, before you cancel the action\n"
     );
     drop(lock);
     let told = desk.run(&["queue", "cancel", "2"]);

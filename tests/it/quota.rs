@@ -25,7 +25,7 @@ async fn tenant(size: usize, rules: &Rules) -> World {
 
 /// Requests to OPA in each minute since the world began.
 fn in_each_minute(world: &World) -> Vec<usize> {
-    let beginning: rolecall::domain::time::Timestamp = crate::world::BEGINNING.parse().unwrap();
+    let beginning: rolecall::domain::time::Timestamp = crate::program::BEGINNING.parse().unwrap();
     let mut minutes = Vec::new();
     for entry in world.sandbox.journal().requests(Api::Opa, "GET", "/") {
         let minute = (entry.received.at - beginning).num_minutes();

@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall::audit::{Actor, AuditWriter};
-use rolecall::domain::Progress;
+use rolecall::audit::AuditWriter;
 use rolecall::domain::time::{Clock as _, ManualClock};
 use rolecall::domain::{ActionKind, Decider, KindSet, Mode, Outcome, Plan, PlanState, RunId};
-use rolecall::reconcile::{Context, RunRequest, RunResult, run};
+use rolecall::reconcile::Context;
 use rolecall::sandbox::{
     AccountSeed, Answer, Fault, FaultKind, PersonSeed, Sandbox, SandboxOptions,
 };
-use rolecall::settings::{ConfigSources, Settings};
 use rolecall::store::{RunLimits, Store};
 use sqlx::{Connection as _, SqliteConnection};
+
+use crate::program::{self, actor};
 
 const DAY: Duration = Duration::from_hours(24);
 
@@ -29,7 +29,7 @@ struct World {
 impl World {
     async fn of(people: usize, settings: &str) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let clock = ManualClock::at("2026-03-01T12:00:00Z".parse().unwrap());
+        let clock = ManualClock::at(program::BEGINNING.parse().unwrap());
         let sandbox = Sandbox::start(SandboxOptions::empty(clock.clone()))
             .await
             .unwrap();
@@ -48,14 +48,8 @@ impl World {
             store.display().to_string()
         );
         std::fs::write(&file, text).unwrap();
-        let loaded = Settings::load(&ConfigSources {
-            files: vec![file],
-            environment: Vec::new(),
-            candidates: Vec::new(),
-        })
-        .unwrap();
         let context = Context {
-            settings: loaded.settings,
+            settings: program::load(vec![file]),
             clock: clock.clone(),
             actor: actor(),
         };
@@ -72,18 +66,10 @@ impl World {
     }
 
     async fn run(&self, mode: Mode) -> (Outcome, RunId) {
-        let request = RunRequest {
-            id: RunId::random(),
-            mode,
-            kinds: KindSet::all(),
-            people: None,
-            stop: tokio_util::sync::CancellationToken::new(),
-            progress: Progress::silent(),
-        };
-        match run(&self.context, &request).await {
-            RunResult::Finished(finished) => (finished.report.outcome, finished.report.run_id),
-            RunResult::AnotherRun(words) => panic!("{words}"),
-        }
+        let report = program::run(&self.context, program::request(mode))
+            .await
+            .report;
+        (report.outcome, report.run_id)
     }
 
     /// The first column of every row.
@@ -93,14 +79,6 @@ impl World {
             .fetch_all(&mut store)
             .await
             .unwrap()
-    }
-}
-
-fn actor() -> Actor {
-    Actor {
-        host: "desk".to_owned(),
-        user: "jo".to_owned(),
-        version: "0".to_owned(),
     }
 }
 

@@ -8,25 +8,21 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rolecall::audit::{Actor, AuditWriter, Proof, Verdict};
+use rolecall::audit::{AuditWriter, Proof, Verdict};
 use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
 use rolecall::domain::{
-    ActionKind, ActionStatus, Address, Decider, KindSet, Mode, PlanState, Progress, Report, RunId,
+    ActionKind, ActionStatus, Address, Decider, KindSet, Mode, PlanState, Report,
 };
-use rolecall::reconcile::{Context, Finished, RunRequest, RunResult};
+use rolecall::reconcile::{Context, Finished, RunRequest};
 use rolecall::sandbox::{
     AccountSeed, AccountStatus, Effect, PersonSeed, Sandbox, SandboxOptions, SiteRoleField,
     StatsAnswer, UserKind, Visibility,
 };
-use rolecall::settings::{ConfigSources, Settings};
+use rolecall::settings::Settings;
 use rolecall::store::Store;
-use tokio_util::sync::CancellationToken;
 
 use crate::model::{Acct, Human, Life, Org, Rules};
-use crate::report_schema::assert_keeps_to_schema;
-
-/// When every world begins.
-pub(crate) const BEGINNING: &str = "2026-03-01T12:00:00Z";
+use crate::program::{self, BEGINNING, actor};
 
 /// A running world.
 pub(crate) struct World {
@@ -298,20 +294,11 @@ impl World {
         people: Option<rolecall::domain::PeopleFilter>,
     ) -> Box<Finished> {
         let request = RunRequest {
-            id: RunId::random(),
-            mode,
             kinds: self.kinds.clone(),
             people,
-            stop: CancellationToken::new(),
-            progress: Progress::silent(),
+            ..program::request(mode)
         };
-        match rolecall::reconcile::run(&self.context, &request).await {
-            RunResult::Finished(finished) => {
-                assert_keeps_to_schema(&finished.report);
-                finished
-            }
-            RunResult::AnotherRun(words) => panic!("nobody else runs here: {words}"),
-        }
+        program::run(&self.context, request).await
     }
 
     /// The store, between two runs.
@@ -375,14 +362,6 @@ impl World {
     }
 }
 
-fn actor() -> Actor {
-    Actor {
-        host: "here".to_owned(),
-        user: "tester".to_owned(),
-        version: "0".to_owned(),
-    }
-}
-
 /// A directory whose files cost no disk, where the machine has one.
 fn in_memory() -> tempfile::TempDir {
     let shared_memory = Path::new("/dev/shm");
@@ -413,28 +392,18 @@ fn settings(sandbox: &Sandbox, rules: &Rules, more: &str, directory: &Path) -> S
     );
     let file = directory.join("rolecall.toml");
     std::fs::write(&file, &text).unwrap();
-    let sources = ConfigSources {
-        files: vec![file],
-        environment: Vec::new(),
-        candidates: Vec::new(),
-    };
-    match Settings::load(&sources) {
-        Ok(loaded) => {
-            let mut settings = loaded.settings;
-            let policy = &mut settings.policy;
-            policy.release = rules
-                .release
-                .iter()
-                .map(|address| {
-                    policy
-                        .matching
-                        .opsera_key(&Address::parse(address).unwrap())
-                })
-                .collect();
-            settings
-        }
-        Err(errors) => panic!("{errors}\n{text}"),
-    }
+    let mut settings = program::load(vec![file]);
+    let policy = &mut settings.policy;
+    policy.release = rules
+        .release
+        .iter()
+        .map(|address| {
+            policy
+                .matching
+                .opsera_key(&Address::parse(address).unwrap())
+        })
+        .collect();
+    settings
 }
 
 /// The findings of one kind, by address.
@@ -446,7 +415,7 @@ pub(crate) fn findings(report: &Report, kind: &str) -> Vec<String> {
 /// The guards that hold.
 pub(crate) fn held_by(report: &Report) -> Vec<String> {
     let held = report.guards.iter().filter(|guard| guard.held);
-    held.map(|guard| guard.guard.clone()).collect()
+    held.map(|guard| guard.guard.as_str().to_owned()).collect()
 }
 
 /// The addresses of the actions with one status.

@@ -32,7 +32,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &AuditListArgs) -> anyhow::Re
             Some(given) => Some(desk.run_on_record(given).await?),
             None => None,
         },
-        event: args.event.map(|event| event.as_str().parse()).transpose()?,
+        event: args.event,
         period: super::period(args.period, desk.clock.now()),
         limit: Some(args.limit),
     };

@@ -57,7 +57,7 @@ fn later() -> Report {
             ..dry_run().guards.remove(0)
         },
         GuardReport {
-            guard: "min_administrators".to_owned(),
+            guard: rolecall::domain::Guard::MinAdministrators,
             limit: 1,
             actual: 3,
             held: false,
@@ -81,7 +81,7 @@ fn earlier() -> Report {
         }
     }
     report.guards.push(GuardReport {
-        guard: "min_administrators".to_owned(),
+        guard: rolecall::domain::Guard::MinAdministrators,
         limit: 1,
         actual: 2,
         held: false,
@@ -106,7 +106,7 @@ fn pair() -> (Report, Report) {
 #[test]
 fn what_changed_between_two_runs_in_every_format() {
     let (before, after) = pair();
-    for format in Format::ALL {
+    for &format in Format::ALL {
         insta::assert_snapshot!(format!("diff.{format}"), shown(&before, &after, format));
     }
 }

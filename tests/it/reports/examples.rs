@@ -2,9 +2,9 @@
 
 use chrono::{TimeZone as _, Utc};
 use rolecall::domain::{
-    ActionKind, ActionReport, ActionStatus, Evidence, Finding, FindingKind, GuardReport, History,
-    Mode, OpaCounts, OpseraCounts, OpseraId, Origin, Outcome, PlanId, Report, RunId, SCHEMA,
-    StoreReport, Summary, WaitingReport, time::Timestamp,
+    ActionKind, ActionReport, ActionStatus, Evidence, Finding, FindingKind, Guard, GuardReport,
+    History, Mode, OpaCounts, OpseraCounts, OpseraId, Origin, Outcome, PlanId, Report, RunId,
+    SCHEMA, StoreReport, Summary, WaitingReport, time::Timestamp,
 };
 
 pub(crate) fn at(minute: u32) -> Timestamp {
@@ -104,7 +104,7 @@ pub(crate) fn dry_run() -> Report {
             refused: 0,
             findings: 1,
         },
-        guards: vec![guard("max_deactivations", 1, 25, false)],
+        guards: vec![guard(Guard::MaxDeactivations, 1, 25, false)],
         actions: vec![
             ActionReport {
                 from: Some("Users".to_owned()),
@@ -151,9 +151,9 @@ pub(crate) fn dry_run() -> Report {
     }
 }
 
-fn guard(name: &str, actual: u64, limit: u64, held: bool) -> GuardReport {
+fn guard(guard: Guard, actual: u64, limit: u64, held: bool) -> GuardReport {
     GuardReport {
-        guard: name.to_owned(),
+        guard,
         limit,
         actual,
         held,
@@ -177,11 +177,11 @@ pub(crate) fn held() -> Report {
             GuardReport {
                 basis: Some("10 % of 240 managed accounts".to_owned()),
                 concerned: people.clone(),
-                ..guard("max_deactivations_percent", 26, 24, true)
+                ..guard(Guard::MaxDeactivationsPercent, 26, 24, true)
             },
             GuardReport {
                 approved_by_plan: Some(PlanId::new("ba9876543210")),
-                ..guard("max_role_changes", 101, 100, false)
+                ..guard(Guard::MaxRoleChanges, 101, 100, false)
             },
         ],
         actions: people
@@ -274,7 +274,7 @@ pub(crate) fn hostile() -> Report {
             .collect(),
         guards: vec![GuardReport {
             concerned: ATTACKS.iter().map(|text| (*text).to_owned()).collect(),
-            ..guard("max_role_changes", 8, 1, true)
+            ..guard(Guard::MaxRoleChanges, 8, 1, true)
         }],
         error: Some(ATTACKS.concat()),
         ..held()
