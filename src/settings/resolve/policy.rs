@@ -208,21 +208,26 @@ fn deactivate_on(r: &mut Resolver<'_>, section: &sections::Deactivation) -> BTre
 
 fn roles(r: &mut Resolver<'_>, section: &sections::Roles) -> RolePolicy {
     let mut rules: Vec<RoleRule> = Vec::new();
+    // Each rule's group in words, made once: every rule is compared with all that stand before it.
+    let mut texts: Vec<String> = Vec::new();
     for (index, rule) in section.rules.iter().enumerate() {
         let rule = RoleRule {
             group: GroupPattern::parse(&rule.group),
             role: rule.role,
         };
-        if let Some(earlier) = rules.iter().find(|earlier| covers(earlier, &rule)) {
+        let text = rule.group.to_string();
+        let mut before = rules.iter().zip(&texts);
+        if let Some((_, earlier)) = before.find(|earlier| covers(*earlier, (&rule, &text))) {
             let message = format!(
                 "the rule for {} has no effect: the earlier rule for {} takes its groups",
-                show::quoted(&rule.group.to_string()),
-                show::quoted(&earlier.group.to_string()),
+                show::quoted(&text),
+                show::quoted(earlier),
             );
             let key = format!("roles.rules[{}]", index.saturating_add(1));
             r.without_effect(&key, message, AS_MEANT);
         }
         rules.push(rule);
+        texts.push(text);
     }
     RolePolicy {
         managed: section.enabled && (!rules.is_empty() || section.default.is_some()),
@@ -234,13 +239,10 @@ fn roles(r: &mut Resolver<'_>, section: &sections::Roles) -> RolePolicy {
 }
 
 /// Whether every group of `later` is taken by `earlier`, as far as that is plain to see.
-fn covers(earlier: &RoleRule, later: &RoleRule) -> bool {
-    match &later.group {
-        GroupPattern::Exact(name) => earlier.group.matches(name),
-        GroupPattern::Glob(_) => {
-            let earlier = earlier.group.to_string();
-            earlier == "*" || earlier == later.group.to_string()
-        }
+fn covers(earlier: (&RoleRule, &String), later: (&RoleRule, &String)) -> bool {
+    match &later.0.group {
+        GroupPattern::Exact(name) => earlier.0.group.matches(name),
+        GroupPattern::Glob(_) => earlier.1 == "*" || earlier.1 == later.1,
     }
 }
 
