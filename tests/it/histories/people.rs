@@ -102,6 +102,23 @@ impl People {
                         .iter()
                         .any(|(other, key)| other != id && *key == theirs)
             };
+            // A second record of theirs has the address and is in no required group: that is the
+            // evidence, whatever the record that was renamed is in.
+            let mut with_key = actives.iter().filter(|record| {
+                let theirs = key_of(&record.email).map(|address| opa_key(rules, &address));
+                theirs.as_ref() == Some(key)
+            });
+            let is_out = |record: &Person| {
+                let groups = sandbox.opa().groups_of(&record.name);
+                !groups.iter().any(|group| rules.required.contains(group))
+            };
+            let is_evidence = !rules.required.is_empty()
+                && with_key.clone().next().is_some()
+                && with_key.all(is_out);
+            if is_evidence {
+                excused.insert(id.clone(), "a second record has the address and no group");
+                continue;
+            }
             let last_active = memory.carriers_of_the_last_pull_with(key, true);
             if last_active.iter().any(is_theirs) || last.iter().any(is_active) {
                 // The record was replaced while it had no address, or by one with another address
