@@ -218,14 +218,38 @@ pub fn describe_look_alikes(facts: &AccountFacts, people: &[KeyHolder]) -> Vec<S
     let Some((address, _)) = &facts.identity else {
         return Vec::new();
     };
-    people
-        .iter()
-        .filter_map(|person| {
-            let theirs = Address::parse(person.email.as_deref()?).ok()?;
-            let words = describe_difference(theirs.as_str(), address.as_str());
-            (!words.is_empty()).then(|| format!("{} has {words}", person.name))
-        })
-        .collect()
+    let account = address.as_str();
+    let mut told = Vec::new();
+    for person in people {
+        let Some(Ok(theirs)) = person.email.as_deref().map(Address::parse) else {
+            continue;
+        };
+        let theirs = theirs.as_str();
+        // The odd side is the one that is not plain ASCII: to the eye both are the same.
+        let is_alike = theirs.is_ascii() == account.is_ascii();
+        let sides = [
+            (
+                is_alike || account.is_ascii(),
+                person.name.as_str(),
+                theirs,
+                account,
+            ),
+            (
+                is_alike || theirs.is_ascii(),
+                "the account",
+                account,
+                theirs,
+            ),
+        ];
+        for (is_odd, whose, text, other) in sides {
+            let words = describe_difference(text, other);
+            let line = format!("{whose} has {words}");
+            if is_odd && !words.is_empty() && !told.contains(&line) {
+                told.push(line);
+            }
+        }
+    }
+    told
 }
 
 /// The characters of `text` that are not in the same place in `other`, each with its name:

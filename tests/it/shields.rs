@@ -469,6 +469,28 @@ async fn i9_a_look_alike_shields_until_it_has_an_account_of_its_own() {
 }
 
 #[tokio::test]
+async fn i9_the_odd_letter_is_named_on_the_side_that_has_it() {
+    let (_, report) = missing_bob(|org| {
+        org.account("bob").email = Some("b\u{43e}b@example.com".to_owned());
+        org.people.push(Human {
+            email: Some("bob@example.com".to_owned()),
+            ..person("u17")
+        });
+    })
+    .await;
+    let mut details = report
+        .findings
+        .iter()
+        .map(|finding| finding.detail.as_str());
+    let told = details.find(|detail| detail.contains("U+043E")).unwrap();
+    assert!(
+        told.contains("the account has \u{43e} U+043E CYRILLIC"),
+        "{told}"
+    );
+    assert!(!told.contains("LATIN"), "{told}");
+}
+
+#[tokio::test]
 async fn i5_neither_of_two_accounts_with_one_key_is_touched() {
     let (world, report) = missing_bob(|org| {
         let mut twin = account("bob2");
