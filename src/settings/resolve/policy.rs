@@ -177,7 +177,11 @@ fn release(
         let accounts = protection.accounts.iter().map(|account| &account.pattern);
         let mut patterns = protection.patterns.iter().chain(accounts);
         let pattern = patterns.find(|pattern| pattern.glob.matches(listed.address.as_str()));
-        if owner.is_some_and(|owner| matching.opsera_key(owner) == key) {
+        if listed.written.contains(['*', '?']) {
+            let message = "is no address of one account: patterns are not allowed here, because a \
+                           person looks at each account before it is released";
+            r.refuse_item("deactivation.release", &listed.written, message.to_owned());
+        } else if owner.is_some_and(|owner| matching.opsera_key(owner) == key) {
             let message = "is opsera.token_owner's address, and that account is never touched: \
                            remove it here";
             r.refuse_item("deactivation.release", &listed.written, message.to_owned());
