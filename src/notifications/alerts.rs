@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
 
-use super::message::{Event, body};
+use super::event::Event;
+use super::formats::body;
+use super::message::{Audience, Message};
 use super::webhook::WebhookClient;
 use crate::clients::{TOKEN_ENDS_SOON, opsera_token_expires_at};
 use crate::domain::text::error_chain;
@@ -21,6 +23,10 @@ const REFUSED_AGAIN_AFTER: TimeDelta = TimeDelta::hours(24);
 const REFUSED: &str = "refused";
 /// The subject of Opsera's token, which ends soon.
 const TOKEN: &str = "token";
+/// The subject of the findings.
+const FINDINGS: &str = "findings";
+/// New findings are told together, once in so long.
+const FINDINGS_AGAIN_AFTER: TimeDelta = TimeDelta::hours(24);
 /// A token that ends soon is told of again after so long.
 const TOKEN_AGAIN_AFTER: TimeDelta = TimeDelta::hours(24);
 
@@ -116,6 +122,7 @@ impl Alerts<'_> {
                 | Event::Failed
                 | Event::Partial
                 | Event::TokenEnds { .. }
+                | Event::TokenRenewed
                 | Event::NewFindings(_) => {
                     memory.troubles.insert(subject.clone(), now);
                     self.note(Notification::Trouble(&subject), now).await?;
@@ -130,7 +137,7 @@ impl Alerts<'_> {
             | Outcome::ChangesPending
             | Outcome::Applied
             | Outcome::Held
-            | Outcome::Partial => self.tell_findings(now).await,
+            | Outcome::Partial => self.tell_findings(&troubles, now).await,
         }
     }
 
@@ -144,7 +151,7 @@ impl Alerts<'_> {
         let mut told = troubles.iter().filter(|trouble| trouble.subject == TOKEN);
         let ends = opsera_token_expires_at(&self.context.settings.opsera);
         let Some(at) = ends.filter(|at| *at - now < TOKEN_ENDS_SOON) else {
-            if told.next().is_some() {
+            if told.next().is_some() && self.send(Event::TokenRenewed).await {
                 memory.troubles.remove(TOKEN);
                 self.note(Notification::TokenRenewed, now).await?;
             }
@@ -158,7 +165,7 @@ impl Alerts<'_> {
         Ok(())
     }
 
-    async fn tell_findings(&self, now: Timestamp) -> Result<(), StoreError> {
+    async fn tell_findings(&self, troubles: &[Trouble], now: Timestamp) -> Result<(), StoreError> {
         let Some(store) = self.store else {
             return Ok(());
         };
@@ -166,6 +173,12 @@ impl Alerts<'_> {
         store
             .keep_told_findings(present, now - FORGOTTEN_AFTER, now)
             .await?;
+        let told_lately = troubles.iter().any(|trouble| {
+            trouble.subject == FINDINGS && now - trouble.told_at < FINDINGS_AGAIN_AFTER
+        });
+        if told_lately {
+            return Ok(());
+        }
         let mut untold = store.list_untold(present).await?;
         // An account that this program created waits for its first sign-in: no news. Should it
         // become inactive later, that is.
@@ -179,6 +192,9 @@ impl Alerts<'_> {
             store
                 .note_told(Notification::Findings(&untold), now)
                 .await?;
+            store
+                .note_told(Notification::Trouble(FINDINGS), now)
+                .await?;
         }
         Ok(())
     }
@@ -191,8 +207,17 @@ impl Alerts<'_> {
     }
 
     async fn send(&self, event: Event<'_>) -> bool {
-        let team = &self.context.settings.opa.team;
-        let body = body(self.client.format(), team, event, self.report);
+        let settings = &self.context.settings;
+        let audience = Audience {
+            team: &settings.opa.team,
+            include_people: settings.notify.include_people,
+            approval_ttl: settings.policy.guards.approval_ttl,
+        };
+        let message = Message::new(audience, event, self.report);
+        // A receiver that is not told of such an event has nothing to miss.
+        let Some(body) = body(self.client.format(), &message, self.client.routing_key()) else {
+            return true;
+        };
         match self.client.send(body).await {
             Ok(()) => true,
             Err(error) => {
@@ -244,8 +269,11 @@ fn well(report: &Report, troubles: &[Trouble], now: Timestamp) -> Option<Event<'
     if is_refused && !told_lately {
         return Some(Event::Refused);
     }
-    let is_over =
-        |trouble: &Trouble| trouble.subject != TOKEN && (!is_refused || trouble.subject != REFUSED);
+    let is_over = |trouble: &Trouble| match trouble.subject.as_str() {
+        TOKEN | FINDINGS => false,
+        REFUSED => !is_refused,
+        _ => true,
+    };
     troubles.iter().any(is_over).then_some(Event::Recovered)
 }
 

@@ -1,299 +1,351 @@
-//! The messages themselves, in both formats.
+//! What a message says, whatever its format: enough to decide whether to get up.
+//!
+//! Every text in it is escaped. People are in it only where `notify.include_people` lets them.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use super::escape::{entities, escape, without_markup};
-use crate::domain::time::{Timestamp, time_for_people};
-use crate::domain::{ActionReport, ActionStatus, Finding, Report};
-use crate::settings::NotifyFormat;
+use super::escape::escape;
+use super::event::Event;
+use crate::domain::time::{Timestamp, after, time_for_people};
+use crate::domain::{ActionKind, ActionReport, ActionStatus, Report};
 
-/// Findings that one message names; the rest are counted.
-const NAMED_FINDINGS: usize = 10;
-/// Refused actions that one message names.
-const NAMED_ACTIONS: usize = 10;
+/// People that one message names; the rest are counted.
+const NAMED: usize = 10;
 /// Characters of an error, of a finding's detail, of a name.
-const LONG: usize = 600;
+pub(super) const LONG: usize = 600;
 const DETAIL: usize = 300;
 const NAME: usize = 120;
 
-/// What a message is about.
+/// What a message depends on beside the run.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Event<'n> {
-    /// A guard holds the plan.
-    Held,
-    /// The run could not be done.
-    Failed,
-    /// Some actions were not done.
-    Partial,
-    /// All is done but what Opsera has refused, and that rests until it may be tried again.
-    Refused,
-    /// The first run that went well after one that did not.
-    Recovered,
-    /// Opsera's token ends then, or has ended.
-    TokenEnds {
-        /// When.
-        at: Timestamp,
-        /// The time of the message.
-        now: Timestamp,
-    },
-    /// Findings that nobody was told of.
-    NewFindings(&'n [Finding]),
+pub(super) struct Audience<'a> {
+    /// `opa.team`
+    pub(super) team: &'a str,
+    /// `notify.include_people`
+    pub(super) include_people: bool,
+    /// `guards.approval_ttl`
+    pub(super) approval_ttl: Duration,
 }
 
-impl Event<'_> {
-    pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Failed => "failed",
-            Self::Partial => "partial",
-            Self::Refused => "refused",
-            Self::Recovered => "recovered",
-            Self::TokenEnds { .. } => "token_ends",
-            Self::NewFindings(_) => "findings",
+/// One message.
+#[derive(Debug)]
+pub(super) struct Message<'m> {
+    pub(super) event: Event<'m>,
+    pub(super) report: &'m Report,
+    pub(super) team: String,
+    /// What happened, in one sentence.
+    pub(super) headline: String,
+    /// What is to be known of it: a name and a value.
+    pub(super) facts: Vec<(String, String)>,
+    /// The people concerned, one a line.
+    pub(super) people: Vec<Named>,
+    /// How many more there are.
+    pub(super) left_out: usize,
+    /// Until when a decision is possible.
+    pub(super) deadline: Option<Timestamp>,
+    /// What to type, in order.
+    pub(super) commands: Vec<String>,
+    /// Where to type it.
+    pub(super) host: Option<String>,
+}
+
+/// Somebody, and why they are named.
+#[derive(Debug)]
+pub(super) struct Named {
+    /// The kind of the finding or action.
+    pub(super) kind: &'static str,
+    pub(super) email: String,
+    pub(super) words: String,
+}
+
+impl Named {
+    fn line(&self) -> String {
+        let kind = self.kind.replace('_', " ");
+        let separator = if self.words.is_empty() { "" } else { " — " };
+        format!("{kind}: {}{separator}{}", self.email, self.words)
+    }
+}
+
+impl<'m> Message<'m> {
+    pub(super) fn new(audience: Audience<'_>, event: Event<'m>, report: &'m Report) -> Self {
+        let mut message = Self {
+            event,
+            report,
+            team: escape(audience.team, NAME),
+            headline: String::new(),
+            facts: Vec::new(),
+            people: Vec::new(),
+            left_out: 0,
+            deadline: None,
+            commands: Vec::new(),
+            host: report.origin.host.as_deref().map(|host| escape(host, NAME)),
+        };
+        match event {
+            Event::Held => message.held(audience.approval_ttl),
+            Event::Failed => message.failed(),
+            Event::Partial => message.partial(),
+            Event::Refused => message.refused(),
+            Event::Recovered => message.recovered(),
+            Event::TokenEnds { at, now } => message.token_ends(at, now),
+            Event::TokenRenewed => {
+                "token: Opsera's token was renewed".clone_into(&mut message.headline);
+            }
+            Event::NewFindings(_) => message.new_findings(),
+        }
+        if audience.include_people {
+            message.left_out = message.people.len().saturating_sub(NAMED);
+            message.people.truncate(NAMED);
+        } else {
+            message.left_out = message.people.len();
+            message.people.clear();
+        }
+        message
+    }
+
+    /// The whole as plain lines.
+    pub(super) fn text(&self) -> String {
+        let mut lines = vec![format!("rolecall, Team {}: {}", self.team, self.headline)];
+        let facts = self.facts.iter();
+        lines.extend(facts.map(|(name, value)| format!("{name}: {value}")));
+        lines.extend(
+            self.people_lines()
+                .into_iter()
+                .map(|line| format!("• {line}")),
+        );
+        if !self.commands.is_empty() {
+            lines.push(format!(
+                "{} {}",
+                self.place(),
+                self.commands.join(", then: ")
+            ));
+        }
+        lines.join("\n")
+    }
+
+    /// The people, and how many more there are.
+    pub(super) fn people_lines(&self) -> Vec<String> {
+        let mut lines: Vec<String> = self.people.iter().map(Named::line).collect();
+        if !lines.is_empty() && self.left_out > 0 {
+            lines.push(format!("and {} more", self.left_out));
+        }
+        lines
+    }
+
+    /// Where the commands are to be typed.
+    pub(super) fn place(&self) -> String {
+        match &self.host {
+            Some(host) => format!("On {host}:"),
+            None => "Look at it with:".to_owned(),
         }
     }
-}
 
-/// The body of the message, as JSON in the format that `notify.format` asks for.
-pub(super) fn body(format: NotifyFormat, team: &str, event: Event<'_>, report: &Report) -> String {
-    let text = text(team, event, report);
-    match format {
-        // Whatever slipped through, Slack is told not to look for markup.
-        NotifyFormat::Slack => json!({ "text": entities(&text), "mrkdwn": false }).to_string(),
-        NotifyFormat::Json => without_markup(&fields(team, event, report, &text)),
+    fn fact(&mut self, name: &str, value: String) {
+        self.facts.push((name.to_owned(), value));
     }
-}
 
-fn text(team: &str, event: Event<'_>, report: &Report) -> String {
-    let what = match event {
-        Event::Held => held(report),
-        Event::Failed => format!(
+    fn held(&mut self, approval_ttl: Duration) {
+        let plan = self
+            .report
+            .plan_id
+            .as_ref()
+            .map_or("", |plan| plan.as_str());
+        let actions = self.report.actions.len();
+        let guards: Vec<String> = self
+            .report
+            .guards
+            .iter()
+            .filter(|guard| guard.held)
+            .map(|guard| {
+                let name = guard.guard.as_str().replace('_', " ");
+                format!("{name} is {}, the limit is {}", guard.actual, guard.limit)
+            })
+            .collect();
+        self.headline = match &self.report.rejection {
+            Some(rejection) => format!(
+                "held: the plan {plan} ({actions} actions) was rejected by {} ({}) and nothing of it \
+                 is done until {}",
+                escape(&rejection.by, NAME),
+                escape(
+                    rejection.reason.as_deref().unwrap_or("no reason given"),
+                    DETAIL
+                ),
+                time_for_people(rejection.until),
+            ),
+            None => format!(
+                "held: nothing of the plan {plan} ({actions} actions) is done until somebody \
+                 approves it"
+            ),
+        };
+        let changes = changes(self.report);
+        if !changes.is_empty() {
+            self.fact("Plan", changes);
+        }
+        self.fact("Guards", guards.join("; "));
+        if self.report.rejection.is_none() {
+            let deadline = after(self.report.finished_at, approval_ttl);
+            self.deadline = Some(deadline);
+            self.fact(
+                "Can be approved until",
+                format!(
+                    "{}; each later run that wants the same plan puts this off",
+                    time_for_people(deadline)
+                ),
+            );
+        }
+        self.name_those(|action| action.kind == ActionKind::Deactivate);
+        self.name_those(|action| action.kind != ActionKind::Deactivate);
+        self.commands.push(format!("rolecall plan show {plan}"));
+    }
+
+    fn failed(&mut self) {
+        let error = self.report.error.as_deref();
+        self.headline = format!(
             "failed: the run could not be done: {}",
-            escape(
-                report.error.as_deref().unwrap_or("no reason is known"),
-                LONG
-            )
-        ),
-        Event::Partial => partial(report),
-        Event::Refused => refused(report),
-        Event::Recovered => format!(
-            "recovered: the last run went well ({})",
-            report.outcome.as_str().replace('_', " ")
-        ),
-        Event::TokenEnds { at, now } => token_ends(at, now),
-        Event::NewFindings(findings) => new_findings(findings),
-    };
-    format!("rolecall, Team {}: {what}", escape(team, NAME))
-}
+            escape(error.unwrap_or("no reason is known"), LONG)
+        );
+        self.commands.push("rolecall check".to_owned());
+    }
 
-/// What was not done, and what becomes of it: a refusal rests until `retry.rejected_retry` has
-/// passed or somebody says that it may be tried again, the rest is planned again by the next run.
-fn partial(report: &Report) -> String {
-    let mut text = format!(
-        "partial: {} of {} actions were not done ({})",
-        report.actions.len().saturating_sub(count_done(report)),
-        report.actions.len(),
-        statuses(report)
+    /// A refusal rests until `retry.rejected_retry` has passed or somebody says that it may be
+    /// tried again; the rest is planned again by the next run.
+    fn partial(&mut self) {
+        let statuses = statuses(self.report);
+        let done = ["succeeded", "already"]
+            .iter()
+            .filter_map(|status| statuses.get(status));
+        let actions = self.report.actions.len();
+        let counts: Vec<String> = statuses
             .iter()
             .map(|(status, count)| format!("{count} {}", status.replace('_', " ")))
-            .collect::<Vec<_>>()
-            .join(", ")
-    );
-    let refused: Vec<_> = with_status(report, ActionStatus::Rejected);
-    if !refused.is_empty() {
-        text.push('\n');
-        text.push_str(&refused.len().to_string());
-        text.push_str(" refused by Opsera, which the next run does not try again:");
-        for action in refused.iter().take(NAMED_ACTIONS) {
-            text.push_str("\n• ");
-            text.push_str(&escape(&action.email, NAME));
-            if let Some(message) = &action.message {
-                text.push_str(" — ");
-                text.push_str(&escape(message, DETAIL));
+            .collect();
+        self.headline = format!(
+            "partial: {} of {actions} actions were not done ({})",
+            actions.saturating_sub(done.sum()),
+            counts.join(", ")
+        );
+        let with = |status: ActionStatus| statuses.get(status.as_str()).copied().unwrap_or(0);
+        let refused = with(ActionStatus::Rejected);
+        if refused > 0 {
+            self.fact(
+                "Refusals",
+                format!("{refused} refused by Opsera, which the next run does not try again"),
+            );
+            self.name_those(|action| action.status == ActionStatus::Rejected);
+            self.commands.push("rolecall queue list".to_owned());
+            self.commands.push("rolecall queue retry NUMBER".to_owned());
+        }
+        let due =
+            with(ActionStatus::Failed) + with(ActionStatus::Skipped) + with(ActionStatus::NotTried);
+        if due > 0 {
+            self.fact("Still due", format!("the next run plans {due} again"));
+            self.name_those(|action| {
+                matches!(
+                    action.status,
+                    ActionStatus::Failed | ActionStatus::Skipped | ActionStatus::NotTried
+                )
+            });
+            if refused == 0 {
+                self.commands.push("rolecall report latest".to_owned());
             }
         }
-        let left_out = refused.len().saturating_sub(NAMED_ACTIONS);
-        if left_out > 0 {
-            text.push_str("\n• and ");
-            text.push_str(&left_out.to_string());
-            text.push_str(" more");
+    }
+
+    fn refused(&mut self) {
+        let count = self.report.summary.refused;
+        let (s, they) = if count == 1 {
+            ("", "it is")
+        } else {
+            ("s", "they are")
+        };
+        self.headline = format!(
+            "refused: Opsera has refused {count} action{s}, and {they} not tried again yet; mostly a \
+             leaver still owns something in Opsera"
+        );
+        self.commands.push("rolecall queue list".to_owned());
+        self.commands.push("rolecall queue retry NUMBER".to_owned());
+    }
+
+    fn recovered(&mut self) {
+        let outcome = self.report.outcome.as_str().replace('_', " ");
+        self.headline = format!("recovered: the last run went well ({outcome})");
+        let changes = changes(self.report);
+        if !changes.is_empty() {
+            self.fact("Done", changes);
         }
-        text.push_str(
-            "\nPut right what Opsera names, find the number with: rolecall queue list, then: \
-             rolecall queue retry NUMBER",
+    }
+
+    fn token_ends(&mut self, at: Timestamp, now: Timestamp) {
+        let shown = time_for_people(at);
+        let when = match (at - now).num_days() {
+            _ if at <= now => format!("ended at {shown}, and no run can do anything"),
+            0 => format!("ends at {shown}, within a day"),
+            1 => format!("ends at {shown}, in 1 day"),
+            days => format!("ends at {shown}, in {days} days"),
+        };
+        self.headline = format!(
+            "token: Opsera's token {when}. Make a new one with the scope api, set opsera.token_file, \
+             and try it"
         );
+        self.deadline = Some(at);
+        self.commands.push("rolecall check".to_owned());
     }
-    let due = [
-        ActionStatus::Failed,
-        ActionStatus::Skipped,
-        ActionStatus::NotTried,
-    ]
-    .map(|status| with_status(report, status).len())
-    .iter()
-    .sum::<usize>();
-    if due > 0 {
-        text.push_str("\nThe next run plans the other ");
-        text.push_str(&due.to_string());
-        text.push_str(" again");
-    }
-    text
-}
 
-fn with_status(report: &Report, status: ActionStatus) -> Vec<&ActionReport> {
-    let actions = report.actions.iter();
-    actions.filter(|action| action.status == status).collect()
-}
-
-fn held(report: &Report) -> String {
-    let plan = report
-        .plan_id
-        .as_ref()
-        .map_or("", crate::domain::PlanId::as_str);
-    let guards: Vec<String> = report
-        .guards
-        .iter()
-        .filter(|guard| guard.held)
-        .map(|guard| {
-            let name = guard.guard.as_str().replace('_', " ");
-            format!("{name} is {}, the limit is {}", guard.actual, guard.limit)
-        })
-        .collect();
-    if let Some(rejection) = &report.rejection {
-        let reason = rejection.reason.as_deref().unwrap_or("no reason given");
-        return format!(
-            "held: the plan {plan} ({} actions) was rejected by {} ({}) and nothing of it is done \
-             until {}. {}. Look at it with: rolecall plan show {plan}",
-            report.actions.len(),
-            escape(&rejection.by, NAME),
-            escape(reason, DETAIL),
-            time_for_people(rejection.until),
-            guards.join("; ")
+    fn new_findings(&mut self) {
+        let findings = self.event.findings();
+        self.headline = format!(
+            "{} new finding{}, left alone until somebody looks",
+            findings.len(),
+            if findings.len() == 1 { "" } else { "s" }
         );
-    }
-    format!(
-        "held: nothing of the plan {plan} ({} actions) is done until somebody approves it. {}. \
-         Look at it with: rolecall plan show {plan}",
-        report.actions.len(),
-        guards.join("; ")
-    )
-}
-
-fn refused(report: &Report) -> String {
-    let count = report.summary.refused;
-    let (s, they) = if count == 1 {
-        ("", "it is")
-    } else {
-        ("s", "they are")
-    };
-    format!(
-        "refused: Opsera has refused {count} action{s}, and {they} not tried again yet; mostly a leaver \
-         still owns something in Opsera. Its words: rolecall queue list. After the transfer: \
-         rolecall queue retry"
-    )
-}
-
-fn token_ends(at: Timestamp, now: Timestamp) -> String {
-    let shown = time_for_people(at);
-    let when = match (at - now).num_days() {
-        _ if at <= now => format!("ended at {shown}, and no run can do anything"),
-        0 => format!("ends at {shown}, within a day"),
-        1 => format!("ends at {shown}, in 1 day"),
-        days => format!("ends at {shown}, in {days} days"),
-    };
-    format!(
-        "token: Opsera's token {when}. Make a new one with the scope api, set opsera.token_file, \
-         and try it with: rolecall check"
-    )
-}
-
-fn new_findings(findings: &[Finding]) -> String {
-    let mut text = format!(
-        "{} new finding{}, left alone until somebody looks:",
-        findings.len(),
-        if findings.len() == 1 { "" } else { "s" }
-    );
-    for finding in findings.iter().take(NAMED_FINDINGS) {
-        text.push_str("\n• ");
-        text.push_str(&finding.kind.as_str().replace('_', " "));
-        text.push_str(": ");
-        text.push_str(&escape(&finding.email, NAME));
-        text.push_str(" — ");
-        text.push_str(&escape(&finding.detail, DETAIL));
-    }
-    let left_out = findings.len().saturating_sub(NAMED_FINDINGS);
-    if left_out > 0 {
-        text.push_str("\n• and ");
-        text.push_str(&left_out.to_string());
-        text.push_str(" more, which the report names");
-    }
-    text
-}
-
-fn fields(team: &str, event: Event<'_>, report: &Report, text: &str) -> Value {
-    let findings = match event {
-        Event::NewFindings(findings) => findings,
-        Event::Held
-        | Event::Failed
-        | Event::Partial
-        | Event::Refused
-        | Event::Recovered
-        | Event::TokenEnds { .. } => &[],
-    };
-    let guards: Vec<Value> = report
-        .guards
-        .iter()
-        .filter(|guard| guard.held)
-        .map(|guard| json!({ "guard": guard.guard, "actual": guard.actual, "limit": guard.limit }))
-        .collect();
-    let named: Vec<Value> = findings
-        .iter()
-        .take(NAMED_FINDINGS)
-        .map(|finding| {
-            json!({
-                "kind": finding.kind.as_str(),
-                "email": escape(&finding.email, NAME),
-                "detail": escape(&finding.detail, DETAIL),
+        let mut kinds: BTreeMap<&'static str, usize> = BTreeMap::new();
+        for finding in findings {
+            *kinds.entry(finding.kind.as_str()).or_default() += 1;
+        }
+        for (kind, count) in kinds {
+            self.fact(&kind.replace('_', " "), count.to_string());
+        }
+        self.people = findings
+            .iter()
+            .map(|finding| Named {
+                kind: finding.kind.as_str(),
+                email: escape(&finding.email, NAME),
+                words: escape(&finding.detail, DETAIL),
             })
-        })
-        .collect();
-    let actions: serde_json::Map<String, Value> = statuses(report)
-        .into_iter()
-        .map(|(status, count)| (status.to_owned(), json!(count)))
-        .collect();
-    json!({
-        "schema": "rolecall.notification/1",
-        "event": event.name(),
-        "text": text,
-        "team": escape(team, NAME),
-        "run_id": report.run_id,
-        "plan_id": report.plan_id,
-        "outcome": report.outcome,
-        "finished_at": report.finished_at,
-        "error": report.error.as_deref().map(|error| escape(error, LONG)),
-        "actions": actions,
-        "guards": guards,
-        "findings": named,
-        "findings_left_out": findings.len().saturating_sub(named.len()),
-    })
+            .collect();
+        self.commands.push("rolecall report latest".to_owned());
+    }
+
+    fn name_those(&mut self, wanted: impl Fn(&ActionReport) -> bool) {
+        let those = self.report.actions.iter().filter(|action| wanted(action));
+        self.people.extend(those.map(|action| Named {
+            kind: action.kind.as_str(),
+            email: escape(&action.email, NAME),
+            words: escape(action.message.as_deref().unwrap_or(&action.reason), DETAIL),
+        }));
+    }
 }
 
-fn statuses(report: &Report) -> Vec<(&'static str, usize)> {
-    let mut counts: Vec<(&'static str, usize)> = Vec::new();
+/// `2 deactivations, 1 role change`; empty where there is nothing.
+fn changes(report: &Report) -> String {
+    let summary = &report.summary;
+    [
+        (summary.deactivate, "deactivation", "deactivations"),
+        (summary.set_role, "role change", "role changes"),
+        (summary.create, "creation", "creations"),
+    ]
+    .into_iter()
+    .filter(|(count, ..)| *count > 0)
+    .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
+    .collect::<Vec<_>>()
+    .join(", ")
+}
+
+/// How many actions have which status.
+pub(super) fn statuses(report: &Report) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
     for action in &report.actions {
-        let status = action.status.as_str();
-        match counts.iter_mut().find(|(known, _)| *known == status) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((status, 1)),
-        }
+        *counts.entry(action.status.as_str()).or_default() += 1;
     }
     counts
-}
-
-fn count_done(report: &Report) -> usize {
-    let is_done = |status| matches!(status, ActionStatus::Succeeded | ActionStatus::Already);
-    report
-        .actions
-        .iter()
-        .filter(|action| is_done(action.status))
-        .count()
 }

@@ -1,7 +1,7 @@
 //! What the webhook is told (`[notify]`).
 //!
 //! After a run that applies, at most two messages: one on how it ended (held, failed, partial, or
-//! well again after one of these), and one that names the findings nobody was told of. The store
+//! well again after one of these), and once a day one with the findings nobody was told of. The store
 //! remembers what was told, so that restarts and one-shots repeat nothing; a message that did not
 //! get through is not remembered, and the next run sends it.
 //!
@@ -10,6 +10,8 @@
 
 mod alerts;
 mod escape;
+mod event;
+mod formats;
 mod message;
 mod webhook;
 mod worker;

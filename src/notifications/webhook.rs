@@ -70,6 +70,14 @@ impl WebhookClient {
         self.settings.format
     }
 
+    /// `notify.routing_key`
+    pub fn routing_key(&self) -> Option<&str> {
+        self.settings
+            .routing_key
+            .as_ref()
+            .map(secrecy::ExposeSecret::expose_secret)
+    }
+
     /// `notify.repeat_after`
     pub fn repeat_after(&self) -> std::time::Duration {
         self.settings.repeat_after

@@ -168,7 +168,8 @@ mod tests {
                 "opa.key_secret",
                 "opa.token",
                 "opsera.token",
-                "notify.webhook_url"
+                "notify.webhook_url",
+                "notify.routing_key"
             ]
         );
     }

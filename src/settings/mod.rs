@@ -351,6 +351,8 @@ pub struct NotifySettings {
     pub webhook_url: Option<SecretString>,
     /// The body's shape.
     pub format: NotifyFormat,
+    /// PagerDuty's integration key; `None` for every other format.
+    pub routing_key: Option<SecretString>,
     /// Whether messages name people.
     pub include_people: bool,
     /// Shortest time between two messages about the same thing.
@@ -364,10 +366,14 @@ pub struct NotifySettings {
 #[serde(rename_all = "lowercase")]
 #[schemars(inline)]
 pub enum NotifyFormat {
-    /// `{"text": …}`
+    /// `{"text": …, "blocks": […]}`
     Slack,
     /// The same facts as plain fields.
     Json,
+    /// An Adaptive Card for a workflow of Microsoft Teams.
+    Teams,
+    /// An event for PagerDuty's Events API v2.
+    Pagerduty,
 }
 
 /// The program's own log, on standard error (`[log]`).

@@ -293,6 +293,12 @@ pub(super) struct Notify {
     pub(super) webhook_url_file: Option<PathBuf>,
     /// The body's shape.
     pub(super) format: NotifyFormat,
+    /// PagerDuty's integration key (Events API v2). Only for the format `pagerduty`.
+    pub(super) routing_key: String,
+    /// A file with the key.
+    #[serde(deserialize_with = "values::file")]
+    #[schemars(with = "String")]
+    pub(super) routing_key_file: Option<PathBuf>,
     /// Whether messages name people.
     pub(super) include_people: bool,
     /// The same message is not repeated sooner.

@@ -10,7 +10,7 @@ use serde_json::json;
 /// A trouble that was told and is not over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Trouble {
-    /// `failed`, `partial`, `refused`, `token`, or `held:` and the plan.
+    /// `failed`, `partial`, `refused`, `token`, `findings`, or `held:` and the plan.
     pub subject: String,
     /// When it was told last.
     pub told_at: Timestamp,
@@ -111,7 +111,7 @@ impl Store {
                 .await?;
             }
             Notification::Recovery => {
-                sqlx::query("DELETE FROM told_troubles WHERE subject NOT IN ('refused', 'token')")
+                sqlx::query("DELETE FROM told_troubles WHERE subject NOT IN ('refused', 'token', 'findings')")
                     .execute(&mut *tx)
                     .await?;
             }

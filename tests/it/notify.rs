@@ -8,17 +8,15 @@ use axum::Router;
 use axum::extract::State;
 use axum::http::StatusCode;
 use rolecall::audit::Actor;
-use rolecall::domain::Progress;
-use rolecall::domain::{KindSet, Mode, Outcome, Report, RunId, time::ManualClock};
+use rolecall::domain::{Mode, Outcome, Report, time::ManualClock};
 use rolecall::notifications;
-use rolecall::reconcile::{Context, RunRequest, RunResult};
+use rolecall::reconcile::Context;
 use rolecall::sandbox::SandboxOptions;
 use rolecall::sandbox::{AccountSeed, Answer, Fault, FaultKind, PersonSeed, Sandbox};
-use rolecall::settings::{ConfigSources, Settings};
 use serde_json::Value;
-use tokio_util::sync::CancellationToken;
 
 use crate::daemon_world::{DaemonWorld, EVERY_SECOND};
+use crate::program;
 
 /// A chat that takes messages, or answers something else.
 #[derive(Clone)]
@@ -94,7 +92,7 @@ struct World {
 impl World {
     async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let clock = ManualClock::at("2026-03-01T12:00:00Z".parse().unwrap());
+        let clock = ManualClock::at(program::BEGINNING.parse().unwrap());
         let sandbox = Sandbox::start(SandboxOptions::empty(clock.clone()))
             .await
             .unwrap();
@@ -124,13 +122,8 @@ impl World {
             self.chat.settings(more),
         );
         std::fs::write(&file, text).unwrap();
-        let loaded = Settings::load(&ConfigSources {
-            files: vec![file],
-            ..ConfigSources::default()
-        })
-        .unwrap();
         Context {
-            settings: loaded.settings,
+            settings: program::load(vec![file]),
             clock: self.clock.clone(),
             actor: Actor::of_this_process(),
         }
@@ -138,20 +131,9 @@ impl World {
 
     async fn run(&self, mode: Mode, lines: &str) -> Report {
         let context = self.context(lines);
-        let request = RunRequest {
-            id: RunId::random(),
-            mode,
-            kinds: KindSet::all(),
-            people: None,
-            stop: CancellationToken::new(),
-            progress: Progress::silent(),
-        };
-        let RunResult::Finished(finished) = rolecall::reconcile::run(&context, &request).await
-        else {
-            panic!("another run");
-        };
-        notifications::notify(&context, &finished.report).await;
-        finished.report
+        let report = program::run(&context, program::request(mode)).await.report;
+        notifications::notify(&context, &report).await;
+        report
     }
 
     /// A run that applies, a quarter of an hour after the one before.
@@ -253,7 +235,7 @@ async fn a_refusal_is_told_with_who_and_why_and_without_the_promise_of_a_retry()
     world
         .sandbox
         .inject(Fault::opsera(refusal).when(writes).always());
-    let loose = "[guards]\nmax_opa_drop_percent = 100\n";
+    let loose = "include_people = true\n[guards]\nmax_opa_drop_percent = 100\n";
     assert_eq!(
         world.run(Mode::Apply, loose).await.outcome,
         Outcome::Partial
@@ -364,7 +346,8 @@ async fn findings_are_told_at_first_sight_in_one_message_that_cannot_do_harm() {
             .add(AccountSeed::active(&email))
             .unwrap();
     }
-    world.sync().await;
+    let named = "include_people = true\n";
+    world.run(Mode::Apply, named).await;
     let bodies = world.chat.received();
     assert_eq!(bodies.len(), 1, "grouped: {bodies:?}");
     let raw = bodies[0].to_string();
@@ -384,7 +367,10 @@ async fn findings_are_told_at_first_sight_in_one_message_that_cannot_do_harm() {
         .opsera()
         .add(AccountSeed::active("one more"))
         .unwrap();
-    world.sync().await;
+    world.run(Mode::Apply, named).await;
+    assert_eq!(world.chat.texts(), [""; 0], "one digest a day");
+    world.clock.advance(Duration::from_hours(24));
+    world.run(Mode::Apply, named).await;
     let told = world.chat.texts();
     assert_eq!(told.len(), 1);
     assert!(
@@ -401,7 +387,8 @@ async fn a_plain_json_body_has_the_same_facts_as_fields() {
         .opsera()
         .add(AccountSeed::active("<b>&nobody"))
         .unwrap();
-    world.run(Mode::Apply, "format = \"json\"\n").await;
+    let lines = "format = \"json\"\ninclude_people = true\n";
+    world.run(Mode::Apply, lines).await;
     let raw = world.chat.inner.lock().unwrap().received.clone();
     assert!(!raw[0].contains(['<', '>', '&']), "{raw:?}");
     let body = world.chat.received().remove(0);
@@ -471,6 +458,82 @@ async fn a_store_that_cannot_be_used_is_told_all_the_same() {
     assert!(told[0].contains("rolecall.db"), "{told:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_named_unless_the_settings_let_them() {
+    for format in ["slack", "json", "teams"] {
+        let world = World::start().await;
+        let lines = format!("format = \"{format}\"\n");
+        let named = format!("{lines}include_people = true\n");
+        for name in ["ada", "bob"] {
+            world.sandbox.opa().disable(name).unwrap();
+        }
+        let stray = AccountSeed::active("no address");
+        world.sandbox.opsera().add(stray).unwrap();
+        world.run(Mode::Apply, &lines).await;
+        let told = world.chat.received();
+        assert_eq!(told.len(), 2, "held, findings: {told:?}");
+        let raw = serde_json::to_string(&told).unwrap();
+        for who in ["ada@", "bob@", "no address"] {
+            assert!(!raw.contains(who), "{format}: {who} in {raw}");
+        }
+        world.clock.advance(Duration::from_hours(25));
+        world.run(Mode::Apply, &named).await;
+        let raw = serde_json::to_string(&world.chat.received()).unwrap();
+        assert!(raw.contains("ada@"), "{format}: {raw}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_held_plan_says_how_much_until_when_and_where_to_type_what() {
+    for format in ["slack", "teams", "json", "pagerduty"] {
+        let world = World::start().await;
+        world.sync().await;
+        for name in ["ada", "bob"] {
+            world.sandbox.opa().disable(name).unwrap();
+        }
+        let key = "routing_key = \"canary-key\"\n";
+        let report = world
+            .run(Mode::Apply, &format!("format = \"{format}\"\n{key}"))
+            .await;
+        let host = report.origin.host.clone().unwrap();
+        let plan = report.plan_id.unwrap();
+        let bodies = world.chat.received();
+        assert_eq!(bodies.len(), 1, "{bodies:?}");
+        let raw = bodies[0].to_string();
+        for words in [
+            "2 deactivations",
+            "max deactivations percent is 2, the limit is 1",
+            "2026-03-02 12:15:00 UTC",
+            &format!("On {host}:"),
+            &format!("rolecall plan show {plan}"),
+        ] {
+            assert!(raw.contains(words), "{format}: {words} in {raw}");
+        }
+        assert_eq!(raw.contains("canary-key"), format == "pagerduty", "{raw}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pager_gets_one_incident_that_ends_and_none_for_findings() {
+    let world = World::start().await;
+    let stray = AccountSeed::active("no address");
+    world.sandbox.opsera().add(stray).unwrap();
+    let lines = "format = \"pagerduty\"\nrouting_key = \"key\"\n";
+    world.run(Mode::Apply, lines).await;
+    assert_eq!(world.chat.received().len(), 0, "findings wake nobody up");
+    world.break_opa();
+    world.run(Mode::Apply, lines).await;
+    world.sandbox.clear_faults();
+    world.run(Mode::Apply, lines).await;
+    let events = world.chat.received();
+    let actions: Vec<_> = events.iter().map(|event| &event["event_action"]).collect();
+    assert_eq!(actions, ["trigger", "resolve"]);
+    assert_eq!(events[0]["dedup_key"], "rolecall/example/run");
+    assert_eq!(events[1]["dedup_key"], events[0]["dedup_key"]);
+    assert_eq!(events[0]["payload"]["severity"], "error");
+    assert!(events.iter().all(|event| event["routing_key"] == "key"));
+}
+
 fn contains_canary(file: &Path) -> bool {
     std::fs::read(file).is_ok_and(|bytes| bytes.windows(11).any(|window| window == b"canary-path"))
 }
@@ -483,34 +546,30 @@ async fn the_daemon_tells_and_a_webhook_that_hangs_holds_nothing_up() {
         .opsera()
         .add(AccountSeed::active("nobody at all"))
         .unwrap();
-    let chat = Chat::open().await;
-    world.configure(&format!("{EVERY_SECOND}{}", chat.settings("")));
-    let mut daemon = world.daemon(&[]);
-    daemon
-        .until("the message", async |_| {
-            let told = chat.texts();
-            (!told.is_empty()).then(|| assert!(told[0].contains("nobody at all")))
-        })
-        .await;
-    daemon.stop().await;
-
     // A server that takes the connection and never says a word.
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/canary-path", silent.local_addr().unwrap());
     world.configure(&format!(
         "{EVERY_SECOND}\n[notify]\nwebhook_url = \"{url}\"\ntimeout = \"2s\"\n"
     ));
-    world
-        .sandbox
-        .opsera()
-        .add(AccountSeed::active("somebody else"))
-        .unwrap();
     let mut daemon = world.daemon(&[]);
     daemon
         .metric("rolecall_runs_total{outcome=\"in_sync\"}", |runs| runs >= 4)
         .await;
     daemon.logs("nobody was told").await;
     daemon.readiness(200, "").await;
+    daemon.stop().await;
+
+    // What nobody was told is told by a later run.
+    let chat = Chat::open().await;
+    world.configure(&format!("{EVERY_SECOND}{}", chat.settings("")));
+    let mut daemon = world.daemon(&[]);
+    daemon
+        .until("the message", async |_| {
+            let told = chat.texts();
+            (!told.is_empty()).then(|| assert!(told[0].contains("invalid email: 1")))
+        })
+        .await;
     daemon.stop().await;
     for file in ["daemon.log", "rolecall.db", "rolecall.db-wal"] {
         assert!(

@@ -7,7 +7,7 @@ use super::Resolver;
 use crate::domain::base_url::{BaseUrl, InvalidBaseUrl, PlainHttp, check_server};
 use crate::settings::secrets::{self, Found};
 use crate::settings::sections::Sections;
-use crate::settings::{NotifySettings, OpaCredentials, OpaSettings, OpseraSettings};
+use crate::settings::{NotifyFormat, NotifySettings, OpaCredentials, OpaSettings, OpseraSettings};
 
 pub(super) fn opa(r: &mut Resolver<'_>, sections: &Sections) -> Option<OpaSettings> {
     let opa = &sections.opa;
@@ -119,9 +119,24 @@ pub(super) fn notify(r: &mut Resolver<'_>, sections: &Sections) -> Option<Notify
         Found::NotSet => None,
         Found::Refused => return None,
     };
+    let file = notify.routing_key_file.as_deref();
+    let routing_key = match secrets::read(r, "notify.routing_key", &notify.routing_key, file) {
+        Found::Secret(routing_key, _) => Some(routing_key),
+        Found::NotSet if notify.format == NotifyFormat::Pagerduty && webhook_url.is_some() => {
+            r.refuse(
+                "notify.routing_key",
+                "notify.format = \"pagerduty\" needs the integration key of a PagerDuty service: \
+                 set notify.routing_key_file",
+            );
+            return None;
+        }
+        Found::NotSet => None,
+        Found::Refused => return None,
+    };
     Some(NotifySettings {
         webhook_url,
         format: notify.format,
+        routing_key,
         include_people: notify.include_people,
         repeat_after: notify.repeat_after,
         timeout: notify.timeout,

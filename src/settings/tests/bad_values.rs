@@ -43,6 +43,11 @@ const BAD: &[(&str, &str, &str)] = &[
     ("opa.burst = 0", "0", "1 or more"),
     ("opa.quota_reserve_percent = 91", "91", "from 0 to 90"),
     ("deactivation.release = [\"x\"]", "\"x\"", "it has no @"),
+    (
+        "deactivation.release = [\"*@example.com\"]",
+        "\"*@example.com\"",
+        "patterns are not allowed",
+    ),
     ("guards.max_opsera_drop_percent = -1", "-1", "from 0 to 100"),
     (
         "audit.stream = \"/dev/log\"",
@@ -216,7 +221,7 @@ const BAD: &[(&str, &str, &str)] = &[
     (
         "notify.format = \"xml\"",
         "\"xml\"",
-        "\"slack\" or \"json\"",
+        "must be one of slack, json, teams, pagerduty",
     ),
     ("notify.timeout = \"0s\"", "\"0s\"", "longer than nothing"),
     (
@@ -244,4 +249,14 @@ fn a_bad_value_is_refused_with_key_value_file_and_what_would_be_right() {
         assert!(message.contains("more.toml)"), "{line}: {message}");
         assert!(message.contains(words), "{line}: {message}");
     }
+}
+
+#[test]
+fn a_pager_without_its_key_is_refused_with_the_setting_to_make() {
+    let text =
+        "[notify]\nwebhook_url = \"https://events.example/v2/enqueue\"\nformat = \"pagerduty\"";
+    let message = load(text, &[]).expect_err("no key").to_string();
+    assert!(message.contains("notify.routing_key"), "{message}");
+    assert!(message.contains("set notify.routing_key_file"), "{message}");
+    load(&format!("{text}\nrouting_key = \"k\""), &[]).unwrap();
 }
