@@ -461,4 +461,4 @@ fn records(people: &People) -> serde_json::Value {
 
 #[cfg(test)]
 #[path = "decision_tests.rs"]
-mod tests;
+pub(super) mod tests;

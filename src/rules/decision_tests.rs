@@ -16,11 +16,11 @@ use crate::rules::{
     UnknownRole,
 };
 
-fn noon() -> Timestamp {
+pub(in crate::rules) fn noon() -> Timestamp {
     chrono::Utc.with_ymd_and_hms(2026, 3, 1, 12, 0, 0).unwrap()
 }
 
-fn policy() -> Policy {
+pub(in crate::rules) fn policy() -> Policy {
     Policy {
         matching: Matching::new(false, BTreeMap::new()),
         scope_domains: BTreeSet::new(),
@@ -59,7 +59,7 @@ fn policy() -> Policy {
     }
 }
 
-fn person(id: &str, status: &str) -> PersonFacts {
+pub(in crate::rules) fn person(id: &str, status: &str) -> PersonFacts {
     PersonFacts {
         id: OpaId::new(id),
         name: OpaName::new(format!("name-{id}")),
@@ -72,7 +72,7 @@ fn person(id: &str, status: &str) -> PersonFacts {
     }
 }
 
-fn account(people: Vec<PersonFacts>) -> AccountFacts {
+pub(in crate::rules) fn account(people: Vec<PersonFacts>) -> AccountFacts {
     let address = Address::parse("jane@example.com").unwrap();
     let key = Matching::default().opsera_key(&address);
     AccountFacts {
@@ -101,7 +101,7 @@ fn absent_since(since: Timestamp) -> Absence {
     Absence { since, pulls: 3 }
 }
 
-fn same_key(ids: &[&str], first_managed: &str) -> SameKey {
+pub(in crate::rules) fn same_key(ids: &[&str], first_managed: &str) -> SameKey {
     SameKey {
         total: u64::try_from(ids.len()).unwrap(),
         first: ids
@@ -123,7 +123,7 @@ fn holder() -> KeyHolder {
     }
 }
 
-fn renamed() -> RenamedPath {
+pub(in crate::rules) fn renamed() -> RenamedPath {
     let step = |address: &str, id: &str, name: &str| RenameStep {
         key: Matching::default().opa_key(&Address::parse(address).unwrap()),
         id: OpaId::new(id),

@@ -116,3 +116,7 @@ fn in_words(ended: &ProtectedAccount) -> String {
         ended.pattern.text, ended.reason
     )
 }
+
+#[cfg(test)]
+#[path = "protection_tests.rs"]
+mod tests;

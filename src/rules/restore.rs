@@ -123,3 +123,7 @@ fn may_be_set(facts: &AccountFacts, policy: &Policy, now: Timestamp) -> Result<(
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "restore_tests.rs"]
+mod tests;
