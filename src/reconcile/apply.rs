@@ -14,7 +14,7 @@ use crate::domain::{ActionKind, ActionStatus, Change, Counter, Evidence, Plan};
 use crate::store::{QueuedAction, Refusal, StoreError};
 
 impl Worker<'_> {
-    /// Carries out what [`Store::enqueue`] put into the queue for this run. `applied` tells how
+    /// Carries out what [`Store::enqueue`](crate::store::Store::enqueue) put into the queue for this run. `applied` tells how
     /// far it came, also when it fails.
     ///
     /// # Errors
