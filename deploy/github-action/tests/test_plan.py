@@ -309,13 +309,14 @@ class PlanTest(unittest.TestCase):
         self.run_plan()
         options = types.SimpleNamespace(output=self.output)
         lines = plan.body_lines(options, json.loads((self.output / "result.json").read_text(encoding="utf-8")))
-        whole = plan.size("\n".join(lines))
-        for limit in range(600, whole + 1000, 37):
-            body = plan.cut(MARKER, lines, "[artefact](https://forge.example/a)", limit)
+        link = "[artefact](https://forge.example/a)"
+        whole = plan.size("\n".join([MARKER, *lines, f"The whole report: {link}"]) + "\n")
+        for limit in [*range(600, whole + 1000, 37), whole - 1, whole]:
+            body = plan.cut(MARKER, lines, link, limit)
             self.assertLessEqual(plan.size(body), limit)
             self.assertEqual(body.count("<details>"), body.count("</details>"), limit)
             self.assertEqual(len(re.findall("^```", body, re.MULTILINE)) % 2, 0, limit)
-            self.assertEqual("Cut here" in body, limit < whole + len(MARKER) + 60, limit)
+            self.assertEqual("Cut here" in body, limit < whole, limit)
 
     def test_titles_and_checks_cannot_become_markup(self):
         lines = plan.fold_sections(["## rolecall", "### Findings\\_of <img src=x> (1)", "| a |"])
