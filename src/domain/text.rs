@@ -220,6 +220,24 @@ fn is_unseen(c: char) -> bool {
     )
 }
 
+/// A number with a comma between its thousands.
+pub fn number(value: u64) -> String {
+    let digits = value.to_string();
+    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
+    for (position, digit) in digits.chars().enumerate() {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+/// `1 account`, `3 accounts`, `50,000 accounts`.
+pub fn counted(count: u64, one: &str, many: &str) -> String {
+    format!("{} {}", number(count), if count == 1 { one } else { many })
+}
+
 /// An error and its causes in one line, none of them twice.
 pub fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

@@ -1,9 +1,12 @@
 //! What a message can be about.
 
+use std::collections::BTreeMap;
+
 use crate::domain::{Finding, time::Timestamp};
 
 /// What a message is about.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, strum::IntoStaticStr)]
+#[strum(serialize_all = "snake_case")]
 pub(super) enum Event<'n> {
     /// A guard holds the plan.
     Held,
@@ -25,6 +28,7 @@ pub(super) enum Event<'n> {
     /// Opsera's token was renewed after somebody was told of its end.
     TokenRenewed,
     /// Findings that nobody was told of.
+    #[strum(serialize = "findings")]
     NewFindings(&'n [Finding]),
 }
 
@@ -54,16 +58,7 @@ pub(super) enum Incident {
 
 impl<'n> Event<'n> {
     pub(super) fn name(&self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Failed => "failed",
-            Self::Partial => "partial",
-            Self::Refused => "refused",
-            Self::Recovered => "recovered",
-            Self::TokenEnds { .. } => "token_ends",
-            Self::TokenRenewed => "token_renewed",
-            Self::NewFindings(_) => "findings",
-        }
+        self.into()
     }
 
     pub(super) fn severity(&self) -> Severity {
@@ -91,6 +86,15 @@ impl<'n> Event<'n> {
     /// Whether the incident is over with it.
     pub(super) fn is_over(&self) -> bool {
         matches!(self, Self::Recovered | Self::TokenRenewed)
+    }
+
+    /// How many findings of which kind it is about.
+    pub(super) fn kinds(self) -> BTreeMap<&'static str, u64> {
+        let mut kinds = BTreeMap::new();
+        for finding in self.findings() {
+            *kinds.entry(finding.kind.as_str()).or_default() += 1;
+        }
+        kinds
     }
 
     /// The findings it is about.

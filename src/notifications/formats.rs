@@ -10,7 +10,8 @@ use crate::settings::NotifyFormat;
 /// Slack refuses a longer text in a header, and in a section.
 const SLACK_HEADER: usize = 150;
 const SLACK_SECTION: usize = 3_000;
-/// Slack refuses more fields in a section.
+/// Slack refuses a longer field, and more fields in a section.
+const SLACK_FIELD: usize = 2_000;
 const SLACK_FIELDS: usize = 10;
 /// PagerDuty cuts what is longer.
 const PAGERDUTY_SUMMARY: usize = 1_024;
@@ -42,8 +43,8 @@ pub(super) fn body(
 /// through, Slack is told not to look for markup.
 fn slack(message: &Message<'_>) -> Value {
     let plain = |text: &str, most: usize| {
-        let text = entities(&cut(text, most));
-        json!({ "type": "plain_text", "text": text, "emoji": false })
+        let text = cut(text, most, |c| entities(c).chars().count());
+        json!({ "type": "plain_text", "text": entities(&text), "emoji": false })
     };
     let section = |text: &str| json!({ "type": "section", "text": plain(text, SLACK_SECTION) });
     let title = format!("rolecall, Team {}", message.team);
@@ -51,10 +52,10 @@ fn slack(message: &Message<'_>) -> Value {
         json!({ "type": "header", "text": plain(&title, SLACK_HEADER) }),
         section(&message.headline),
     ];
-    if !message.facts.is_empty() {
-        let facts = message.facts.iter().take(SLACK_FIELDS);
+    for facts in message.facts.chunks(SLACK_FIELDS) {
+        let facts = facts.iter();
         let fields: Vec<Value> = facts
-            .map(|(name, value)| plain(&format!("{name}\n{value}"), 2_000))
+            .map(|(name, value)| plain(&format!("{name}\n{value}"), SLACK_FIELD))
             .collect();
         blocks.push(json!({ "type": "section", "fields": fields }));
     }
@@ -127,7 +128,7 @@ fn pagerduty(message: &Message<'_>, incident: Incident, routing_key: &str) -> Va
         "dedup_key": dedup_key,
         "client": "rolecall",
         "payload": {
-            "summary": cut(&summary, PAGERDUTY_SUMMARY),
+            "summary": cut(&summary, PAGERDUTY_SUMMARY, |_| 1),
             "source": message.host.as_deref().unwrap_or("rolecall"),
             "severity": severity,
             "component": "rolecall",
@@ -153,11 +154,6 @@ fn fields(message: &Message<'_>) -> Value {
         .iter()
         .map(|named| json!({ "kind": named.kind, "email": named.email, "detail": named.words }))
         .collect();
-    let mut kinds = serde_json::Map::new();
-    for finding in event.findings() {
-        let count = kinds.entry(finding.kind.as_str()).or_insert(json!(0));
-        *count = json!(count.as_u64().unwrap_or(0).saturating_add(1));
-    }
     let are_findings = !event.findings().is_empty();
     json!({
         "schema": "rolecall.notification/1",
@@ -178,7 +174,7 @@ fn fields(message: &Message<'_>) -> Value {
         },
         "actions": statuses(report),
         "guards": guards,
-        "findings_by_kind": kinds,
+        "findings_by_kind": event.kinds(),
         "findings": if are_findings { people.as_slice() } else { &[] },
         "findings_left_out": if are_findings { message.left_out } else { 0 },
         "people": if are_findings { &[] } else { people.as_slice() },
@@ -186,10 +182,37 @@ fn fields(message: &Message<'_>) -> Value {
     })
 }
 
-fn cut(text: &str, most: usize) -> String {
-    if text.chars().count() <= most {
+/// The beginning of `text` that fits, where a character counts as `width` says: the receiver's
+/// limits are for the text as it is sent.
+fn cut(text: &str, most: usize, width: impl Fn(&str) -> usize) -> String {
+    let widths = text.chars().map(|c| width(c.encode_utf8(&mut [0; 4])));
+    if widths.clone().sum::<usize>() <= most {
         return text.to_owned();
     }
-    let kept = text.chars().take(most.saturating_sub(1));
-    kept.chain(['…']).collect()
+    let mut left = most.saturating_sub(1);
+    let fits = widths.take_while(|width| {
+        let rest = left.checked_sub(*width);
+        left = rest.unwrap_or(0);
+        rest.is_some()
+    });
+    let fits = fits.count();
+    text.chars().take(fits).chain(['…']).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_sent_fits_with_its_entities() {
+        let sent = |text: &str, most| entities(&cut(text, most, |c| entities(c).chars().count()));
+        assert_eq!(sent("a<b", 6), "a&lt;b");
+        assert_eq!(sent("a<b", 5), "a…");
+        for most in [10, 150, 3_000] {
+            let hostile = "<".repeat(5_000);
+            let sent = sent(&hostile, most);
+            assert!(sent.chars().count() <= most, "{most}: {}", sent.len());
+            assert!(sent.ends_with("&lt;…"), "{sent}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::escape::escape;
 use super::event::Event;
+use crate::domain::text::counted;
 use crate::domain::time::{Timestamp, after, time_for_people};
 use crate::domain::{ActionKind, ActionReport, ActionStatus, Report};
 
@@ -298,11 +299,7 @@ impl<'m> Message<'m> {
             findings.len(),
             if findings.len() == 1 { "" } else { "s" }
         );
-        let mut kinds: BTreeMap<&'static str, usize> = BTreeMap::new();
-        for finding in findings {
-            *kinds.entry(finding.kind.as_str()).or_default() += 1;
-        }
-        for (kind, count) in kinds {
+        for (kind, count) in self.event.kinds() {
             self.fact(&kind.replace('_', " "), count.to_string());
         }
         self.people = findings
@@ -336,7 +333,7 @@ fn changes(report: &Report) -> String {
     ]
     .into_iter()
     .filter(|(count, ..)| *count > 0)
-    .map(|(count, one, many)| format!("{count} {}", if count == 1 { one } else { many }))
+    .map(|(count, one, many)| counted(count, one, many))
     .collect::<Vec<_>>()
     .join(", ")
 }

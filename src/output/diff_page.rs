@@ -2,7 +2,7 @@
 
 use super::page::{Cell, Page, Section, Severity, finding_sections, short, waiting_section};
 use super::page_rows::{Rows, action_sections};
-use super::phrases::{counted, number};
+use crate::domain::text::{counted, number};
 use crate::domain::time::time_for_people;
 use crate::domain::{
     ActionReport, Changes, Direction, Finding, GuardMove, Measure, ReportDiff, RowChange, RunSide,

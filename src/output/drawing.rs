@@ -1,7 +1,7 @@
 //! The drawing of the whole: one bar for each directory, each part as long as its share.
 
 use super::page::Severity;
-use super::phrases::number;
+use crate::domain::text::number;
 use crate::domain::{ActionKind, Report};
 
 /// Length of a bar in units of the drawing.

@@ -8,7 +8,8 @@
 use std::borrow::Cow;
 
 use super::page_rows::{Rows, action_sections};
-use super::phrases::{self, NextStep, counted, number};
+use super::phrases::{self, NextStep};
+use crate::domain::text::{counted, number};
 use crate::domain::time::time_for_people;
 use crate::domain::{
     Finding, FindingKind, GuardReport, OpaCounts, OpseraCounts, Outcome, Report, RunId,

@@ -1,5 +1,6 @@
 //! What a run says in plain words: the verdict, a guard in one clause, and the next commands.
 
+use crate::domain::text::{counted, number};
 use crate::domain::time::time_for_people;
 use crate::domain::{
     ActionKind, ActionReport, ActionStatus, Approval, FailedOn, Guard, GuardReport, History, Mode,
@@ -27,24 +28,6 @@ impl NextStep {
             command: command.into(),
         }
     }
-}
-
-/// A number with a comma between its thousands.
-pub(super) fn number(value: u64) -> String {
-    let digits = value.to_string();
-    let mut grouped = String::with_capacity(digits.len() + digits.len() / 3);
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
-}
-
-/// `1 account`, `3 accounts`, `50,000 accounts`.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{} {}", number(count), if count == 1 { one } else { many })
 }
 
 /// One sentence or a few: what happened, and whether anything was written.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use super::page::{Cell, Page, Severity, guard_section};
 use super::page_rows::action_sections;
-use super::phrases::{NextStep, by_and_for, capitalized, counted, holding, number, would_be};
+use super::phrases::{NextStep, by_and_for, capitalized, holding, would_be};
 use super::render::TableStyle;
 use super::table;
 use crate::domain::approval::{good_until, look_again, run_that_applies};
+use crate::domain::text::{counted, number};
 use crate::domain::time::{Timestamp, time_for_people};
 use crate::domain::{ActionReport, HeldPlan, PeopleFilter, PlanState};
 

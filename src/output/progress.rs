@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::phrases::{counted, number};
+use crate::domain::text::{counted, number};
 use crate::domain::{Counter, Progress, ProgressObserver, Stage};
 
 /// Often enough to look alive, seldom enough for a slow remote terminal.

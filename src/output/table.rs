@@ -12,10 +12,9 @@ use comfy_table::{
 use unicode_width::UnicodeWidthStr as _;
 
 use super::page::{Cell, Page, Section, Severity};
-use super::phrases::number;
 use super::render::TableStyle;
 use super::wrap::{width_of_longest_word, wrapped};
-use crate::domain::text::for_terminal;
+use crate::domain::text::{for_terminal, number};
 
 /// Columns between two columns of a table: the padding and the separator, which is a space.
 const GAP: u16 = 2;
