@@ -158,17 +158,17 @@ impl RateLimiter {
         let came = self.clock.monotonic();
         let _in_order = self.queue.lock().await;
         loop {
-            let paused = self
+            let pause = self
                 .pause_left()
                 .max(self.quota.as_ref().map_or(Duration::ZERO, QuotaPacer::wait));
-            if !paused.is_zero() {
+            if !pause.is_zero() {
                 if let Some(deadline) = deadline {
                     deadline.remaining(self)?;
                     if !deadline.allows_pause(self.pause_left()) {
                         return Err(DeadlinePassed(deadline.setting));
                     }
                 }
-                self.pause(paused).await;
+                self.pause(pause).await;
                 continue;
             }
             self.discard_burst();

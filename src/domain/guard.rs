@@ -18,7 +18,6 @@ use super::PlanId;
     JsonSchema,
     strum::Display,
     strum::IntoStaticStr,
-    strum::VariantArray,
 )]
 #[serde(rename_all = "snake_case")]
 #[strum(serialize_all = "snake_case")]

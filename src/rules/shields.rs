@@ -225,26 +225,18 @@ pub fn describe_look_alikes(facts: &AccountFacts, people: &[KeyHolder]) -> Vec<S
             continue;
         };
         let theirs = theirs.as_str();
+        let person = (person.name.as_str(), theirs, account);
+        let account = ("the account", account, theirs);
         // The odd side is the one that is not plain ASCII: to the eye both are the same.
-        let is_alike = theirs.is_ascii() == account.is_ascii();
-        let sides = [
-            (
-                is_alike || account.is_ascii(),
-                person.name.as_str(),
-                theirs,
-                account,
-            ),
-            (
-                is_alike || theirs.is_ascii(),
-                "the account",
-                account,
-                theirs,
-            ),
-        ];
-        for (is_odd, whose, text, other) in sides {
+        let odd = match (theirs.is_ascii(), account.1.is_ascii()) {
+            (false, true) => vec![person],
+            (true, false) => vec![account],
+            (true, true) | (false, false) => vec![person, account],
+        };
+        for (whose, text, other) in odd {
             let words = describe_difference(text, other);
             let line = format!("{whose} has {words}");
-            if is_odd && !words.is_empty() && !told.contains(&line) {
+            if !words.is_empty() && !told.contains(&line) {
                 told.push(line);
             }
         }

@@ -177,7 +177,7 @@ fn release(
         let accounts = protection.accounts.iter().map(|account| &account.pattern);
         let mut patterns = protection.patterns.iter().chain(accounts);
         let pattern = patterns.find(|pattern| pattern.glob.matches(listed.address.as_str()));
-        if listed.written.contains(['*', '?']) {
+        if listed.written.contains(WILDCARDS) {
             let message = "is no address of one account: patterns are not allowed here, because a \
                            person looks at each account before it is released";
             r.refuse_item("deactivation.release", &listed.written, message.to_owned());
