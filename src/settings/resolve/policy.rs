@@ -178,8 +178,8 @@ fn release(
         let mut patterns = protection.patterns.iter().chain(accounts);
         let pattern = patterns.find(|pattern| pattern.glob.matches(listed.address.as_str()));
         if listed.written.contains(WILDCARDS) {
-            let message = "is no address of one account: patterns are not allowed here, because a \
-                           person looks at each account before it is released";
+            let message = "patterns are not allowed here: write the whole address of each account \
+                           that somebody has looked at";
             r.refuse_item("deactivation.release", &listed.written, message.to_owned());
         } else if owner.is_some_and(|owner| matching.opsera_key(owner) == key) {
             let message = "is opsera.token_owner's address, and that account is never touched: \
