@@ -25,6 +25,8 @@ pub(crate) enum Requirement {
     Sqlite3,
     /// `systemd-analyze` is installed.
     SystemdAnalyze,
+    /// `valgrind` is installed.
+    Valgrind,
     /// `deploy/kubernetes/validate` has what it needs; it says itself what it lacks ([`skip`]).
     Kubernetes,
     /// `tests/browser/run` has what it needs; it says itself what it lacks ([`skip`]).
@@ -42,6 +44,7 @@ impl Requirement {
             Self::Faketime => "faketime",
             Self::Sqlite3 => "sqlite3",
             Self::SystemdAnalyze => "systemd-analyze",
+            Self::Valgrind => "valgrind",
             Self::Kubernetes => "kubernetes",
             Self::Browser => "browser",
         }
@@ -74,6 +77,10 @@ impl Requirement {
             Self::SystemdAnalyze => (
                 succeeds("systemd-analyze", &["--version"]),
                 "systemd-analyze is not installed (Debian: systemd)",
+            ),
+            Self::Valgrind => (
+                succeeds("valgrind", &["--version"]),
+                "valgrind is not installed (Debian: valgrind)",
             ),
             Self::Kubernetes | Self::Browser => (true, ""),
         };
