@@ -8,6 +8,8 @@ use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use rolecall::store::audit::AuditFilter;
 use rolecall::store::{Store, StoreError};
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions as _, Connection as _};
 
 use crate::child::{Ended, Victim};
 use crate::fault_world::{World, check_announcements};
@@ -129,9 +131,32 @@ async fn a_disk_that_may_not_be_written_is_named_and_nothing_is_sent() {
 
 /// A store that has been used, with work waiting, and its files.
 async fn used_store() -> (World, Vec<(PathBuf, Vec<u8>)>) {
+    used_store_remembering(0).await
+}
+
+/// The same, with so many people of long ago remembered: a million make it larger than what is
+/// checked when it is opened.
+async fn used_store_remembering(people: u32) -> (World, Vec<(PathBuf, Vec<u8>)>) {
     let world = World::staffed().await;
     world.sync_child().await.assert_code(0);
     let path = world.store_path();
+    if people > 0 {
+        let mut store = SqliteConnectOptions::new()
+            .filename(&path)
+            .connect()
+            .await
+            .unwrap();
+        sqlx::query(
+            "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n WHERE i < ?)
+             INSERT INTO carriers (key, opa_id, name, carried_until, active_until)
+             SELECT 'old' || i || '@example.com', 'old-' || i, 'old' || i, 1, 1 FROM n",
+        )
+        .bind(people)
+        .execute(&mut store)
+        .await
+        .unwrap();
+        store.close().await.unwrap();
+    }
     let bytes = std::fs::read(&path).unwrap();
     world.sandbox.journal().clear();
     world.leaver("lou");
@@ -193,12 +218,17 @@ async fn a_store_that_was_cut_or_overwritten_is_refused_by_name() {
     world.recover().await;
 }
 
+/// `ROLECALL_DAMAGED_STORES` sets how many (default 40), `ROLECALL_SEED` which, and
+/// `ROLECALL_REMEMBERED` how many people the store remembers beside.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_store_with_flipped_bits_never_makes_the_program_panic_hang_or_hide_a_request() {
-    let (world, files) = used_store().await;
-    let mut rng = StdRng::seed_from_u64(11);
+    let number = |variable: &str, default| {
+        std::env::var(variable).map_or(default, |text| text.parse::<u32>().unwrap())
+    };
+    let (world, files) = used_store_remembering(number("ROLECALL_REMEMBERED", 0)).await;
+    let mut rng = StdRng::seed_from_u64(number("ROLECALL_SEED", 11).into());
     let (mut refused, mut ran) = (0, 0);
-    for round in 0..40 {
+    for round in 0..number("ROLECALL_DAMAGED_STORES", 40) {
         put_back(&world, &files);
         world.sandbox.journal().clear();
         let lou = world.id("lou");

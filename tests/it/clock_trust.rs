@@ -102,6 +102,38 @@ async fn a_clock_that_jumps_each_minute_never_lets_anybody_go() {
 }
 
 #[tokio::test]
+async fn where_no_answer_has_a_date_that_can_be_read_the_machine_is_asked_alone() {
+    for header in [
+        DateHeader::Absent,
+        DateHeader::Fixed("yesterday".to_owned()),
+        DateHeader::Fixed("Thu, 31 Feb 2026 25:61:00 GMT".to_owned()),
+    ] {
+        let world = somebody_is_missing().await;
+        for api in [Api::Opa, Api::Opsera] {
+            world.sandbox.date_header(api, header.clone());
+        }
+        world.sync().await;
+        world.pass(HOUR / 2);
+        world.sync().await;
+        // Set forward by more than the machine says has passed.
+        world.clock.jump_to(world.now() + YEAR);
+        let ahead = world.sync().await;
+        assert_eq!(
+            findings(&ahead, "clock_not_trusted"),
+            ["clock"],
+            "{header:?}"
+        );
+        assert_eq!(world.deactivated(), [""; 0], "{header:?}");
+        // From here on it runs as it should, and the grace ends by it.
+        for _ in 0..3 {
+            world.pass(HOUR / 2);
+            world.sync().await;
+        }
+        assert_eq!(world.deactivated(), ["gone"], "{header:?}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_grace_the_clock_is_not_asked() {
     let mut org = Org::in_step(["ada", "bob"]);
     org.accounts.push(account("gone"));

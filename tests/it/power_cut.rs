@@ -1,5 +1,6 @@
-//! The power goes at the moment Opsera receives a write: what is on the disk then, and only that,
-//! holds the intent of every request received so far (A1).
+//! The power goes: at the moment Opsera receives a write, what is on the disk then, and only that,
+//! holds the intent of every request received so far (A1); at any other moment, what is on the disk
+//! is what the next run finishes.
 //!
 //! The store is on a file system in a file. When a write arrives, the file is copied as it is:
 //! what the program wrote without flushing is in the machine's memory alone, and not in the copy.
@@ -7,6 +8,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use rand::rngs::StdRng;
+use rand::{RngExt as _, SeedableRng as _};
 
 use rolecall::audit::{Proof, Verdict};
 use rolecall::sandbox::{Entry, Fault, FaultKind};
@@ -93,4 +98,44 @@ async fn the_disk_holds_the_intent_of_every_request_before_it_is_received() {
     }
     world.recover().await;
     drop(disk);
+}
+
+/// `ROLECALL_POWER_CUTS` sets how many (default 8), `ROLECALL_SEED` where to start.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_on_the_disk_at_any_instant_is_finished_by_the_next_run() {
+    if !require(Requirement::Mounts) || !require(Requirement::Ext4) {
+        return;
+    }
+    let number = |variable: &str, default| {
+        std::env::var(variable).map_or(default, |text| text.parse::<u64>().unwrap())
+    };
+    let mut rng = StdRng::seed_from_u64(number("ROLECALL_SEED", 1));
+    let world = World::staffed().await;
+    let started = Instant::now();
+    world.sync_child().await.assert_code(0);
+    let whole = started.elapsed();
+    let cuts = number("ROLECALL_POWER_CUTS", 8);
+    let (mut before_the_end, mut writes) = (0, 0);
+    for _ in 0..cuts {
+        let world = World::staffed().await;
+        let image = world.dir.path().join("image");
+        make_image(&image);
+        let disk = Mount::image(&world.disk(), &image);
+        world.settings("");
+        let victim = world.start_sync();
+        tokio::time::sleep(whole.mul_f64(rng.random_range(0.0..1.0))).await;
+        victim.signal("STOP");
+        let copy = world.dir.path().join("copy");
+        std::fs::copy(&image, &copy).unwrap();
+        victim.kill();
+        before_the_end += u64::from(victim.end().await.was_killed());
+        writes += world.writes().len();
+        drop(disk);
+        let _disk = Mount::image(&world.disk(), &copy);
+        world.check_after_kill().await;
+        world.recover().await;
+    }
+    println!(
+        "{cuts} cuts within {whole:?}: {before_the_end} before the end, {writes} writes received by then"
+    );
 }
