@@ -242,7 +242,7 @@ impl Life {
         self.masked.clear();
         let team = world.sandbox.opa();
         for person in team.people() {
-            if person.status == "ACTIVE" {
+            if !["DISABLED", "DELETED"].contains(&person.status.as_str()) {
                 team.set_visibility(&person.name, Visibility::Listed)
                     .unwrap();
             }
