@@ -183,7 +183,7 @@ async fn write_held(
     .bind(hold.run.as_str())
     .bind(hold.limits.kinds.to_string())
     .bind(hold.limits.people_json())
-    .bind(guards)
+    .bind("[]")
     .bind(format_time(times.held_at))
     .bind(format_time(times.now))
     .bind(hold.undoes.map(RunId::as_str))
@@ -192,5 +192,12 @@ async fn write_held(
     if !are_stored {
         plan_actions::write(conn, plan).await?;
     }
+    // Last: they name everybody whom a guard concerns, and SQLite reads the whole row of the plan
+    // to check the foreign key of each action.
+    sqlx::query("UPDATE plans SET guards = ?2 WHERE id = ?1")
+        .bind(plan.id().as_str())
+        .bind(guards)
+        .execute(conn)
+        .await?;
     Ok(())
 }
