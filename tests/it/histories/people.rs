@@ -128,7 +128,9 @@ impl People {
                 // no name that says whose it is (I7).
                 let says_whose = self.records_of(sandbox, person).any(|record| {
                     let theirs = key_of(&record.email).map(|address| opa_key(rules, &address));
-                    record.status != "ACTIVE" && theirs.as_ref() == Some(key)
+                    // Without an address it counts under its last one (I11).
+                    let lost_it = theirs.is_none() && last.contains(&record.id);
+                    record.status != "ACTIVE" && (theirs.as_ref() == Some(key) || lost_it)
                 });
                 let way = memory.way(key, &pulled).ids;
                 let is_found = actives.iter().any(|record| way.contains(&record.id));
