@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use strum::VariantArray as _;
 
 use crate::domain::{
-    ActionReport, ActionStatus, Evidence, Key, OpaName, OpseraId, PlanId, SiteRole,
+    ActionReport, ActionStatus, DecisionRecords, Evidence, Key, OpaName, OpseraId, PlanId, SiteRole,
 };
 
 /// What is done to an account. The order of the variants is the order in which they are applied
@@ -74,7 +74,7 @@ pub struct PlannedAction {
     /// The evidence, the rule that won, or why the account is created.
     pub reason: String,
     /// The records behind the decision, for the reviewer and the audit log.
-    pub evidence: serde_json::Value,
+    pub evidence: DecisionRecords,
 }
 
 /// What to do to an account.
@@ -153,25 +153,25 @@ impl PlannedAction {
 
     /// The action as a report shows it.
     pub fn reported(
-        &self,
+        self,
         status: ActionStatus,
         attempts: u32,
         message: Option<String>,
     ) -> ActionReport {
         ActionReport {
             kind: self.kind(),
-            email: self.email.clone(),
             opsera_id: self.opsera_id().cloned(),
             from: self.from().map(str::to_owned),
             to: self.to().map(|role| role.as_str().to_owned()),
-            reason: self.reason.clone(),
+            evidence: match self.kind() {
+                ActionKind::Deactivate => self.evidence,
+                ActionKind::SetRole | ActionKind::Create => DecisionRecords::default(),
+            },
+            email: self.email,
+            reason: self.reason,
             status,
             attempts,
             message,
-            evidence: match self.kind() {
-                ActionKind::Deactivate => self.evidence.clone(),
-                ActionKind::SetRole | ActionKind::Create => serde_json::Value::Null,
-            },
         }
     }
 
@@ -240,6 +240,11 @@ impl Plan {
     pub fn actions(&self) -> &[PlannedAction] {
         &self.actions
     }
+
+    /// The actions in the order in which they are applied.
+    pub fn into_actions(self) -> Vec<PlannedAction> {
+        self.actions
+    }
 }
 
 #[cfg(test)]
@@ -258,7 +263,7 @@ mod tests {
             address: address.to_owned(),
             key: Key::from_store(address.to_owned()),
             reason: "absent".to_owned(),
-            evidence: serde_json::Value::Null,
+            evidence: DecisionRecords::default(),
         }
     }
 

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use strum::VariantArray as _;
 
 use crate::domain::{
-    ActionKind, Evidence, Finding, GuardReport, OpseraId, PlanId, RunId, time::Timestamp,
+    ActionKind, DecisionRecords, Evidence, Finding, GuardReport, OpseraId, PlanId, RunId,
+    time::Timestamp,
 };
 
 /// The `schema` of a report.
@@ -357,8 +358,8 @@ pub struct ActionReport {
     /// Why it is not done, in words, or the server's own.
     pub message: Option<String>,
     /// The records that a deactivation rests on; null for other kinds.
-    #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
-    pub evidence: serde_json::Value,
+    #[serde(default, skip_serializing_if = "DecisionRecords::is_null")]
+    pub evidence: DecisionRecords,
 }
 
 /// A leaver whose grace has not passed.

@@ -239,7 +239,7 @@ fn action_change<'a>(change: &RowChange<'a, ActionReport>) -> Vec<Cell<'a>> {
         ("address", &before.email, &after.email),
     ]);
     if before.evidence != after.evidence {
-        let evidence = |report: &ActionReport| report.evidence.to_string();
+        let evidence = |report: &ActionReport| report.evidence.as_json().to_owned();
         values.push(("evidence", evidence(before), evidence(after)));
     }
     if values.is_empty() {

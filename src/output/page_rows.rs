@@ -138,8 +138,8 @@ fn cell<'a>(action: &'a ActionReport, column: &str) -> Cell<'a> {
     };
     match column {
         "Account" => Cell::untrusted(action.email.as_str()),
-        "OPA record" => Cell::untrusted(records(&action.evidence)),
-        "Missing since" => Cell::untrusted(missing_since(&action.evidence)),
+        "OPA record" => Cell::untrusted(records(&action.evidence.to_value())),
+        "Missing since" => Cell::untrusted(missing_since(&action.evidence.to_value())),
         "From" => role(&action.from),
         "To" | "Role" => role(&action.to),
         "Reason" => Cell::untrusted(action.reason.as_str()),

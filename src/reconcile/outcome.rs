@@ -72,8 +72,8 @@ pub(super) fn build_report(request: &RunRequest, state: RunState, ended: RunEnd)
         plan_id = Some(planned.plan.id().clone());
         actions = planned
             .plan
-            .actions()
-            .iter()
+            .into_actions()
+            .into_iter()
             .enumerate()
             .map(|(position, action)| {
                 let known = applied.progress.get(&position);
@@ -114,7 +114,7 @@ pub(super) fn build_report(request: &RunRequest, state: RunState, ended: RunEnd)
 fn action_report(
     mode: Mode,
     held: bool,
-    action: &PlannedAction,
+    action: PlannedAction,
     known: Option<&ActionResult>,
     applied: &Applied,
     ended: &RunEnd,

@@ -128,6 +128,6 @@ pub fn reported(plan: &HeldPlan, actions: &[(PlannedAction, bool)]) -> Vec<Actio
     };
     actions
         .iter()
-        .map(|(action, is_done)| action.reported(status(*is_done), 0, None))
+        .map(|(action, is_done)| action.clone().reported(status(*is_done), 0, None))
         .collect()
 }

@@ -192,7 +192,8 @@ fn decide_entitled(
             email: facts.email.clone().unwrap_or_default(),
             address: address.as_str().to_owned(),
             key: key.clone(),
-            evidence: json!({ "opa_records": records(&facts.people), "groups": facts.groups }),
+            evidence: json!({ "opa_records": records(&facts.people), "groups": facts.groups })
+                .into(),
             reason: desired.reason,
         })),
     }
@@ -273,7 +274,7 @@ fn decide_leaver(
         address: leaver.address.as_str().to_owned(),
         key: leaver.key.clone(),
         reason,
-        evidence: details,
+        evidence: details.into(),
     }))
 }
 
@@ -330,7 +331,8 @@ pub fn decide_joiner(facts: &JoinerFacts, policy: &Policy) -> DecisionWithFindin
                 || "entitled and without an account".to_owned(),
                 |desired| format!("entitled and without an account; {}", desired.reason),
             ),
-            evidence: json!({ "opa_records": records(&facts.people), "groups": facts.groups }),
+            evidence: json!({ "opa_records": records(&facts.people), "groups": facts.groups })
+                .into(),
         })),
     }
 }

@@ -181,7 +181,8 @@ fn i4_without_an_active_record_disabled_is_stronger_evidence_than_deleted() {
         panic!("{disabled:?}");
     };
     // A reviewer sees every record behind the decision.
-    let records = &action.evidence["opa_records"];
+    let evidence = action.evidence.to_value();
+    let records = &evidence["opa_records"];
     assert_eq!(records[0]["status"], "DELETED");
     assert_eq!(records[1]["name"], "name-1");
     assert_eq!(reason(&decide(&["DELETED", "DELETED"])), Some("deleted"));
@@ -346,7 +347,8 @@ fn a_released_account_is_kept_by_no_shield_and_plan_and_evidence_say_what_was_ov
         "{}",
         action.reason
     );
-    let rules: Vec<&str> = action.evidence["overridden_shields"]
+    let evidence = action.evidence.to_value();
+    let rules: Vec<&str> = evidence["overridden_shields"]
         .as_array()
         .unwrap()
         .iter()

@@ -241,7 +241,7 @@ fn min_administrators(limits: &GuardLimits, input: &GuardInput, granted: usize) 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Change, Evidence, Key, OpseraId};
+    use crate::domain::{Change, DecisionRecords, Evidence, Key, OpseraId};
     use std::time::Duration;
 
     fn limits() -> GuardLimits {
@@ -269,7 +269,7 @@ mod tests {
             address: format!("p{number}@x"),
             key: Key::from_store(format!("p{number}@x")),
             reason: String::new(),
-            evidence: serde_json::Value::Null,
+            evidence: DecisionRecords::default(),
         }
     }
 

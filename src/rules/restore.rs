@@ -71,7 +71,7 @@ pub fn restore_of(
         to,
     };
     restore.reason = format!("undo of run {run}");
-    restore.evidence = json!({ "undoes": run, "because_then": change.reason });
+    restore.evidence = json!({ "undoes": run, "because_then": change.reason }).into();
     Ok(restore)
 }
 

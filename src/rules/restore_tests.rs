@@ -21,7 +21,7 @@ fn change(from: Option<&str>) -> PlannedAction {
         key: policy().matching.opsera_key(&address),
         address: address.as_str().to_owned(),
         reason: "in group admins (rule 1: admins)".to_owned(),
-        evidence: json!({}),
+        evidence: json!({}).into(),
     }
 }
 
@@ -47,7 +47,7 @@ fn the_role_before_the_run_is_given_back_with_the_run_as_the_reason() {
     assert_eq!(restored.from(), Some("Administrators"));
     assert_eq!(restored.reason, "undo of run run-7");
     assert_eq!(
-        restored.evidence,
+        restored.evidence.to_value(),
         json!({ "undoes": "run-7", "because_then": "in group admins (rule 1: admins)" })
     );
 }

@@ -179,7 +179,7 @@ impl Store {
         let mut evidence = json!({ "action": queued.id, "attempt": attempts });
         if let Some(map) = evidence.as_object_mut() {
             map.insert("kind".into(), json!(queued.action.kind()));
-            map.insert("because".into(), queued.action.evidence.clone());
+            map.insert("because".into(), queued.action.evidence.to_value());
         }
         let entry = entry(Event::ActionStarted, run, &queued.action).evidence(evidence);
         append(&mut tx, audit_writer, entry).await?;

@@ -66,6 +66,7 @@ mod identity_edges;
 mod identity_upgrade;
 #[cfg(test)]
 mod init;
+#[cfg(test)]
 mod instructions;
 #[cfg(test)]
 mod interrupts;

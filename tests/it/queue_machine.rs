@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use rolecall::audit::{Actor, AuditWriter, Proof, Verdict};
 use rolecall::domain::time::{Clock as _, ManualClock, Timestamp};
 use rolecall::domain::{
-    ActionOutcome, ActionState, Change, Effect, Evidence, Key, OpseraId, Plan, PlannedAction,
-    RunId, SiteRole,
+    ActionOutcome, ActionState, Change, DecisionRecords, Effect, Evidence, Key, OpseraId, Plan,
+    PlannedAction, RunId, SiteRole,
 };
 use rolecall::store::{QueueOutcome, QueueView, QueuedAction, Store, retry_at};
 
@@ -49,7 +49,7 @@ fn work(n: usize) -> PlannedAction {
         email,
         key,
         reason: "a test".to_owned(),
-        evidence: serde_json::Value::Null,
+        evidence: DecisionRecords::default(),
     }
 }
 

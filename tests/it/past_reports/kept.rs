@@ -118,7 +118,8 @@ fn large(people: usize) -> Report {
                 row.evidence = serde_json::json!({ "opa_records": [{
                     "id": format!("{:08x}-0000-4000-8000-{n:012x}", n.wrapping_mul(2_654_435_761)),
                     "name": format!("person.{n:06}"), "status": "DISABLED", "email": email,
-                }]});
+                }]})
+                .into();
                 row
             })
             .collect(),

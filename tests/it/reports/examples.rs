@@ -2,9 +2,9 @@
 
 use chrono::{TimeZone as _, Utc};
 use rolecall::domain::{
-    ActionKind, ActionReport, ActionStatus, Evidence, Finding, FindingKind, Guard, GuardReport,
-    History, Mode, OpaCounts, OpseraCounts, OpseraId, Origin, Outcome, PlanId, Report, RunId,
-    SCHEMA, StoreReport, Summary, WaitingReport, time::Timestamp,
+    ActionKind, ActionReport, ActionStatus, DecisionRecords, Evidence, Finding, FindingKind, Guard,
+    GuardReport, History, Mode, OpaCounts, OpseraCounts, OpseraId, Origin, Outcome, PlanId, Report,
+    RunId, SCHEMA, StoreReport, Summary, WaitingReport, time::Timestamp,
 };
 
 pub(crate) fn at(minute: u32) -> Timestamp {
@@ -84,7 +84,7 @@ pub(crate) fn action(kind: ActionKind, email: &str, status: ActionStatus) -> Act
         status,
         attempts: 0,
         message: None,
-        evidence: serde_json::Value::Null,
+        evidence: DecisionRecords::default(),
     }
 }
 
@@ -127,7 +127,8 @@ pub(crate) fn dry_run() -> Report {
             ActionReport {
                 evidence: serde_json::json!({ "opa_records": [
                     { "id": "b1e6", "name": "dan.novak", "status": "DISABLED", "email": "dan@example.com" }
-                ] }),
+                ] })
+                .into(),
                 ..action(
                     ActionKind::Deactivate,
                     "dan@example.com",
