@@ -3,25 +3,24 @@
 use std::sync::Arc;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::Value;
-use serde_json::value::RawValue;
 
 /// JSON that a reviewer reads and no rule looks at. It is held as text, and once for the plan and its
 /// report: as a tree, it is by far the largest part of a plan.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct DecisionRecords(Arc<RawValue>);
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(from = "Value")]
+pub struct DecisionRecords(Arc<str>);
 
 impl DecisionRecords {
-    /// The text as it is stored and shown.
+    /// The text, in one line.
     pub fn as_json(&self) -> &str {
-        self.0.get()
+        &self.0
     }
 
     /// The values, to look into.
     pub fn to_value(&self) -> Value {
-        // The text was made from a value, or read as one.
+        // The text was made from a value.
         serde_json::from_str(self.as_json()).unwrap_or_default()
     }
 
@@ -33,25 +32,21 @@ impl DecisionRecords {
 
 impl Default for DecisionRecords {
     fn default() -> Self {
-        Self(Arc::from(RawValue::NULL.to_owned()))
+        Value::Null.into()
     }
 }
 
 impl From<Value> for DecisionRecords {
     fn from(value: Value) -> Self {
-        // A value has text for its keys and finite numbers, so it is always JSON.
-        RawValue::from_string(value.to_string())
-            .map_or_else(|_| Self::default(), |raw| Self(raw.into()))
+        Self(value.to_string().into())
     }
 }
 
-impl PartialEq for DecisionRecords {
-    fn eq(&self, other: &Self) -> bool {
-        self.as_json() == other.as_json()
+impl Serialize for DecisionRecords {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.to_value().serialize(serializer)
     }
 }
-
-impl Eq for DecisionRecords {}
 
 impl JsonSchema for DecisionRecords {
     fn inline_schema() -> bool {
