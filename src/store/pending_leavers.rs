@@ -31,10 +31,12 @@ impl Store {
     pub async fn note_hidden_leavers(&self, pull: Pull, now: Timestamp) -> Result<(), StoreError> {
         let mut ledger = self.ledger_beside_snapshot(pull).await?;
         let mut tx = ledger.begin_with(BEGIN).await?;
-        sqlx::query(TAKE_IN)
-            .bind(format_time(now))
-            .execute(&mut *tx)
-            .await?;
+        for statement in [TAKE_IN, TAKE_IN_OTHERWISE_PRESENT] {
+            sqlx::query(statement)
+                .bind(format_time(now))
+                .execute(&mut *tx)
+                .await?;
+        }
         sqlx::query(LET_GO).execute(&mut *tx).await?;
         tx.commit().await?;
         self.keep_learning(pull, ledger).await;
@@ -100,20 +102,28 @@ impl Store {
 }
 
 /// `?1` the time. Runs on the ledger, with the snapshot attached. A null `active_until`: the record
-/// was ACTIVE with this key in the latest pull that the memory has learnt. Whoever was there in
-/// another way counts under the key of today, or else under the one its id carried last (I11).
+/// was ACTIVE with this key in the latest pull that the memory has learnt.
 pub(super) const TAKE_IN: &str = "
 INSERT INTO pending_leavers (key, since, address, name)
+SELECT coalesce(u.key, c.key) AS leaver, ?1,
+       min(coalesce(u.address, u.key, c.key)), min(u.name)
+FROM opa.people u CROSS JOIN carriers c INDEXED BY carriers_by_id ON c.opa_id = u.id
+WHERE u.kind IN (2, 3) AND c.active_until IS NULL
+  AND NOT EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key
+                  WHERE a.key = coalesce(u.key, c.key))
+GROUP BY leaver
+ON CONFLICT DO NOTHING";
+
+/// The same for whoever was there in another way: under the key of today, or else under the one that
+/// the id carried last (I11).
+pub(super) const TAKE_IN_OTHERWISE_PRESENT: &str = "
+INSERT INTO pending_leavers (key, since, address, name)
 SELECT l.key, ?1, min(coalesce(l.address, l.key)), min(l.name)
-FROM (SELECT coalesce(u.key, c.key) AS key, coalesce(u.address, u.key) AS address, u.name
-      FROM opa.people u CROSS JOIN carriers c INDEXED BY carriers_by_id ON c.opa_id = u.id
-      WHERE u.kind IN (2, 3) AND c.active_until IS NULL
-      UNION ALL
-      SELECT coalesce(u.key, (SELECT c.key FROM carriers c INDEXED BY carriers_by_id
+FROM (SELECT coalesce(u.key, (SELECT c.key FROM carriers c INDEXED BY carriers_by_id
                               WHERE c.opa_id = u.id
                               ORDER BY coalesce(c.carried_until, 9223372036854775806) DESC
-                              LIMIT 1)),
-             coalesce(u.address, u.key), u.name
+                              LIMIT 1)) AS key,
+             coalesce(u.address, u.key) AS address, u.name
       FROM present_otherwise w CROSS JOIN opa.people u INDEXED BY people_by_id ON u.id = w.opa_id
       WHERE u.kind IN (2, 3)) l
 WHERE l.key IS NOT NULL
