@@ -9,7 +9,7 @@ use wildmatch::WildMatch;
 use super::*;
 use crate::domain::{CurrentRole, Matching, OpaId, OpaName, OpseraId};
 use crate::rules::facts::{
-    Absence, AccountWithKey, KeyHolder, RenameStep, RenamedPath, SameKey, WalkEnd,
+    Absence, AccountWithKey, Candidates, KeyHolder, RenameStep, RenamedPath, SameKey, WalkEnd,
 };
 use crate::rules::{
     AddressPattern, GroupPattern, GuardLimits, Lookup, Protection, RolePolicy, RoleRule,
@@ -86,11 +86,11 @@ pub(in crate::rules) fn account(people: Vec<PersonFacts>) -> AccountFacts {
         people: people.into_iter().collect(),
         groups: Vec::new(),
         memberships: Memberships::Read,
-        unidentified: Vec::new(),
+        unidentified: Candidates::default(),
         renamed: Vec::new(),
         renamed_walk: WalkEnd::Complete,
-        look_alikes: Vec::new(),
-        unclaimed: Vec::new(),
+        look_alikes: Candidates::default(),
+        unclaimed: Candidates::default(),
         absence: Some(absent_since(noon() - TimeDelta::hours(2))),
         known_names: Vec::new(),
         earlier_names: Vec::new(),
@@ -120,6 +120,13 @@ fn holder() -> KeyHolder {
         id: OpaId::new("7"),
         name: OpaName::new("jane.new"),
         email: Some("jane.new@example.com".to_owned()),
+    }
+}
+
+fn candidates<const N: usize>(people: [KeyHolder; N]) -> Candidates {
+    Candidates {
+        listed: people.into(),
+        total: u64::try_from(N).unwrap(),
     }
 }
 
@@ -246,7 +253,7 @@ type Doubt = fn(&mut AccountFacts);
 fn each_shield_keeps_the_account_and_names_whom_it_protects() {
     let shields: [(Doubt, FindingKind); 4] = [
         (
-            |facts| facts.unidentified = vec![holder()],
+            |facts| facts.unidentified = candidates([holder()]),
             FindingKind::PossibleMatch,
         ),
         (
@@ -254,11 +261,11 @@ fn each_shield_keeps_the_account_and_names_whom_it_protects() {
             FindingKind::Renamed,
         ),
         (
-            |facts| facts.look_alikes = vec![holder()],
+            |facts| facts.look_alikes = candidates([holder()]),
             FindingKind::PossibleMatch,
         ),
         (
-            |facts| facts.unclaimed = vec![holder()],
+            |facts| facts.unclaimed = candidates([holder()]),
             FindingKind::PossibleMatch,
         ),
     ];
@@ -282,9 +289,9 @@ fn each_shield_keeps_the_account_and_names_whom_it_protects() {
 fn every_doubt_about_an_account_is_told_each_with_its_own_cure() {
     let mut facts = account(vec![]);
     facts.renamed = vec![renamed()];
-    facts.unidentified = vec![holder()];
-    facts.look_alikes = vec![holder()];
-    facts.unclaimed = vec![holder()];
+    facts.unidentified = candidates([holder()]);
+    facts.look_alikes = candidates([holder()]);
+    facts.unclaimed = candidates([holder()]);
     let decided = decide_account(&facts, &policy(), noon());
     assert_eq!(decided.decision, Decision::Doubt);
     assert_eq!(
@@ -293,7 +300,34 @@ fn every_doubt_about_an_account_is_told_each_with_its_own_cure() {
     );
     let detail = &decided.findings[1].detail;
     assert!(
-        detail.contains("same name") && detail.contains("look the same"),
+        detail.starts_with(
+            "may belong to jane.new (jane.new@example.com, id 7), who is ACTIVE in OPA without a \
+             usable address and has the same name, and also the two addresses look the same ("
+        ),
+        "{detail}"
+    );
+}
+
+#[test]
+fn whoever_may_own_an_account_for_two_reasons_is_named_once_with_both() {
+    let other = KeyHolder {
+        id: OpaId::new("8"),
+        ..holder()
+    };
+    let mut facts = account(vec![]);
+    facts.look_alikes = candidates([holder()]);
+    facts.unclaimed = candidates([holder(), other]);
+    facts.unclaimed.total = 300;
+    let decided = decide_account(&facts, &policy(), noon());
+    let detail = &decided.findings[0].detail;
+    assert_eq!(detail.matches("id 7)").count(), 1, "{detail}");
+    assert_eq!(detail.matches("id 8)").count(), 1, "{detail}");
+    assert!(
+        detail.contains(
+            ", and also has the same name (at least 300 people), or to jane.new \
+             (jane.new@example.com, id 8), who is ACTIVE in OPA, has no Opsera account, and has \
+             the same name (at least 300 people) — account"
+        ),
         "{detail}"
     );
 }
@@ -310,7 +344,7 @@ fn i10_speaks_only_where_no_record_has_the_accounts_own_key() {
             .into_iter()
             .collect();
         let mut facts = account(people);
-        facts.unclaimed = vec![holder()];
+        facts.unclaimed = candidates([holder()]);
         let decided = decide_account(&facts, &policy(), noon());
         assert_eq!(decided.decision == Decision::Doubt, kept, "{status:?}");
     }
@@ -329,9 +363,9 @@ fn a_walk_without_an_end_is_doubt_and_says_so() {
 fn a_released_account_is_kept_by_no_shield_and_plan_and_evidence_say_what_was_overridden() {
     let mut facts = account(vec![]);
     facts.renamed = vec![renamed()];
-    facts.unidentified = vec![holder()];
-    facts.look_alikes = vec![holder()];
-    facts.unclaimed = vec![holder()];
+    facts.unidentified = candidates([holder()]);
+    facts.look_alikes = candidates([holder()]);
+    facts.unclaimed = candidates([holder()]);
     let mut policy = policy();
     let key = facts.identity.clone().unwrap().1;
     policy.release.insert(key);

@@ -105,6 +105,16 @@ pub struct KeyHolder {
     pub email: Option<String>,
 }
 
+/// ACTIVE people to whom an account may belong (I7, I9, I10). Any number of people can have one name,
+/// so only the first of them are listed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Candidates {
+    /// The first, a few more than [`MOST_LISTED`] for each text that is compared.
+    pub listed: Vec<KeyHolder>,
+    /// How many there are, or more.
+    pub total: u64,
+}
+
 /// One step of the way of I8: an id that carried a key.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct RenameStep {
@@ -210,15 +220,15 @@ pub struct AccountFacts {
     /// Whether the groups of every ACTIVE one among them could be read.
     pub memberships: Memberships,
     /// I7: unidentified ACTIVE people this account may belong to.
-    pub unidentified: Vec<KeyHolder>,
+    pub unidentified: Candidates,
     /// I8: ways to people who are ACTIVE today under another key or none, or whose status is doubt.
     pub renamed: Vec<RenamedPath>,
     /// I8: whether all ways were followed to their ends.
     pub renamed_walk: WalkEnd,
     /// I9: ACTIVE people without an account whose key looks the same.
-    pub look_alikes: Vec<KeyHolder>,
+    pub look_alikes: Candidates,
     /// I10: ACTIVE people without an account whose name is this account's.
-    pub unclaimed: Vec<KeyHolder>,
+    pub unclaimed: Candidates,
     /// Since when complete pulls have missed the person.
     pub absence: Option<Absence>,
     /// Names of the OPA records that carry the key or carried it last, and of those further on

@@ -1,11 +1,17 @@
 //! The doubt shields: whom an account may still belong to (I7 to I10).
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use unicode_normalization::UnicodeNormalization as _;
 
-use super::facts::{AccountFacts, KeyHolder, MOST_LISTED, RenameStep, RenamedPath, WalkEnd};
-use crate::domain::{Address, Evidence, Finding, FindingKind, PersonStatus};
+use super::facts::{
+    AccountFacts, Candidates, KeyHolder, MOST_LISTED, RenameStep, RenamedPath, WalkEnd,
+};
+use crate::domain::{Address, Evidence, Finding, FindingKind, OpaId, PersonStatus};
+
+/// What I7 and I10 have in common.
+const SAME_NAME: &str = "has the same name";
 
 /// Characters that are named where two addresses look the same.
 const MOST_CHARACTERS: usize = 3;
@@ -35,8 +41,12 @@ pub struct Shield {
     pub rule: &'static str,
     /// Why it may be theirs, in words.
     pub why: &'static str,
+    /// What of it is added where another reason is told before.
+    sign: &'static str,
     /// Whom it may belong to.
     pub people: Vec<KeyHolder>,
+    /// How many people that are, or more.
+    total: u64,
 }
 
 /// Every shield that keeps an account whose person is gone on this evidence (§4 step 4). I10 speaks
@@ -51,36 +61,43 @@ pub fn shields(facts: &AccountFacts, evidence: Evidence) -> Vec<Shield> {
             } else {
                 "whoever carried this address last has a status that this version does not know"
             },
+            sign: "carried this address last",
             people: facts
                 .renamed
                 .iter()
                 .map(|path| path.holder.clone())
                 .collect(),
+            total: 0,
         });
     }
-    let mut add = |rule, why, people: &Vec<KeyHolder>| {
-        if !people.is_empty() {
+    let mut add = |rule, why, sign, people: &Candidates| {
+        if !people.listed.is_empty() {
             found.push(Shield {
                 rule,
                 why,
-                people: people.clone(),
+                sign,
+                people: people.listed.clone(),
+                total: people.total,
             });
         }
     };
     add(
         "I7",
         "is ACTIVE in OPA without a usable address and has the same name",
+        SAME_NAME,
         &facts.unidentified,
     );
     add(
         "I9",
         "is ACTIVE in OPA, has no Opsera account, and the two addresses look the same",
+        "the two addresses look the same",
         &facts.look_alikes,
     );
     if evidence == Evidence::Absent {
         add(
             "I10",
             "is ACTIVE in OPA, has no Opsera account, and has the same name",
+            SAME_NAME,
             &facts.unclaimed,
         );
     }
@@ -186,18 +203,11 @@ fn renamed(facts: &AccountFacts, email: &str) -> Finding {
 }
 
 fn possible_match(facts: &AccountFacts, email: &str, shields: &[&Shield]) -> Finding {
-    let reasons: Vec<String> = shields
-        .iter()
-        .map(|shield| {
-            let mut text = format!("{}, who {}", list(&shield.people), shield.why);
-            let differences = match shield.rule {
-                "I9" => describe_look_alikes(facts, &shield.people),
-                _ => Vec::new(),
-            };
-            if !differences.is_empty() {
-                let _ = write!(text, " ({})", differences.join("; "));
-            }
-            text
+    let reasons: Vec<String> = by_reasons(shields)
+        .into_iter()
+        .map(|(reasons, people)| {
+            let reasons = in_one_sentence(facts, &reasons, &people);
+            format!("{}, who {reasons}", list(&people))
         })
         .collect();
     Finding {
@@ -211,6 +221,57 @@ fn possible_match(facts: &AccountFacts, email: &str, shields: &[&Shield]) -> Fin
             facts.id,
         ),
     }
+}
+
+/// Everybody once, with all the reasons why the account may be theirs; who has the same reasons
+/// stands together.
+fn by_reasons<'s>(shields: &[&'s Shield]) -> Vec<(Vec<&'s Shield>, Vec<KeyHolder>)> {
+    let mut groups: Vec<(Vec<&Shield>, Vec<KeyHolder>)> = Vec::new();
+    let mut told: BTreeSet<&OpaId> = BTreeSet::new();
+    for person in shields.iter().flat_map(|shield| &shield.people) {
+        if !told.insert(&person.id) {
+            continue;
+        }
+        let is_theirs = |shield: &&&Shield| shield.people.iter().any(|one| one.id == person.id);
+        let reasons: Vec<&Shield> = shields.iter().filter(is_theirs).copied().collect();
+        let same = |(known, _): &&mut (Vec<&Shield>, _)| {
+            known.len() == reasons.len()
+                && known.iter().zip(&reasons).all(|(a, b)| a.rule == b.rule)
+        };
+        match groups.iter_mut().find(same) {
+            Some((_, people)) => people.push(person.clone()),
+            None => groups.push((reasons, vec![person.clone()])),
+        }
+    }
+    groups
+}
+
+/// The first reason whole, and what the others add to it.
+fn in_one_sentence(facts: &AccountFacts, reasons: &[&Shield], people: &[KeyHolder]) -> String {
+    let mut text = String::new();
+    let mut signs: Vec<&str> = Vec::new();
+    for reason in reasons {
+        if signs.contains(&reason.sign) {
+            continue;
+        }
+        let _ = if signs.is_empty() {
+            write!(text, "{}", reason.why)
+        } else {
+            write!(text, ", and also {}", reason.sign)
+        };
+        signs.push(reason.sign);
+        let differences = match reason.rule {
+            "I9" => describe_look_alikes(facts, people),
+            _ => Vec::new(),
+        };
+        if !differences.is_empty() {
+            let _ = write!(text, " ({})", differences.join("; "));
+        }
+        if usize::try_from(reason.total).is_ok_and(|total| total > MOST_LISTED) {
+            let _ = write!(text, " (at least {} people)", reason.total);
+        }
+    }
+    text
 }
 
 /// Which characters of the look-alikes' addresses are not the account's, one sentence each (I9).

@@ -20,7 +20,8 @@ use crate::domain::{
     Address, CurrentRole, Key, OpaId, OpaName, OpseraId, SiteRole, time::Timestamp,
 };
 use crate::rules::facts::{
-    Absence, AccountFacts, JoinerFacts, KeyHolder, Memberships, People, SameKey, WalkEnd,
+    Absence, AccountFacts, Candidates, JoinerFacts, KeyHolder, Memberships, People, SameKey,
+    WalkEnd,
 };
 
 impl Store {
@@ -195,11 +196,11 @@ pub(super) fn account_facts(row: &SqliteRow) -> Result<AccountFacts, StoreError>
         people: People::default(),
         groups: Vec::new(),
         memberships: Memberships::default(),
-        unidentified: Vec::new(),
+        unidentified: Candidates::default(),
         renamed: Vec::new(),
         renamed_walk: WalkEnd::default(),
-        look_alikes: Vec::new(),
-        unclaimed: Vec::new(),
+        look_alikes: Candidates::default(),
+        unclaimed: Candidates::default(),
         absence: absence(row)?,
         known_names: Vec::new(),
         earlier_names: Vec::new(),

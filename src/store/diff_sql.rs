@@ -147,10 +147,12 @@ pub(super) const COMPARED_WITH: &str = "
 SELECT j.value FROM json_each(?1) j
 WHERE EXISTS (SELECT 1 FROM main.shields s INDEXED BY shields_by_text WHERE s.text = j.value)";
 
-/// `?1` pairs of a comparison and a text. The first ACTIVE people without an account who have it
-/// (I7, I9, I10).
+/// `?1` pairs of a comparison and a text. How many ACTIVE people without an account have it, and the
+/// first of them (I7, I9, I10).
 pub(super) const POSSIBLE: &str = "
 SELECT j.value ->> 0 AS what, j.value ->> 1 AS text,
+    (SELECT count(*) FROM main.shields s INDEXED BY shields_by_text
+     WHERE s.text = j.value ->> 1 AND s.what = j.value ->> 0) AS total,
     (SELECT json_group_array(json_object('id', x.id, 'name', x.name, 'email', x.email))
      FROM (SELECT p.id, p.name, coalesce(p.email, p.key) AS email
            FROM main.shields s INDEXED BY shields_by_text CROSS JOIN main.people p ON p.rowid = s.person

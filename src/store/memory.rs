@@ -133,7 +133,13 @@ impl Store {
                 .execute(&mut *tx)
                 .await?;
         }
-        for statement in [CREATED_IS_LISTED, FORGET_CREATED] {
+        // Not of the mark: whoever has no key is not in it.
+        for statement in [
+            NO_LONGER_PRESENT_OTHERWISE,
+            PRESENT_OTHERWISE,
+            CREATED_IS_LISTED,
+            FORGET_CREATED,
+        ] {
             sqlx::query(statement).execute(&mut *tx).await?;
         }
         sqlx::query(REMEMBERED)
@@ -322,6 +328,18 @@ ON CONFLICT (key, opa_id) DO UPDATE SET
     carried_until = NULL,
     active_until = iif(excluded.active_until IS NULL, NULL, active_until)";
 
+const NO_LONGER_PRESENT_OTHERWISE: &str = "
+DELETE FROM present_otherwise AS w
+WHERE NOT EXISTS (SELECT 1 FROM opa.people u INDEXED BY people_by_id
+                  WHERE u.id = w.opa_id AND (u.kind = 1 OR (u.kind = 0 AND u.key IS NULL)))";
+
+const PRESENT_OTHERWISE: &str = "
+INSERT INTO present_otherwise (opa_id)
+SELECT u.id FROM opa.people u INDEXED BY people_without_key WHERE u.key IS NULL AND u.kind = 0
+UNION ALL
+SELECT u.id FROM opa.people u INDEXED BY people_unknown_status WHERE u.kind = 1
+ON CONFLICT DO NOTHING";
+
 /// An account this program created is known by its id once a listing shows it.
 const CREATED_IS_LISTED: &str = "
 INSERT INTO known_roles (opsera_id, role, source, at)
@@ -341,12 +359,14 @@ const REMEMBERED: &str = "UPDATE runs SET remembered = 1 WHERE seq = ?1";
 
 /// Every statement that takes something from a snapshot.
 #[cfg(test)]
-pub(super) const LEARNING: [&str; 7] = [
+pub(super) const LEARNING: [&str; 9] = [
     STOP_CLOCKS,
     MOVE_CLOCKS,
     STOPPED_BEING_ACTIVE,
     STOPPED_CARRYING,
     CARRIES,
+    NO_LONGER_PRESENT_OTHERWISE,
+    PRESENT_OTHERWISE,
     CREATED_IS_LISTED,
     FORGET_CREATED,
 ];

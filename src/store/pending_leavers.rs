@@ -20,9 +20,10 @@ pub struct HiddenLeaver {
 }
 
 impl Store {
-    /// Takes in whom `pull` found DISABLED or DELETED and the pull before it ACTIVE, and lets go of
-    /// every key that somebody ACTIVE or a listed account has, or whose last owner is back. A record that has lost its address
-    /// counts under the key it carried last (I11), and one that is gone altogether changes nothing.
+    /// Takes in whom `pull` found DISABLED or DELETED and the pull before it ACTIVE or of an unknown
+    /// status, and lets go of every key that somebody ACTIVE or a listed account has, or whose last
+    /// owner is back. A record that has no address any more counts under the key it carried last
+    /// (I11), and one that is gone altogether changes nothing.
     /// To be called before the memory learns the pull.
     ///
     /// # Errors
@@ -30,10 +31,12 @@ impl Store {
     pub async fn note_hidden_leavers(&self, pull: Pull, now: Timestamp) -> Result<(), StoreError> {
         let mut ledger = self.ledger_beside_snapshot(pull).await?;
         let mut tx = ledger.begin_with(BEGIN).await?;
-        sqlx::query(TAKE_IN)
-            .bind(format_time(now))
-            .execute(&mut *tx)
-            .await?;
+        for statement in [TAKE_IN, TAKE_IN_OTHERWISE_PRESENT] {
+            sqlx::query(statement)
+                .bind(format_time(now))
+                .execute(&mut *tx)
+                .await?;
+        }
         sqlx::query(LET_GO).execute(&mut *tx).await?;
         tx.commit().await?;
         self.keep_learning(pull, ledger).await;
@@ -109,6 +112,23 @@ WHERE u.kind IN (2, 3) AND c.active_until IS NULL
   AND NOT EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key
                   WHERE a.key = coalesce(u.key, c.key))
 GROUP BY leaver
+ON CONFLICT DO NOTHING";
+
+/// The same for whoever was there in another way: under the key of today, or else under the one that
+/// the id carried last (I11).
+pub(super) const TAKE_IN_OTHERWISE_PRESENT: &str = "
+INSERT INTO pending_leavers (key, since, address, name)
+SELECT l.key, ?1, min(coalesce(l.address, l.key)), min(l.name)
+FROM (SELECT coalesce(u.key, (SELECT c.key FROM carriers c INDEXED BY carriers_by_id
+                              WHERE c.opa_id = u.id
+                              ORDER BY coalesce(c.carried_until, 9223372036854775806) DESC
+                              LIMIT 1)) AS key,
+             coalesce(u.address, u.key) AS address, u.name
+      FROM present_otherwise w CROSS JOIN opa.people u INDEXED BY people_by_id ON u.id = w.opa_id
+      WHERE u.kind IN (2, 3)) l
+WHERE l.key IS NOT NULL
+  AND NOT EXISTS (SELECT 1 FROM opsera.accounts a INDEXED BY accounts_by_key WHERE a.key = l.key)
+GROUP BY l.key
 ON CONFLICT DO NOTHING";
 
 /// Runs on the ledger, with the snapshot attached.

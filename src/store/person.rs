@@ -9,7 +9,7 @@ use super::fields::Fields;
 use super::snapshot::{AccountKind, COUNT_ACTIVE, Pull, read_kind, role_of, unsigned};
 use super::{Store, StoreError};
 use crate::domain::{
-    Address, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus, UserType, time::Timestamp,
+    GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus, UserType, time::Timestamp,
 };
 
 /// Records of one kind that are shown for one address.
@@ -79,30 +79,6 @@ pub struct KeyMemory {
     pub was_active: bool,
 }
 
-/// A record that an address which nobody has may be meant for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Suggestion {
-    /// `opa` or `opsera`.
-    pub directory: String,
-    /// Its key.
-    pub key: Key,
-    /// The address as the directory has it.
-    pub email: String,
-    /// In what way it is near.
-    pub similarity: Similarity,
-}
-
-/// In what way two addresses are near each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Similarity {
-    /// They look the same (UTS 39).
-    Skeleton,
-    /// The same local part in another domain, but for `.`, `-` and `_`.
-    LocalPart,
-    /// Few letters differ.
-    Spelling,
-}
-
 impl Store {
     /// Every OPA record of `pull` with `key`, service users and those of I11 included, by id.
     pub async fn list_opa_entries(
@@ -113,18 +89,19 @@ impl Store {
         self.opa_entries(WITH_KEY, pull, key.as_str()).await
     }
 
-    /// The OPA records of `pull` whose id, name or address is exactly `text`.
+    /// The OPA records of `pull` whose id, name or address is exactly `text`. A name that is no
+    /// address is mostly the local part of one; only where it is not, everybody is looked at.
     pub async fn list_opa_entries_named(
         &self,
         pull: Pull,
         text: &str,
     ) -> Result<Vec<OpaEntry>, StoreError> {
-        self.opa_entries(
-            "(p.id = ?1 OR p.name = ?1 OR coalesce(p.email, p.key) = ?1)",
-            pull,
-            text,
-        )
-        .await
+        let mut found = self.opa_entries(NAMED, pull, text).await?;
+        let is_named = found.iter().any(|entry| entry.name.as_str() == text);
+        if !is_named && !text.contains('@') {
+            found.extend(self.opa_entries("p.name = ?1", pull, text).await?);
+        }
+        Ok(found)
     }
 
     async fn opa_entries(
@@ -133,15 +110,7 @@ impl Store {
         pull: Pull,
         text: &str,
     ) -> Result<Vec<OpaEntry>, StoreError> {
-        let statement = format!(
-            "SELECT p.id, p.name, p.kind, p.status, coalesce(p.email, p.key) AS email, p.key,
-                    p.first_name, p.last_name,
-                    (SELECT json_group_array(DISTINCT g.name)
-                     FROM main.memberships m INDEXED BY memberships_by_person
-                     CROSS JOIN main.groups g ON g.id = m.grp WHERE m.person = p.rowid) AS groups
-             FROM main.people p WHERE {wanted} ORDER BY p.id LIMIT ?2"
-        );
-        let rows: Vec<OpaRow> = sqlx::query_as(sqlx::AssertSqlSafe(statement))
+        let rows: Vec<OpaRow> = sqlx::query_as(sqlx::AssertSqlSafe(entries_where(wanted)))
             .bind(text)
             .bind(MOST)
             .fetch_all(&self.snapshot(pull).await?)
@@ -171,14 +140,11 @@ impl Store {
         pull: Pull,
         text: &str,
     ) -> Result<Vec<OpseraId>, StoreError> {
-        let ids: Vec<String> = sqlx::query_scalar(
-            "SELECT id FROM opsera.accounts WHERE id = ?1 OR coalesce(email, key) = ?1
-             ORDER BY id LIMIT ?2",
-        )
-        .bind(text)
-        .bind(MOST)
-        .fetch_all(&self.snapshot(pull).await?)
-        .await?;
+        let ids: Vec<String> = sqlx::query_scalar(ACCOUNTS_NAMED)
+            .bind(text)
+            .bind(MOST)
+            .fetch_all(&self.snapshot(pull).await?)
+            .await?;
         Ok(ids.into_iter().map(OpseraId::new).collect())
     }
 
@@ -267,54 +233,6 @@ impl Store {
         let accounts = self.count_managed_accounts(pull).await?;
         Ok((unsigned(people), accounts))
     }
-
-    /// Keys of `pull` that may be meant by `asked`: those that look the same, those with the same
-    /// local part in another domain, and those of `asked`'s own domain whose spelling `is_near`
-    /// accepts. At most `limit` of each kind; the snapshot is streamed.
-    pub async fn list_suggestions(
-        &self,
-        pull: Pull,
-        asked: &Address,
-        key: &Key,
-        limit: usize,
-        is_near: impl Fn(&str) -> bool + Send,
-    ) -> Result<Vec<Suggestion>, StoreError> {
-        use futures::TryStreamExt as _;
-
-        let skeleton = key.skeleton();
-        let folded = crate::rules::shields::fold_name(asked.local_part());
-        let domain = format!("@{}", key.domain());
-        let pool = self.snapshot(pull).await?;
-        let mut rows = sqlx::query_as::<_, NearRow>(NEAR)
-            .bind(key.as_str())
-            .fetch(&pool);
-        let mut found: Vec<Suggestion> = Vec::new();
-        while let Some(row) = rows.try_next().await? {
-            let other = Key::from_store(row.key);
-            let similarity = if other.skeleton() == skeleton {
-                Similarity::Skeleton
-            } else if crate::rules::shields::fold_name(other.local_part()) == folded {
-                Similarity::LocalPart
-            } else if other.as_str().ends_with(&domain) && is_near(other.as_str()) {
-                Similarity::Spelling
-            } else {
-                continue;
-            };
-            let alike = found
-                .iter()
-                .filter(|other| other.similarity == similarity)
-                .count();
-            if alike < limit {
-                found.push(Suggestion {
-                    directory: row.directory,
-                    email: row.email,
-                    key: other,
-                    similarity,
-                });
-            }
-        }
-        Ok(found)
-    }
 }
 
 #[derive(FromRow)]
@@ -342,13 +260,6 @@ struct AccountRow {
     at: Option<String>,
 }
 
-#[derive(FromRow)]
-struct NearRow {
-    directory: String,
-    key: String,
-    email: String,
-}
-
 fn opa_entry(row: OpaRow) -> Result<OpaEntry, StoreError> {
     let mut groups: Vec<GroupName> = serde_json::from_str(&row.groups)
         .map_err(|error| StoreError::corrupt("memberships", "grp", &row.id, error))?;
@@ -368,15 +279,37 @@ fn opa_entry(row: OpaRow) -> Result<OpaEntry, StoreError> {
 }
 
 /// With the key, or DISABLED or DELETED without a usable address where the id carried it last.
-const WITH_KEY: &str = "(p.key = ?1 OR (p.key IS NULL AND p.kind IN (2, 3)
+pub(super) const WITH_KEY: &str = "(p.key = ?1 OR (p.key IS NULL AND p.kind IN (2, 3)
     AND p.id IN (SELECT c.opa_id FROM ledger.carriers c WHERE c.key = ?1
         AND NOT EXISTS (SELECT 1 FROM ledger.carriers d WHERE d.opa_id = c.opa_id
             AND coalesce(d.carried_until, 9223372036854775806)
                 > coalesce(c.carried_until, 9223372036854775806)))))";
 
-const NEAR: &str = "
-SELECT 'opsera' AS directory, key, coalesce(email, key) AS email FROM opsera.accounts
-WHERE key IS NOT NULL AND key <> ?1
-UNION ALL
-SELECT 'opa', key, coalesce(email, key) FROM main.people
-WHERE key IS NOT NULL AND key <> ?1 AND kind < 4";
+/// `?1` an id, an address, or a name that is an address or its local part.
+pub(super) const NAMED: &str = "p.rowid IN (
+    SELECT rowid FROM main.people WHERE id = ?1
+    UNION ALL SELECT rowid FROM main.people WHERE email = ?1 AND email IS NOT NULL
+    UNION ALL SELECT rowid FROM main.people WHERE key = ?1 AND email IS NULL
+    UNION ALL SELECT rowid FROM main.people WHERE name = ?1 AND instr(name, '@') > 0
+    UNION ALL SELECT rowid FROM main.people
+        WHERE key >= lower(?1) || '@' AND key < lower(?1) || 'A' AND name = ?1)";
+
+/// `?1` an id or an address.
+pub(super) const ACCOUNTS_NAMED: &str = "
+SELECT id FROM opsera.accounts WHERE rowid IN (
+    SELECT rowid FROM opsera.accounts WHERE id = ?1
+    UNION ALL SELECT rowid FROM opsera.accounts WHERE email = ?1 AND email IS NOT NULL
+    UNION ALL SELECT rowid FROM opsera.accounts WHERE key = ?1 AND email IS NULL)
+ORDER BY +id LIMIT ?2";
+
+/// `?1` what `wanted` compares, `?2` how many at most.
+pub(super) fn entries_where(wanted: &str) -> String {
+    format!(
+        "SELECT p.id, p.name, p.kind, p.status, coalesce(p.email, p.key) AS email, p.key,
+                p.first_name, p.last_name,
+                (SELECT json_group_array(DISTINCT g.name)
+                 FROM main.memberships m INDEXED BY memberships_by_person
+                 CROSS JOIN main.groups g ON g.id = m.grp WHERE m.person = p.rowid) AS groups
+         FROM main.people p WHERE {wanted} ORDER BY +p.id LIMIT ?2"
+    )
+}

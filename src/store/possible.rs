@@ -5,21 +5,21 @@ use std::collections::{BTreeSet, HashMap};
 use sqlx::FromRow;
 
 use super::diff_sql::{COMPARED, COMPARED_WITH, POSSIBLE};
-use super::snapshot::{Comparison, Pull, json};
+use super::snapshot::{Comparison, Pull, json, unsigned};
 use super::{Store, StoreError};
 use crate::domain::{Key, OpseraId};
-use crate::rules::facts::KeyHolder;
+use crate::rules::facts::{Candidates, KeyHolder};
 use crate::rules::shields::{fold_full_name, fold_name};
 
 /// The people who shield one account.
 #[derive(Default)]
 pub(super) struct Possible {
     /// I7
-    pub(super) unidentified: Vec<KeyHolder>,
+    pub(super) unidentified: Candidates,
     /// I9
-    pub(super) look_alikes: Vec<KeyHolder>,
+    pub(super) look_alikes: Candidates,
     /// I10
-    pub(super) unclaimed: Vec<KeyHolder>,
+    pub(super) unclaimed: Candidates,
 }
 
 #[derive(FromRow)]
@@ -90,35 +90,50 @@ impl Store {
         }
         let known: BTreeSet<String> = known.into_iter().collect();
         wanted.retain(|(_, text)| known.contains(text));
-        let rows: Vec<(i64, String, String)> = sqlx::query_as(POSSIBLE)
+        let rows: Vec<(i64, String, i64, String)> = sqlx::query_as(POSSIBLE)
             .bind(json(&wanted)?)
             .fetch_all(&pool)
             .await?;
-        let mut people: HashMap<(i64, String), Vec<KeyHolder>> = HashMap::new();
-        for (what, text, found) in rows {
-            let found = serde_json::from_str(&found)
+        let mut people: HashMap<(i64, String), Candidates> = HashMap::new();
+        for (what, text, total, found) in rows {
+            let listed = serde_json::from_str(&found)
                 .map_err(|error| StoreError::corrupt("shields", "person", &text, error))?;
-            people.insert((what, text), found);
+            let total = unsigned(total);
+            people.insert((what, text), Candidates { listed, total });
         }
-        let of = |what: i64, text: String| people.get(&(what, text)).into_iter().flatten().cloned();
         Ok(accounts
             .into_iter()
             .map(|account| {
                 let texts = account.texts();
-                let among = |code: fn(Comparison) -> i64| -> Vec<KeyHolder> {
-                    let found: BTreeSet<KeyHolder> = texts
+                let among = |code: fn(Comparison) -> i64| {
+                    let found = texts
                         .iter()
-                        .flat_map(|(what, text)| of(code(*what), text.clone()))
-                        .collect();
-                    found.into_iter().collect()
+                        .filter_map(|(what, text)| people.get(&(code(*what), text.clone())));
+                    union(found)
                 };
+                let looks = people.get(&(Comparison::SKELETON, account.skeleton()));
                 let possible = Possible {
                     unidentified: among(Comparison::of_unidentified),
-                    look_alikes: of(Comparison::SKELETON, account.skeleton()).collect(),
+                    look_alikes: union(looks.into_iter()),
                     unclaimed: among(Comparison::of_unclaimed),
                 };
                 (OpseraId::new(account.id), possible)
             })
             .collect())
+    }
+}
+
+/// The people of several texts. Whoever is not listed may be the same for two of them, so that the
+/// number is that of the largest.
+fn union<'c>(texts: impl Iterator<Item = &'c Candidates>) -> Candidates {
+    let mut listed: BTreeSet<KeyHolder> = BTreeSet::new();
+    let mut total = 0;
+    for text in texts {
+        listed.extend(text.listed.iter().cloned());
+        total = total.max(text.total);
+    }
+    Candidates {
+        total: total.max(u64::try_from(listed.len()).unwrap_or(u64::MAX)),
+        listed: listed.into_iter().collect(),
     }
 }

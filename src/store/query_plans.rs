@@ -4,7 +4,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteConnection};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _};
 
 use super::snapshot::{Pull, Sealed, Side, path_of, snapshot_schema};
-use super::{Store, diff_sql, pending_leavers, settled, settled_roles};
+use super::{Store, diff_sql, pending_leavers, person, settled, settled_roles, similar};
 use crate::domain::time::SystemClock;
 
 const PULL: Pull = Pull(1);
@@ -88,6 +88,14 @@ async fn nothing_that_is_done_per_page_reads_the_whole_directory() {
         (pending_leavers::LIST, "SCAN p"),
         // The 500 keys of this very statement.
         (settled::KEY_PAGE, "SCAN t"),
+        (similar::SPELLED, ""),
+        (similar::WITH_LOCAL_PART, ""),
+        (similar::BESIDE, ""),
+        (similar::WITH_LOOK, ""),
+        (similar::OWNERS, ""),
+        (person::ACCOUNTS_NAMED, ""),
+        (person::entries_where(person::NAMED).as_str(), ""),
+        (person::entries_where(person::WITH_KEY).as_str(), ""),
     ] {
         let small: Vec<&str> = Some(small).filter(|s| !s.is_empty()).into_iter().collect();
         let steps = steps(&mut connection, statement).await;
@@ -116,10 +124,11 @@ async fn what_the_ledger_learns_from_a_snapshot_reads_one_table_at_most() {
     let directory = tempfile::tempdir().unwrap();
     let store = store(&directory).await;
     let mut ledger = store.ledger_beside_snapshot(PULL).await.unwrap();
-    for statement in super::memory::LEARNING
-        .into_iter()
-        .chain([pending_leavers::TAKE_IN, pending_leavers::LET_GO])
-    {
+    for statement in super::memory::LEARNING.into_iter().chain([
+        pending_leavers::TAKE_IN,
+        pending_leavers::TAKE_IN_OTHERWISE_PRESENT,
+        pending_leavers::LET_GO,
+    ]) {
         let steps = steps(&mut ledger, statement).await;
         assert!(
             whole_tables(&steps, &[]).len() <= 1,

@@ -8,6 +8,8 @@
 
 use std::borrow::Cow;
 use std::io::{Read as _, Write as _};
+use std::num::NonZero;
+use std::thread;
 
 use flate2::Compression;
 use flate2::read::DeflateDecoder;
@@ -28,6 +30,8 @@ const ENDS_A_PART: u8 = 4;
 /// Rows and bytes of a part at most, whatever addresses somebody chose for their accounts.
 const MOST_ROWS: usize = 512;
 const MOST_BYTES: usize = 1024 * 1024;
+/// Fewer parts are not worth a thread.
+const LEAST_PARTS_OF_A_THREAD: usize = 8;
 /// What a part may come to when it is read: its rows, the last of which may be long.
 const MOST_BYTES_READ: u64 = 64 * 1024 * 1024;
 
@@ -257,8 +261,14 @@ async fn read_rows(
     .fetch_all(conn)
     .await?;
     let mut whole = Sha256::new();
-    for row in &parts {
-        whole.update(read_part(row, report)?);
+    for (stored, part) in parts.iter().zip(read_parts(&parts)?) {
+        whole.update(&part.digest);
+        for row in part.rows {
+            if !row.put_into(report) {
+                let why = "a row names a guard that the report does not have";
+                return Err(Fields::of(stored, "report_parts", "part").corrupt("rows", why));
+            }
+        }
     }
     if kept.get::<Vec<u8>>("digest")? == whole.finalize().as_slice() {
         Ok(())
@@ -267,25 +277,50 @@ async fn read_rows(
     }
 }
 
-/// Puts the rows of one part into `report`. Gives its digest.
-fn read_part(row: &SqliteRow, report: &mut Report) -> Result<Vec<u8>, StoreError> {
+/// One part, unpacked.
+struct Part {
+    digest: Vec<u8>,
+    rows: Vec<Row<'static>>,
+}
+
+/// Reads the parts in their order, on as many processors as there are: unpacking tens of thousands
+/// of rows is what somebody who asks for a large report waits for.
+fn read_parts(parts: &[SqliteRow]) -> Result<Vec<Part>, StoreError> {
+    let threads = thread::available_parallelism().map_or(1, NonZero::get);
+    let share = parts.len().div_ceil(threads).max(LEAST_PARTS_OF_A_THREAD);
+    let read: Vec<Result<Vec<Part>, StoreError>> = thread::scope(|scope| {
+        let shares: Vec<_> = parts
+            .chunks(share)
+            .map(|share| scope.spawn(|| share.iter().map(read_part).collect()))
+            .collect();
+        let crashed = |_| Err(StoreError::from(sqlx::Error::WorkerCrashed));
+        shares
+            .into_iter()
+            .map(|share| share.join().unwrap_or_else(crashed))
+            .collect()
+    });
+    let mut all = Vec::with_capacity(parts.len());
+    for share in read {
+        all.extend(share?);
+    }
+    Ok(all)
+}
+
+fn read_part(row: &SqliteRow) -> Result<Part, StoreError> {
     let part = Fields::of(row, "report_parts", "part");
     let compressed: Vec<u8> = part.get("rows")?;
     let digest: Vec<u8> = part.get("digest")?;
-    let mut rows = Vec::new();
+    let mut text = Vec::new();
     DeflateDecoder::new(compressed.as_slice())
         .take(MOST_BYTES_READ)
-        .read_to_end(&mut rows)
+        .read_to_end(&mut text)
         .map_err(|error| part.corrupt("rows", error))?;
-    if Sha256::digest(&rows).as_slice() != digest {
+    if Sha256::digest(&text).as_slice() != digest {
         return Err(part.corrupt("rows", "they do not have their digest"));
     }
-    for line in rows.split_inclusive(|byte| *byte == b'\n') {
-        let row: Row<'static> =
-            serde_json::from_slice(line).map_err(|error| part.corrupt("rows", error))?;
-        if !row.put_into(report) {
-            return Err(part.corrupt("rows", "a row names a guard that the report does not have"));
-        }
-    }
-    Ok(digest)
+    let rows = text
+        .split_inclusive(|byte| *byte == b'\n')
+        .map(|line| serde_json::from_slice(line).map_err(|error| part.corrupt("rows", error)))
+        .collect::<Result<_, _>>()?;
+    Ok(Part { digest, rows })
 }

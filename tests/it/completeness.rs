@@ -276,6 +276,48 @@ async fn a_pending_leaver_is_told_while_opsera_does_not_say_that_the_account_is_
 }
 
 #[tokio::test]
+async fn whoever_leaves_without_an_address_or_with_an_unknown_status_is_asked_for_too() {
+    type Change = fn(&World);
+    let loses_address: Change = |world| world.sandbox.opa().rename_address("bob", None).unwrap();
+    let is_suspended: Change = |world| world.sandbox.opa().set_status("bob", "SUSPENDED").unwrap();
+    for between in [loses_address, is_suspended] {
+        for status in ["DISABLED", "DELETED"] {
+            let world = pending_bob(between).await;
+            for _ in 0..2 {
+                assert_eq!(pending_leavers(&world).await, [""; 0], "bob is there");
+            }
+            world.sandbox.opa().set_status("bob", status).unwrap();
+            for _ in 0..2 {
+                assert_eq!(
+                    pending_leavers(&world).await,
+                    ["bob@example.com"],
+                    "{status}"
+                );
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn whoever_never_had_an_address_is_asked_for_under_the_one_they_left_with() {
+    let mut org = Org::in_step(["ada", "bob"]);
+    org.account("bob").life = crate::model::Life::Pending;
+    org.person("bob").email = None;
+    for (address, told) in [
+        (None, vec![]),
+        (Some("bob@example.com"), vec!["bob@example.com"]),
+    ] {
+        let world = World::start(&org, &rules()).await;
+        assert_eq!(pending_leavers(&world).await, [""; 0]);
+        let team = world.sandbox.opa();
+        team.rename_address("bob", address).unwrap();
+        team.disable("bob").unwrap();
+        world.sandbox.journal().clear();
+        assert_eq!(pending_leavers(&world).await, told, "{address:?}");
+    }
+}
+
+#[tokio::test]
 async fn whoever_is_back_under_any_address_is_no_pending_leaver() {
     for address in [Some("bob@example.com"), Some("robert@example.com"), None] {
         let world = pending_bob(|world| world.sandbox.opa().disable("bob").unwrap()).await;

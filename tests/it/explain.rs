@@ -296,11 +296,28 @@ async fn a_stranger_gets_a_plain_answer_with_near_misses() {
         misses(world.explain("fr\u{430}nk@example.com").await),
         [("frank@example.com".to_owned(), looks_the_same)]
     );
+    let differs = "differs in a letter or two";
     let same_name = "has the same name before the @, in another spelling or domain";
-    assert_eq!(
-        misses(world.explain("zoeking@elsewhere.example").await),
-        [("zoe.king@example.com".to_owned(), same_name)]
-    );
+    for (asked, why) in [
+        ("rank@example.com", differs),
+        ("fraank@example.com", differs),
+        ("grank@example.com", differs),
+        ("rfank@example.com", differs),
+        ("franck.@example.com", differs),
+        ("frank@exmaple.com", same_name),
+        ("f_rank@elsewhere.example", same_name),
+    ] {
+        let found = misses(world.explain(asked).await);
+        assert_eq!(found, [("frank@example.com".to_owned(), why)], "{asked}");
+    }
+    for asked in ["zoeking@elsewhere.example", "zoe-king@example.com"] {
+        let found = misses(world.explain(asked).await);
+        assert_eq!(
+            found,
+            [("zoe.king@example.com".to_owned(), same_name)],
+            "{asked}"
+        );
+    }
     assert!(misses(world.explain("nobody at all").await).is_empty());
 }
 

@@ -141,8 +141,11 @@ async fn a_team_in_which_everybody_has_one_name_is_doubt_and_a_short_finding() {
     let world = World::start(&org, &at_once()).await;
     let report = world.sync().await;
     assert_eq!(findings(&report, "possible_match"), ["gone@example.com"]);
-    let mut details = report.findings.iter().map(|finding| finding.detail.len());
-    assert!(details.all(|length| length < 2_000));
+    let mut details = report.findings.iter().map(|finding| &finding.detail);
+    let named = |detail: &String| detail.matches("@example.com, id ").count();
+    assert!(details.all(|detail| {
+        detail.len() < 2_000 && named(detail) == 10 && detail.contains("at least 300 people")
+    }));
     assert_eq!(world.deactivated(), [""; 0]);
 }
 

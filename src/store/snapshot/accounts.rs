@@ -147,7 +147,8 @@ FROM twice WHERE accounts.rowid = twice.kept;
 DELETE FROM accounts
 WHERE id IN (SELECT id FROM twice) AND rowid NOT IN (SELECT kept FROM twice);
 DROP TABLE twice;
-CREATE INDEX accounts_by_key ON accounts (key, kind);";
+CREATE INDEX accounts_by_key ON accounts (key, kind);
+CREATE INDEX accounts_by_email ON accounts (email) WHERE email IS NOT NULL;";
 
 /// Compares the two files, account by account; the OPA file is attached. Who is settled is never
 /// looked at one by one again.

@@ -147,7 +147,10 @@ DELETE FROM people WHERE rowid IN (
         FROM temp.twice t CROSS JOIN people p INDEXED BY people_by_id ON p.id = t.id)
     WHERE number > 1);
 DROP TABLE temp.twice;
-CREATE INDEX people_by_key ON people (key, kind) WHERE key IS NOT NULL;";
+CREATE INDEX people_by_key ON people (key, kind) WHERE key IS NOT NULL;
+-- What somebody may be asked for by, where it does not follow from the key.
+CREATE INDEX people_by_email ON people (email) WHERE email IS NOT NULL;
+CREATE INDEX people_by_name ON people (name) WHERE instr(name, '@') > 0;";
 
 /// What is run when memberships and shields are whole.
 pub(super) const INDEX_LATE: &str = "

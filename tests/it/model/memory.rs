@@ -188,9 +188,8 @@ impl Memory {
         let mut new: BTreeMap<String, String> = BTreeMap::new();
         for person in pulled.people.iter().filter(|p| has_left(&p.human.status)) {
             let mut last = self.pulls.last().into_iter().flatten();
-            let was_active =
-                last.any(|seen| seen.id == person.human.id && seen.key.is_some() && seen.active);
-            let Some(key) = person.counts_under().filter(|_| was_active) else {
+            let was_there = last.any(|seen| seen.id == person.human.id && !seen.left);
+            let Some(key) = person.counts_under().filter(|_| was_there) else {
                 continue;
             };
             let address = person.address.as_ref().unwrap_or(key);
