@@ -1,5 +1,7 @@
 //! The guards by name (§6), and one guard's verdict as a report shows it.
 
+use std::sync::Arc;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +89,7 @@ pub struct GuardReport {
     /// The approved plan that lets this run pass a limit that is reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by_plan: Option<PlanId>,
-    /// The people concerned, where the guard holds or would.
+    /// The people concerned, where the guard holds or would. Several guards may share the texts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub concerned: Vec<String>,
+    pub concerned: Vec<Arc<str>>,
 }

@@ -2,6 +2,8 @@
 //!
 //! A run and `explain` both ask here, so that what is shown beforehand is what a run does.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 
 use super::restores::Restored;
@@ -131,8 +133,8 @@ fn pass(guards: &mut [GuardReport], plan: &PlanId, covered: impl Fn(&GuardReport
 /// What the guards look at for `rest`, the part of `plan` that takes nothing back: the restores
 /// count as done.
 fn without(input: &GuardInput, plan: &Plan, rest: &Plan) -> GuardInput {
-    let in_rest = |email: &String| rest.actions().iter().any(|action| action.email == *email);
-    let (lost, restored_lost): (Vec<String>, Vec<String>) =
+    let in_rest = |email: &Arc<str>| rest.actions().iter().any(|action| *action.email == **email);
+    let (lost, restored_lost): (Vec<_>, Vec<_>) =
         input.administrators_lost.iter().cloned().partition(in_rest);
     let gained = |plan: &Plan| {
         plan.actions()

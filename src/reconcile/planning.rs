@@ -1,6 +1,7 @@
 //! Planning: every account and every joiner of a pull through the rules, into one plan.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 
@@ -47,9 +48,9 @@ struct PlanBuilder {
     findings: Vec<Finding>,
     adopted: Vec<(OpseraId, SiteRole)>,
     administrators: u64,
-    administrators_lost: Vec<String>,
+    administrators_lost: Vec<Arc<str>>,
     restored: Restored,
-    expired_protections: Vec<String>,
+    expired_protections: Vec<Arc<str>>,
 }
 
 /// What a plan is made for.
@@ -374,7 +375,7 @@ impl PlanBuilder {
         if let Decision::Act(action) = decision
             && self.limits.let_in(action)
         {
-            self.expired_protections.push(action.email.clone());
+            self.expired_protections.push(action.email.as_str().into());
         }
     }
 
@@ -409,7 +410,7 @@ impl PlanBuilder {
                     Change::Create { .. } => false,
                 };
                 if administrator && loses {
-                    self.administrators_lost.push(action.email.clone());
+                    self.administrators_lost.push(action.email.as_str().into());
                 }
                 match action.kind() {
                     ActionKind::Deactivate => self.summary.deactivate += 1,

@@ -70,7 +70,7 @@ pub async fn undo(
                         set_again.push(action.email);
                     }
                     if facts.role.is(SiteRole::Administrators) {
-                        administrators_lost.push(restore.email.clone());
+                        administrators_lost.push(restore.email.as_str().into());
                     }
                 }
                 restores.push(restore);

@@ -2,6 +2,8 @@
 //!
 //! G0, the completeness of a pull, is not here: an incomplete pull never reaches a plan.
 
+use std::sync::Arc;
+
 use crate::domain::{ActionKind, Guard, GuardReport, Plan, PlannedAction, SiteRole};
 use crate::rules::GuardLimits;
 
@@ -25,19 +27,20 @@ pub struct GuardInput {
     /// Active accounts known to be Administrators.
     pub administrators: u64,
     /// Those of them whom the plan deactivates or gives another role.
-    pub administrators_lost: Vec<String>,
+    pub administrators_lost: Vec<Arc<str>>,
     /// Accounts whose protection has ended and that the plan touches.
-    pub expired_protections: Vec<String>,
+    pub expired_protections: Vec<Arc<str>>,
 }
 
 /// Evaluates every guard, in the order of the settings. Never stops at the first that holds: a
 /// reviewer wants to see them all.
 pub fn evaluate(limits: &GuardLimits, input: &GuardInput, plan: &Plan) -> Vec<GuardReport> {
-    let deactivations = emails(plan, |action| action.kind() == ActionKind::Deactivate);
-    let role_changes = emails(plan, |action| action.kind() == ActionKind::SetRole);
-    let creations = emails(plan, |action| action.kind() == ActionKind::Create);
+    let of = |kind| emails(plan, |action| action.kind() == kind);
+    let deactivations = of(ActionKind::Deactivate);
+    let role_changes = of(ActionKind::SetRole);
+    let creations = of(ActionKind::Create);
     let grants = emails(plan, |action| action.to() == Some(SiteRole::Administrators));
-    let granted_now = emails(plan, |action| {
+    let granted_now = plan.actions().iter().filter(|action| {
         action.kind() == ActionKind::SetRole && action.to() == Some(SiteRole::Administrators)
     });
     let mut guards = vec![
@@ -73,7 +76,7 @@ pub fn evaluate(limits: &GuardLimits, input: &GuardInput, plan: &Plan) -> Vec<Gu
             limits.max_administrator_grants,
             &grants,
         ),
-        min_administrators(limits, input, granted_now.len()),
+        min_administrators(limits, input, granted_now.count()),
     ];
     // Only where there is something to say: most installations protect nobody up to a day.
     if !input.expired_protections.is_empty() {
@@ -86,11 +89,11 @@ pub fn evaluate(limits: &GuardLimits, input: &GuardInput, plan: &Plan) -> Vec<Gu
     guards
 }
 
-fn emails(plan: &Plan, wanted: impl Fn(&PlannedAction) -> bool) -> Vec<String> {
+fn emails(plan: &Plan, wanted: impl Fn(&PlannedAction) -> bool) -> Vec<Arc<str>> {
     plan.actions()
         .iter()
         .filter(|action| wanted(action))
-        .map(|action| action.email.clone())
+        .map(|action| action.email.as_str().into())
         .collect()
 }
 
@@ -116,7 +119,7 @@ fn report(
     actual: u64,
     held: bool,
     basis: Option<String>,
-    concerned: &[String],
+    concerned: &[Arc<str>],
 ) -> GuardReport {
     GuardReport {
         guard,
@@ -129,12 +132,12 @@ fn report(
     }
 }
 
-fn most(guard: Guard, limit: u64, concerned: &[String]) -> GuardReport {
+fn most(guard: Guard, limit: u64, concerned: &[Arc<str>]) -> GuardReport {
     let actual = as_count(concerned.len());
     report(guard, limit, actual, actual > limit, None, concerned)
 }
 
-fn most_percent(guard: Guard, percent: u64, managed: u64, concerned: &[String]) -> GuardReport {
+fn most_percent(guard: Guard, percent: u64, managed: u64, concerned: &[Arc<str>]) -> GuardReport {
     let limit = percent_rounded_up(managed, percent);
     let actual = as_count(concerned.len());
     let basis = format!("{percent} % of {managed} managed accounts");
@@ -144,7 +147,7 @@ fn most_percent(guard: Guard, percent: u64, managed: u64, concerned: &[String]) 
 fn weekly_deactivations(
     limits: &GuardLimits,
     input: &GuardInput,
-    planned: &[String],
+    planned: &[Arc<str>],
 ) -> GuardReport {
     let new = as_count(planned.len());
     let actual = input.deactivated_7d.saturating_add(new);
@@ -437,7 +440,7 @@ mod tests {
     #[test]
     fn an_account_whose_protection_has_ended_is_not_touched_without_approval() {
         let input = GuardInput {
-            expired_protections: vec!["p1@x".to_owned()],
+            expired_protections: vec!["p1@x".into()],
             ..calm(1000)
         };
         let name = Guard::MaxExpiredProtections;
@@ -450,7 +453,7 @@ mod tests {
     fn the_last_known_administrators_are_not_taken_away() {
         let input = |administrators, lost: usize| GuardInput {
             administrators,
-            administrators_lost: (0..lost).map(|n| n.to_string()).collect(),
+            administrators_lost: (0..lost).map(|n| n.to_string().into()).collect(),
             ..calm(1000)
         };
         let limits = limits();

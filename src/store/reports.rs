@@ -104,7 +104,7 @@ impl<'r> Row<'r> {
                 let Some(guard) = guards.find(|known| known.guard == guard) else {
                     return false;
                 };
-                guard.concerned.push(email.into_owned());
+                guard.concerned.push(email.into());
             }
         }
         true

@@ -71,7 +71,10 @@ async fn every_row_comes_back_in_its_order_whatever_it_is_about() {
             })
             .collect(),
         guards: vec![GuardReport {
-            concerned: addresses.clone(),
+            concerned: addresses
+                .iter()
+                .map(|email| email.as_str().into())
+                .collect(),
             ..held().guards.remove(0)
         }],
         ..held()
@@ -124,7 +127,7 @@ fn large(people: usize) -> Report {
             })
             .collect(),
         guards: vec![GuardReport {
-            concerned: addresses,
+            concerned: addresses.into_iter().map(Into::into).collect(),
             ..held().guards.remove(0)
         }],
         ..held()

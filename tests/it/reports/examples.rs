@@ -177,7 +177,7 @@ pub(crate) fn held() -> Report {
         guards: vec![
             GuardReport {
                 basis: Some("10 % of 240 managed accounts".to_owned()),
-                concerned: people.clone(),
+                concerned: people.iter().map(|email| email.as_str().into()).collect(),
                 ..guard(Guard::MaxDeactivationsPercent, 26, 24, true)
             },
             GuardReport {
@@ -274,7 +274,7 @@ pub(crate) fn hostile() -> Report {
             })
             .collect(),
         guards: vec![GuardReport {
-            concerned: ATTACKS.iter().map(|text| (*text).to_owned()).collect(),
+            concerned: ATTACKS.iter().map(|text| (*text).into()).collect(),
             ..guard(Guard::MaxRoleChanges, 8, 1, true)
         }],
         error: Some(ATTACKS.concat()),
