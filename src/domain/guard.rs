@@ -93,3 +93,18 @@ pub struct GuardReport {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub concerned: Vec<Arc<str>>,
 }
+
+impl GuardReport {
+    /// The verdict without whom it concerns.
+    pub fn without_people(&self) -> Self {
+        Self {
+            guard: self.guard,
+            limit: self.limit,
+            actual: self.actual,
+            held: self.held,
+            basis: self.basis.clone(),
+            approved_by_plan: self.approved_by_plan.clone(),
+            concerned: Vec::new(),
+        }
+    }
+}

@@ -160,12 +160,17 @@ impl PlannedAction {
     ) -> ActionReport {
         ActionReport {
             kind: self.kind(),
-            opsera_id: self.opsera_id().cloned(),
             from: self.from().map(str::to_owned),
             to: self.to().map(|role| role.as_str().to_owned()),
             evidence: match self.kind() {
                 ActionKind::Deactivate => self.evidence,
                 ActionKind::SetRole | ActionKind::Create => DecisionRecords::default(),
+            },
+            opsera_id: match self.change {
+                Change::SetRole { opsera_id, .. } | Change::Deactivate { opsera_id, .. } => {
+                    Some(opsera_id)
+                }
+                Change::Create { .. } => None,
             },
             email: self.email,
             reason: self.reason,

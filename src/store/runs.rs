@@ -392,15 +392,27 @@ fn without_people(report: &Report, head: &Head) -> Report {
         guards: report
             .guards
             .iter()
-            .map(|guard| GuardReport {
-                concerned: Vec::new(),
-                ..guard.clone()
-            })
+            .map(GuardReport::without_people)
             .collect(),
         actions: Vec::new(),
         waiting: Vec::new(),
         findings: Vec::new(),
-        ..report.clone()
+        // Each by itself: a clone of the report would clone the lists first.
+        schema: report.schema.clone(),
+        run_id: report.run_id.clone(),
+        plan_id: report.plan_id.clone(),
+        mode: report.mode,
+        outcome: report.outcome,
+        started_at: report.started_at,
+        finished_at: report.finished_at,
+        origin: report.origin.clone(),
+        rejection: report.rejection.clone(),
+        approval: report.approval.clone(),
+        failed_on: report.failed_on,
+        opa: report.opa,
+        opsera: report.opsera,
+        summary: report.summary,
+        error: report.error.clone(),
     }
 }
 
