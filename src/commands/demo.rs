@@ -9,8 +9,12 @@ use crate::audit::{Actor, AuditKey, AuditWriter};
 use crate::cli::logging::{self, LogOptions};
 use crate::cli::signals::stop_on_signals;
 use crate::cli::{DemoArgs, GlobalArgs};
+use crate::domain::text::counted;
 use crate::domain::time::{SharedClock, SystemClock};
-use crate::domain::{ActionStatus, ExitStatus, Finding, KindSet, Mode, Outcome, Report, RunId};
+use crate::domain::{
+    ActionStatus, ExitStatus, Finding, FindingKind, GuardReport, KindSet, Mode, Outcome, Report,
+    RunId,
+};
 use crate::output;
 use crate::output::{Format, ProgressLine, Visibility, render};
 use crate::reconcile::{Context, RunRequest, RunResult, run as reconcile};
@@ -19,7 +23,9 @@ use crate::settings::{ConfigSources, LogFormat, LogSettings, Settings};
 use crate::store::{Store, audit::AuditFilter};
 
 /// Audit entries that are shown: enough to see one action from its announcement to its outcome.
-const SHOWN_ENTRIES: u32 = 12;
+const SHOWN_ENTRIES: u32 = 3;
+/// Rows of a list that are shown: five reports are read in a row.
+const SHOWN_ROWS: usize = 2;
 
 pub(super) async fn run(global: &GlobalArgs, args: &DemoArgs) -> anyhow::Result<ExitStatus> {
     start_quiet_logging(global)?;
@@ -129,9 +135,9 @@ impl Stage<'_> {
         args: &DemoArgs,
         place: &Place,
     ) -> anyhow::Result<()> {
-        self.say(&format!(
-            "Two directories are simulated on this machine: an OPA Team of {} records at {},\n\
-             and an Opsera with {} accounts at {}.\n",
+        self.say_wrapped(&format!(
+            "Two directories are simulated on this machine: an OPA Team of {} records at {}, and an \
+             Opsera with {} accounts at {}.",
             sandbox.opa().count(),
             sandbox.opa_url(),
             sandbox.opsera().count(),
@@ -139,13 +145,12 @@ impl Stage<'_> {
         ))?;
         self.title("1. What would be done?", "rolecall sync --dry-run")?;
         let preview = self.run(Mode::DryRun).await?;
-        self.show(&preview)?;
-        let mut told = preview.findings.clone();
+        self.show_preview(&preview)?;
         self.add_the_missing_alias(sandbox, place)?;
 
         self.title("2. Do it", "rolecall sync")?;
         let applied = self.run(Mode::Apply).await?;
-        self.show_news(&applied, &mut told)?;
+        self.show_outcome(&applied)?;
 
         self.title("3. What is on record?", "rolecall audit list")?;
         self.show_audit_log().await?;
@@ -160,27 +165,28 @@ impl Stage<'_> {
         if !refused.is_empty() {
             self.title("4. What was refused goes through now", "rolecall sync")?;
             let rest = self.run(Mode::Apply).await?;
-            self.show_news(&rest, &mut told)?;
+            self.show_outcome(&rest)?;
         }
 
         self.title("5. Run again: is anything left to do?", "rolecall sync")?;
         let again = self.run(Mode::Apply).await?;
-        self.show_news(&again, &mut told)?;
+        self.show_outcome(&again)?;
         if again.outcome != Outcome::InSync {
             bail!("the last run should have found nothing left to do");
         }
         let again_command = match args.keep {
             Some(_) => format!(
-                "The store and its settings are in {}: try `rolecall --config {} audit verify`.\n",
+                "The store and its settings are in {}: try `rolecall --config {} audit verify`. ",
                 place.directory.display(),
                 place.settings_file().display()
             ),
             None => String::new(),
         };
-        self.say(&format!(
-            "\nThat was the whole job. {again_command}\
-             To try your own role rules, keep the simulation running with `rolecall sandbox`;\n\
-             for your own Team, start with the README's “First real use”.\n"
+        self.say("\n")?;
+        self.say_wrapped(&format!(
+            "That was the whole job. {again_command}To try your own role rules, keep the simulation \
+             running with `rolecall sandbox`; for your own Team, start with the README's “First \
+             real use”."
         ))
     }
 
@@ -211,10 +217,13 @@ impl Stage<'_> {
         let settings = sandbox.settings_toml_with_every_alias();
         let clock = self.context.clock.clone();
         self.context = place.context(&settings, clock)?;
+        self.say("\n")?;
+        self.say_wrapped(&format!(
+            "One of these people was renamed: OPA has the address {opa}, Opsera still has {opsera}. \
+             Nothing but a person can tell that they are the same. The operator adds to the settings:"
+        ))?;
         self.say(&format!(
-            "\nOne of these people was renamed: OPA has the address {opa}, Opsera still has {opsera}.\n\
-             Nothing but a person can tell that they are the same. The operator adds to the settings:\n\
-             \n    [matching.aliases]\n    \"{opsera}\" = \"{opa}\"\n"
+            "\n    [matching.aliases]\n    \"{opsera}\" = \"{opa}\"\n"
         ))
     }
 
@@ -245,11 +254,13 @@ impl Stage<'_> {
         let released = store.release_refused(&self.audit_writer()?).await;
         store.close().await;
         let released = released?;
-        self.say(&format!(
-            "\nMeanwhile the new colleagues sign in, and a person takes over in Opsera what {} owned.\n\
-             Opsera's refusal would be respected for a day; the operator says that it may be tried again:\n\
-             `rolecall queue retry` ({released} action).\n",
-            refused.join(", ")
+        self.say("\n")?;
+        self.say_wrapped(&format!(
+            "Meanwhile the new colleagues sign in, and a person takes over in Opsera what {} owned. \
+             Opsera's refusal would be respected for a day; the operator says that it may be tried \
+             again: `rolecall queue retry` ({}).",
+            refused.join(", "),
+            counted(released, "action", "actions")
         ))
     }
 
@@ -281,33 +292,53 @@ impl Stage<'_> {
         self.say("Every entry carries the hash of the one before: an edit breaks the chain.\n")
     }
 
-    fn show(&self, report: &Report) -> anyhow::Result<()> {
-        let mut sink = output::Sink::stdout(self.global.colour());
-        render(report, Format::Table, self.style(), &mut sink)?;
-        sink.finish()?;
-        Ok(())
-    }
-
-    /// As [`Self::show`]; findings that an earlier run of this demo has shown are only counted.
-    fn show_news(&self, report: &Report, told: &mut Vec<Finding>) -> anyhow::Result<()> {
-        let news: Vec<Finding> = report
+    /// The report as `sync --dry-run` shows it, with a few rows of each list.
+    fn show_preview(&self, report: &Report) -> anyhow::Result<()> {
+        let (shown, left_out): (Vec<Finding>, Vec<Finding>) = report
             .findings
             .iter()
-            .filter(|finding| !told.contains(finding))
             .cloned()
-            .collect();
-        let known = report.findings.len().saturating_sub(news.len());
-        told.extend(news.iter().cloned());
-        self.show(&Report {
-            findings: news,
+            .partition(|finding| finding.kind == FindingKind::PossibleMatch);
+        let excerpt = Report {
+            findings: shown,
+            // Why a limit is what it is matters where it is reached.
+            guards: report.guards.iter().map(without_basis).collect(),
             ..report.clone()
-        })?;
-        if known == 0 {
+        };
+        let style = output::TableStyle {
+            rows_per_list: Some(SHOWN_ROWS),
+            ..self.style()
+        };
+        let mut sink = output::Sink::stdout(self.global.colour());
+        render(&excerpt, Format::Table, style, &mut sink)?;
+        sink.finish()?;
+        if left_out.is_empty() {
             return Ok(());
         }
-        self.say(&format!(
-            "(The demo leaves out {known} findings that are shown above.)\n"
+        let mut kinds: Vec<String> = left_out
+            .iter()
+            .map(|finding| finding.kind.as_str().replace('_', " "))
+            .collect();
+        kinds.dedup();
+        let count = u64::try_from(left_out.len()).unwrap_or(u64::MAX);
+        self.say_wrapped(&format!(
+            "(The demo leaves out {}: {}.)",
+            counted(count, "finding", "findings"),
+            kinds.join(", ")
         ))
+    }
+
+    /// The verdict, and what did not come out as planned.
+    fn show_outcome(&self, report: &Report) -> anyhow::Result<()> {
+        self.say_wrapped(&output::verdict(report))?;
+        for action in &report.actions {
+            if let (ActionStatus::Rejected | ActionStatus::Failed, Some(message)) =
+                (action.status, &action.message)
+            {
+                self.say_wrapped(&format!("{}: {message}", action.email))?;
+            }
+        }
+        Ok(())
     }
 
     fn style(&self) -> crate::output::TableStyle {
@@ -321,7 +352,18 @@ impl Stage<'_> {
         ))
     }
 
+    fn say_wrapped(&self, text: &str) -> anyhow::Result<()> {
+        self.say(&format!("{}\n", output::paragraph(text, self.style())))
+    }
+
     fn say(&self, text: &str) -> anyhow::Result<()> {
         Ok(output::deliver(None, self.global.colour(), text)?)
+    }
+}
+
+fn without_basis(guard: &GuardReport) -> GuardReport {
+    GuardReport {
+        basis: guard.basis.clone().filter(|_| guard.held),
+        ..guard.clone()
     }
 }

@@ -31,3 +31,4 @@ pub use plan_page::{PlanView, render_plan};
 pub use progress::{ProgressLine, Visibility};
 pub use render::{Format, TableStyle, render, render_diff};
 pub use sink::{OutputError, Sink, deliver, note, table_style, tell_failure};
+pub use table::paragraph;

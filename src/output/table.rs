@@ -19,6 +19,8 @@ use crate::domain::text::{for_terminal, number};
 /// Columns between two columns of a table: the padding and the separator, which is a space.
 const GAP: u16 = 2;
 const PADDING: u16 = 1;
+/// Begins a sequence that styles text.
+const ESCAPE: char = '\u{1b}';
 
 pub(super) fn render(
     page: &Page<'_>,
@@ -78,7 +80,11 @@ fn write_section(
             writeln!(out, "{line}")?;
         }
     }
-    let shown = style.rows_per_list.unwrap_or(usize::MAX);
+    let shown = match style.rows_per_list {
+        // Whoever reads on is to see them all, always.
+        Some(rows) if section.group != "guard" => rows,
+        _ => usize::MAX,
+    };
     let rows = section
         .rows()
         .take(shown)
@@ -182,7 +188,7 @@ fn write_columns(
     }
     let limit = style.width.map_or(usize::MAX, usize::from);
     for line in table.lines() {
-        let line = line.trim_end();
+        let line = without_padding_at_the_end(&line);
         if line.starts_with('─') {
             let rule: String = line.chars().take(limit.min(line.chars().count())).collect();
             writeln!(out, "{rule}")?;
@@ -191,6 +197,17 @@ fn write_columns(
         }
     }
     Ok(())
+}
+
+/// The padding of a styled cell stands before the sequence that ends its style.
+fn without_padding_at_the_end(line: &str) -> String {
+    let text = line.trim_end();
+    match text.rsplit_once(ESCAPE) {
+        Some((before, end)) if end.ends_with('m') && !end.contains(' ') => {
+            format!("{}{ESCAPE}{end}", before.trim_end())
+        }
+        _ => text.to_owned(),
+    }
 }
 
 /// One list per row: the first cell, and below it the others by name.
@@ -228,6 +245,11 @@ fn room(style: TableStyle, margin: usize) -> Option<usize> {
     style
         .width
         .map(|width| usize::from(width).saturating_sub(margin).max(20))
+}
+
+/// A paragraph for the terminal, whatever its words come from.
+pub fn paragraph(text: &str, style: TableStyle) -> String {
+    wrapped(&for_terminal(text), room(style, 0)).join("\n")
 }
 
 fn write_wrapped(

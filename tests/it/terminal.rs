@@ -6,8 +6,9 @@ use std::os::fd::AsFd as _;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::pty::openpty;
+use nix::pty::{Winsize, openpty};
 use nix::sys::termios::{LocalFlags, tcgetattr};
 
 pub(crate) struct Terminal {
@@ -22,7 +23,22 @@ pub(crate) struct Terminal {
 impl Terminal {
     /// Starts `command` with all its streams on a new terminal.
     pub(crate) fn start(command: &mut Command) -> Self {
-        let pair = openpty(None, None).unwrap();
+        Self::of_size(None, command)
+    }
+
+    /// The same, on a terminal with so many columns.
+    pub(crate) fn start_in_columns(columns: u16, command: &mut Command) -> Self {
+        let size = Winsize {
+            ws_row: 24,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        Self::of_size(Some(&size), command)
+    }
+
+    fn of_size(size: Option<&Winsize>, command: &mut Command) -> Self {
+        let pair = openpty(size, None).unwrap();
         let program = File::from(pair.slave);
         let stream = || program.try_clone().unwrap();
         let child = command
@@ -97,7 +113,14 @@ impl Terminal {
     /// Takes what the program has shown, if it shows anything within a moment.
     fn take(&mut self) -> bool {
         let mut waited = [PollFd::new(self.person.as_fd(), PollFlags::POLLIN)];
-        if poll(&mut waited, PollTimeout::from(50_u16)).unwrap() == 0 {
+        let ready = loop {
+            match poll(&mut waited, PollTimeout::from(50_u16)) {
+                // The end of another test's child.
+                Err(Errno::EINTR) => {}
+                polled => break polled.unwrap(),
+            }
+        };
+        if ready == 0 {
             return false;
         }
         let mut bytes = [0; 4096];

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 
+use crate::terminal::Terminal;
+
 /// Starts `rolecall sandbox` and reads what it prints until it serves.
 async fn start(args: &[&str]) -> (Child, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_rolecall"))
@@ -117,4 +119,27 @@ async fn the_demo_ends_in_step_and_tells_of_one_renamed_person() {
         .collect();
     assert_eq!(renamed.len(), 1, "{settings}");
     assert!(text.contains(renamed[0]), "{text}");
+}
+
+#[test]
+fn the_demo_fits_a_persons_patience_at_eighty_columns() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_rolecall"));
+    command.arg("demo").env("NO_COLOR", "1").env("TERM", "dumb");
+    let (code, shown) = Terminal::start_in_columns(80, &mut command).end();
+    assert_eq!(code, 0, "{shown}");
+    let lines: Vec<&str> = shown.lines().collect();
+    assert!(lines.len() < 200, "{} lines", lines.len());
+    // Longer is only what cannot be broken, as an address of two hosts in one word.
+    let long: Vec<&&str> = lines
+        .iter()
+        .filter(|line| line.chars().count() > 80 && line.trim().contains(' '))
+        .collect();
+    assert!(long.is_empty(), "{long:#?}");
+    for words in [
+        "Dry run: 8 accounts would be deactivated",
+        "1 refused by Opsera",
+        "In sync: nothing to do",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
 }
