@@ -6,7 +6,7 @@ use std::hash::{BuildHasher as _, RandomState};
 use super::model::CheckReport;
 use super::opa::OpaAnswers;
 use crate::clients::{CallError, Opa};
-use crate::domain::text::error_chain;
+use crate::domain::text::{counted, error_chain};
 use crate::domain::{GroupName, PersonStatus, UserType};
 use crate::reconcile::{is_relevant, memberships_matter};
 use crate::rules::{GroupPattern, Lookup, Policy, RoleRule};
@@ -151,7 +151,7 @@ async fn examine_rule(
             name,
             format!(
                 "{through}: at least {} (not all members were counted)",
-                counted(people)
+                counted(people, "person", "people")
             ),
         ),
         Ok(0) => report.warning(
@@ -159,7 +159,10 @@ async fn examine_rule(
             format!("{through}: nobody, or only people whom an earlier rule decides"),
             "nothing to do if that is meant",
         ),
-        Ok(people) => report.ok(name, format!("{through}: {}", counted(people))),
+        Ok(people) => report.ok(
+            name,
+            format!("{through}: {}", counted(people, "person", "people")),
+        ),
         Err(error) => report.failure(
             name,
             format!(
@@ -168,13 +171,6 @@ async fn examine_rule(
             ),
             "a run may need this listing; see roles.lookup",
         ),
-    }
-}
-
-fn counted(people: u64) -> String {
-    match people {
-        1 => "1 person".to_owned(),
-        many => format!("{many} people"),
     }
 }
 

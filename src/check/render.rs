@@ -3,8 +3,8 @@
 use std::io;
 
 use super::model::{CheckReport, Item, Status};
-use crate::domain::text::for_terminal;
-use crate::output::TableStyle;
+use crate::domain::text::{counted, for_terminal};
+use crate::output::{Severity, TableStyle, coloured};
 
 /// Writes `report` to `out`.
 ///
@@ -13,13 +13,13 @@ use crate::output::TableStyle;
 pub fn render(report: &CheckReport, style: TableStyle, out: &mut dyn io::Write) -> io::Result<()> {
     render_items(report, style, out)?;
     let (failures, warnings) = (report.count(Status::Failure), report.count(Status::Warning));
+    let all_warnings = counted(length(warnings), "warning", "warnings");
     let verdict = match (failures, warnings) {
         (0, 0) => "Everything is fine.".to_owned(),
-        (0, _) => format!("Ready to run, with {}.", counted(warnings, "warning")),
+        (0, _) => format!("Ready to run, with {all_warnings}."),
         _ => format!(
-            "Not ready: {} and {}.",
-            counted(failures, "failure"),
-            counted(warnings, "warning")
+            "Not ready: {} and {all_warnings}.",
+            counted(length(failures), "failure", "failures")
         ),
     };
     writeln!(out, "\n{verdict}")
@@ -54,12 +54,12 @@ fn write_item(
 ) -> io::Result<()> {
     let status = format!("{:8}", item.status.as_str());
     let status = if style.colour {
-        let code = match item.status {
-            Status::Ok => "32",
-            Status::Warning => "33",
-            Status::Failure => "31",
+        let severity = match item.status {
+            Status::Ok => Severity::Good,
+            Status::Warning => Severity::Warning,
+            Status::Failure => Severity::Bad,
         };
-        format!("\u{1b}[{code}m{status}\u{1b}[0m")
+        coloured(&status, severity)
     } else {
         status
     };
@@ -77,6 +77,6 @@ fn write_item(
     Ok(())
 }
 
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+fn length(count: usize) -> u64 {
+    u64::try_from(count).unwrap_or(u64::MAX)
 }

@@ -10,6 +10,7 @@ use crate::cli::{GlobalArgs, TableFormat};
 use crate::domain::ExitStatus;
 use crate::domain::text;
 use crate::output;
+use crate::output::faint;
 use crate::settings::{Effective, Layers, Settings, Warning};
 
 pub(super) fn run(global: &GlobalArgs, format: TableFormat) -> anyhow::Result<ExitStatus> {
@@ -62,7 +63,7 @@ fn table(values: &[Effective], files: &[String], digest: &str) -> String {
         let origin = text::terminal_safe(&value.origin);
         line(
             &mut text,
-            &format!("{setting:<44} \u{1b}[2m# {origin}\u{1b}[0m"),
+            &format!("{setting:<44} {}", faint(&format!("# {origin}"))),
         );
     }
     text

@@ -348,7 +348,9 @@ impl Stage<'_> {
 
     fn title(&self, words: &str, command: &str) -> anyhow::Result<()> {
         self.say(&format!(
-            "\n\u{1b}[1m━━ {words}\u{1b}[0m   \u{1b}[2m$ {command}\u{1b}[0m\n\n"
+            "\n{}   {}\n\n",
+            output::strong(&format!("━━ {words}")),
+            output::faint(&format!("$ {command}"))
         ))
     }
 

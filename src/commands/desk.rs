@@ -203,11 +203,6 @@ pub(super) fn since(since: Since, now: Timestamp) -> Timestamp {
     }
 }
 
-/// `1 account`, `3 accounts`.
-pub(super) fn counted(count: u64, one: &str, many: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { many })
-}
-
 /// How long ago `at` was, in its two largest units.
 pub(super) fn age(at: Timestamp, now: Timestamp) -> String {
     let Ok(passed) = (now - at).to_std() else {

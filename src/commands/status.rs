@@ -4,18 +4,19 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::desk::{Desk, Look, age, counted, tell_no_run_yet};
+use super::desk::{Desk, Look, age, tell_no_run_yet};
 use super::queue;
 use crate::audit::Head;
 use crate::audit_stream::last_delivered;
 use crate::cli::{GlobalArgs, StatusArgs, TableFormat};
 use crate::domain::approval::good_until;
+use crate::domain::text::counted;
 use crate::domain::time::time_for_people;
 use crate::domain::{
     ActionState, ExitStatus, HeldPlan, PlanState, text::for_terminal, time::Timestamp,
 };
 use crate::output;
-use crate::output::Listing;
+use crate::output::{Listing, strong};
 use crate::settings::OfflineSettings;
 use crate::store::{LockState, QueueRow, QueueView, RunRow, StoreError};
 
@@ -350,7 +351,7 @@ fn table(global: &GlobalArgs, text: &mut String, listing: &Listing) -> anyhow::R
 }
 
 fn title(text: &mut String, title: &str) {
-    line(text, &format!("\n\u{1b}[1m{title}\u{1b}[0m"));
+    line(text, &format!("\n{}", strong(title)));
 }
 
 fn line(text: &mut String, line: &str) {

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::desk::{Desk, counted};
+use super::desk::Desk;
 use crate::audit::AuditWriter;
 use crate::cli::{GlobalArgs, TableFormat, UndoArgs};
+use crate::domain::text::counted;
 use crate::domain::text::for_terminal;
 use crate::domain::time::time_for_people;
 use crate::domain::{ExitStatus, PlanState, PlannedAction, RunId};

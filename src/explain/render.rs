@@ -6,7 +6,7 @@ use std::io;
 use super::model::{AccountView, DecisionView, Explanation, GuardsView, HistoryView, RoleView};
 use super::words::time;
 use crate::domain::text::for_terminal;
-use crate::output::TableStyle;
+use crate::output::{TableStyle, strong};
 
 const LABEL: usize = 12;
 
@@ -68,7 +68,7 @@ impl Page<'_> {
     fn strong(&mut self, text: &str) -> io::Result<()> {
         let text = for_terminal(text);
         if self.style.colour {
-            writeln!(self.out, "\u{1b}[1m{text}\u{1b}[0m")
+            writeln!(self.out, "{}", strong(&text))
         } else {
             writeln!(self.out, "{text}")
         }

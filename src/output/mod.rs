@@ -19,6 +19,7 @@ mod plan_page;
 mod progress;
 mod render;
 mod sink;
+mod style;
 mod table;
 mod wrap;
 
@@ -31,4 +32,5 @@ pub use plan_page::{PlanView, render_plan};
 pub use progress::{ProgressLine, Visibility};
 pub use render::{Format, TableStyle, render, render_diff};
 pub use sink::{OutputError, Sink, deliver, note, table_style, tell_failure};
+pub use style::{coloured, faint, strong};
 pub use table::paragraph;

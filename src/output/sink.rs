@@ -11,7 +11,7 @@ use anstream::{AutoStream, ColorChoice};
 use tempfile::NamedTempFile;
 
 use crate::domain::text::safe_lines;
-use crate::output::TableStyle;
+use crate::output::{Severity, TableStyle, coloured};
 
 /// Rows of one list on a terminal: what fits a screen beside its title.
 const ROWS_ON_A_TERMINAL: usize = 20;
@@ -216,7 +216,8 @@ pub fn deliver(output: Option<&Path>, colour: ColorChoice, text: &str) -> Result
 /// Tells on standard error why a command failed: the error, its causes, then what can be done.
 pub fn tell_failure(error: &anyhow::Error, hints: &[String], colour: ColorChoice) {
     let mut text = format!(
-        "\u{1b}[1;31merror\u{1b}[0m: {}\n",
+        "{}: {}\n",
+        coloured("error", Severity::Bad),
         safe_lines(&error.to_string())
     );
     for cause in error.chain().skip(1) {

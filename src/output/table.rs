@@ -13,14 +13,13 @@ use unicode_width::UnicodeWidthStr as _;
 
 use super::page::{Cell, Page, Section, Severity};
 use super::render::TableStyle;
+use super::style::{coloured, strong, without_padding_at_the_end};
 use super::wrap::{width_of_longest_word, wrapped};
 use crate::domain::text::{for_terminal, number};
 
 /// Columns between two columns of a table: the padding and the separator, which is a space.
 const GAP: u16 = 2;
 const PADDING: u16 = 1;
-/// Begins a sequence that styles text.
-const ESCAPE: char = '\u{1b}';
 
 pub(super) fn render(
     page: &Page<'_>,
@@ -177,7 +176,7 @@ fn write_columns(
     }));
     table.add_rows(
         rows.into_iter()
-            .map(|row| row.into_iter().map(coloured).collect::<Vec<_>>()),
+            .map(|row| row.into_iter().map(table_cell).collect::<Vec<_>>()),
     );
     for (column, least) in table.column_iter_mut().zip(least) {
         let least = u16::try_from(*least).unwrap_or(u16::MAX);
@@ -197,17 +196,6 @@ fn write_columns(
         }
     }
     Ok(())
-}
-
-/// The padding of a styled cell stands before the sequence that ends its style.
-fn without_padding_at_the_end(line: &str) -> String {
-    let text = line.trim_end();
-    match text.rsplit_once(ESCAPE) {
-        Some((before, end)) if end.ends_with('m') && !end.contains(' ') => {
-            format!("{}{ESCAPE}{end}", before.trim_end())
-        }
-        _ => text.to_owned(),
-    }
 }
 
 /// One list per row: the first cell, and below it the others by name.
@@ -230,7 +218,7 @@ fn write_lists(
     Ok(())
 }
 
-fn coloured(cell: Flat) -> TableCell {
+fn table_cell(cell: Flat) -> TableCell {
     let shown = TableCell::new(cell.text);
     match cell.severity {
         Severity::Plain => shown,
@@ -286,15 +274,9 @@ fn styled_cell(text: &str, severity: Severity, style: TableStyle) -> String {
 }
 
 fn styled(text: &str, severity: Severity, style: TableStyle) -> String {
-    let code = match severity {
-        Severity::Plain => "1",
-        Severity::Good => "32",
-        Severity::Warning => "33",
-        Severity::Bad => "31",
-    };
-    if style.colour && !text.is_empty() {
-        format!("\u{1b}[{code}m{text}\u{1b}[0m")
-    } else {
-        text.to_owned()
+    match severity {
+        _ if !style.colour => text.to_owned(),
+        Severity::Plain => strong(text),
+        other => coloured(text, other),
     }
 }

@@ -127,6 +127,20 @@ fn the_core_knows_no_http_no_sql_no_command_line_and_no_files() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+#[test]
+fn escape_sequences_are_written_in_one_place() {
+    let mut wrong = Vec::new();
+    for (file, text) in sources("") {
+        let code = text.split("#[cfg(test)]").next().unwrap_or_default();
+        // What takes them out of foreign text knows them as well.
+        let may = ["src/output/style.rs", "src/domain/text.rs"];
+        if code.contains("\\u{1b}") && !may.iter().any(|known| file.ends_with(known)) {
+            wrong.push(file);
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 fn source_root() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }

@@ -4,9 +4,10 @@ use std::io::{self, Write as _};
 
 use crate::audit::{ExportFormat, LineFormat};
 use crate::cli::{self, AuditExportArgs, GlobalArgs};
-use crate::commands::desk::{Desk, counted};
+use crate::commands::desk::Desk;
 use crate::domain::ExitStatus;
 use crate::domain::text;
+use crate::domain::text::counted;
 use crate::output;
 use crate::store::audit::Period;
 

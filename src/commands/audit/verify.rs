@@ -4,7 +4,8 @@ use serde_json::{Value, json};
 
 use crate::audit::{Anchor, AuditKey, Head, Proof, Verdict, read_checkpoints};
 use crate::cli::{AuditVerifyArgs, GlobalArgs, TableFormat};
-use crate::commands::desk::{Desk, counted};
+use crate::commands::desk::Desk;
+use crate::domain::text::counted;
 use crate::domain::{ExitStatus, text::for_terminal};
 use crate::output;
 

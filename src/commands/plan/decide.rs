@@ -5,8 +5,9 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::cli::{GlobalArgs, TableFormat};
-use crate::commands::desk::{Desk, counted};
+use crate::commands::desk::Desk;
 use crate::domain::approval::{good_until, look_again, run_that_applies};
+use crate::domain::text::counted;
 use crate::domain::time::time_for_people;
 use crate::domain::{ExitStatus, HeldPlan, PlanId, PlanState, text::for_terminal};
 use crate::output;
