@@ -2,10 +2,8 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sqlx::FromRow;
-
-use super::diff_sql::{COMPARED, COMPARED_WITH, POSSIBLE};
-use super::snapshot::{Comparison, Pull, json, unsigned};
+use super::diff_sql::{COMPARED, COMPARED_WITH, NAMES_ARE_ADDRESSES, POSSIBLE};
+use super::snapshot::{Comparison, Fingerprints, Pull, json, unsigned};
 use super::{Store, StoreError};
 use crate::domain::{Key, OpseraId};
 use crate::rules::facts::{Candidates, KeyHolder};
@@ -22,38 +20,46 @@ pub(super) struct Possible {
     pub(super) unclaimed: Candidates,
 }
 
-#[derive(FromRow)]
-struct Compared {
-    id: String,
-    key: String,
-    address: String,
-    own_key: String,
-    first_name: Option<String>,
-    last_name: Option<String>,
-}
+/// Id, key, address, own key, first and last name. What equals the key is null.
+type Compared = (
+    String,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+);
 
-impl Compared {
-    /// Everything of the account that a shield compares.
-    fn texts(&self) -> Vec<(Comparison, String)> {
-        let mut texts = BTreeSet::new();
-        for address in [&self.address, &self.key] {
-            let local = address.split_once('@').map(|(local, _)| local);
-            for name in local.into_iter().chain([address.as_str()]) {
-                texts.insert((Comparison::Name, fold_name(name)));
-            }
+/// The fingerprints of everything of the account that a shield compares.
+fn fingerprints_of(
+    account: &Compared,
+    fingerprints: &Fingerprints,
+    names_are_addresses: bool,
+) -> Vec<(Comparison, i64)> {
+    let (_, key, address, own_key, first_name, last_name) = account;
+    let mut found = Vec::new();
+    let mut add = |what: Comparison, text: &str| {
+        found.push((what, fingerprints.of_unidentified(what, text)));
+    };
+    for address in address.iter().chain([key]) {
+        if let Some((local, _)) = address.split_once('@') {
+            add(Comparison::Name, &fold_name(local));
         }
-        for key in [&self.own_key, &self.key] {
-            texts.insert((Comparison::NameAsKey, key.clone()));
+        if names_are_addresses {
+            add(Comparison::Name, &fold_name(address));
         }
-        let full = fold_full_name(self.first_name.as_deref(), self.last_name.as_deref());
-        texts.extend(full.map(|full| (Comparison::FullName, full)));
-        texts.into_iter().collect()
     }
-
-    fn skeleton(&self) -> String {
-        let skeleton = Key::from_store(self.key.clone()).skeleton();
-        skeleton.as_str().to_owned()
+    if names_are_addresses {
+        for key in own_key.iter().chain([key]) {
+            add(Comparison::NameAsKey, key);
+        }
     }
+    if let Some(full) = fold_full_name(first_name.as_deref(), last_name.as_deref()) {
+        add(Comparison::FullName, &full);
+    }
+    let look = Key::from_store(key.clone()).skeleton();
+    add(Comparison::Look, look.as_str());
+    found
 }
 
 impl Store {
@@ -67,57 +73,59 @@ impl Store {
             return Ok(HashMap::new());
         }
         let pool = self.snapshot(pull).await?;
+        let fingerprints = Fingerprints::of_store(self).await?;
         let accounts: Vec<Compared> = sqlx::query_as(COMPARED)
             .bind(json(accounts)?)
             .fetch_all(&pool)
             .await?;
-        let mut wanted: BTreeSet<(i64, String)> = BTreeSet::new();
-        for account in &accounts {
-            wanted.insert((Comparison::SKELETON, account.skeleton()));
-            for (what, text) in account.texts() {
-                wanted.insert((what.of_unidentified(), text.clone()));
-                wanted.insert((what.of_unclaimed(), text));
-            }
-        }
-        // Most texts are nobody's, which one list of them tells sooner than a list of pairs.
-        let texts: BTreeSet<&String> = wanted.iter().map(|(_, text)| text).collect();
-        let known: Vec<String> = sqlx::query_scalar(COMPARED_WITH)
-            .bind(json(&texts)?)
+        let names_are_addresses: bool = sqlx::query_scalar(NAMES_ARE_ADDRESSES)
+            .fetch_one(&pool)
+            .await?;
+        let accounts: Vec<(OpseraId, Vec<(Comparison, i64)>)> = accounts
+            .into_iter()
+            .map(|account| {
+                let compared = fingerprints_of(&account, &fingerprints, names_are_addresses);
+                (OpseraId::new(account.0), compared)
+            })
+            .collect();
+        // Most are nobody's. In their order each page of the index is read once.
+        let wanted: BTreeSet<i64> = accounts
+            .iter()
+            .flat_map(|(_, compared)| compared.iter().map(|(_, fingerprint)| *fingerprint))
+            .collect();
+        let known: Vec<i64> = sqlx::query_scalar(COMPARED_WITH)
+            .bind(json(&wanted)?)
             .fetch_all(&pool)
             .await?;
         if known.is_empty() {
             return Ok(HashMap::new());
         }
-        let known: BTreeSet<String> = known.into_iter().collect();
-        wanted.retain(|(_, text)| known.contains(text));
-        let rows: Vec<(i64, String, i64, String)> = sqlx::query_as(POSSIBLE)
-            .bind(json(&wanted)?)
+        let rows: Vec<(i64, bool, i64, String)> = sqlx::query_as(POSSIBLE)
+            .bind(json(&known)?)
             .fetch_all(&pool)
             .await?;
-        let mut people: HashMap<(i64, String), Candidates> = HashMap::new();
-        for (what, text, total, found) in rows {
+        let mut people: HashMap<(i64, bool), Candidates> = HashMap::new();
+        for (fingerprint, unclaimed, total, found) in rows {
             let listed = serde_json::from_str(&found)
-                .map_err(|error| StoreError::corrupt("shields", "person", &text, error))?;
+                .map_err(|error| StoreError::corrupt("shields", "person", fingerprint, error))?;
             let total = unsigned(total);
-            people.insert((what, text), Candidates { listed, total });
+            people.insert((fingerprint, unclaimed), Candidates { listed, total });
         }
         Ok(accounts
             .into_iter()
-            .map(|account| {
-                let texts = account.texts();
-                let among = |code: fn(Comparison) -> i64| {
-                    let found = texts
+            .map(|(id, compared)| {
+                let among = |unclaimed: bool, looks: bool| {
+                    let compared = compared
                         .iter()
-                        .filter_map(|(what, text)| people.get(&(code(*what), text.clone())));
-                    union(found)
+                        .filter(|(what, _)| (*what == Comparison::Look) == looks);
+                    union(compared.filter_map(|(_, one)| people.get(&(*one, unclaimed))))
                 };
-                let looks = people.get(&(Comparison::SKELETON, account.skeleton()));
                 let possible = Possible {
-                    unidentified: among(Comparison::of_unidentified),
-                    look_alikes: union(looks.into_iter()),
-                    unclaimed: among(Comparison::of_unclaimed),
+                    unidentified: among(false, false),
+                    look_alikes: among(true, true),
+                    unclaimed: among(true, false),
                 };
-                (OpseraId::new(account.id), possible)
+                (id, possible)
             })
             .collect())
     }
