@@ -10,6 +10,7 @@ macro_rules! account_columns {
         concat!(
             "SELECT a.id, a.kind, a.key, coalesce(a.email, a.key) AS email,
                     iif(a.key IS NULL, NULL, coalesce(a.address, a.key)) AS address, a.site_role,
+                    a.own_key, a.first_name, a.last_name,
                     k.opsera_id IS NOT NULL AS remembered, k.role AS known_role,
                     c.role AS created_role, n.since, n.pulls
              FROM ",
@@ -134,12 +135,6 @@ pub(super) const PRESENT_RECORDS: &str = "
 SELECT u.id, u.name, coalesce(u.email, u.key) AS email, u.key, u.kind, u.status
 FROM json_each(?1) j CROSS JOIN main.people u INDEXED BY people_by_id ON u.id = j.value
 WHERE u.kind <= 1";
-
-/// `?1` ids of accounts. What the shields compare of each, null what equals the key.
-pub(super) const COMPARED: &str = "
-SELECT a.id, a.key, a.address, a.own_key, a.first_name, a.last_name
-FROM json_each(?1) j CROSS JOIN opsera.accounts a ON a.id = j.value
-WHERE a.key IS NOT NULL";
 
 /// Whether the name of anybody in OPA may be a whole address (I7, I10).
 pub(super) const NAMES_ARE_ADDRESSES: &str = "

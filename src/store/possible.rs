@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::diff_sql::{COMPARED, COMPARED_WITH, NAMES_ARE_ADDRESSES, POSSIBLE};
+use sqlx::sqlite::SqliteRow;
+
+use super::diff_sql::{COMPARED_WITH, NAMES_ARE_ADDRESSES, POSSIBLE};
+use super::fields::Fields;
 use super::snapshot::{Comparison, Fingerprints, Pull, json, unsigned};
 use super::{Store, StoreError};
 use crate::domain::{Key, OpseraId};
-use crate::rules::facts::{Candidates, KeyHolder};
+use crate::rules::facts::{AccountFacts, Candidates, KeyHolder};
 use crate::rules::shields::{fold_full_name, fold_name};
 
 /// The people who shield one account.
@@ -20,46 +23,65 @@ pub(super) struct Possible {
     pub(super) unclaimed: Candidates,
 }
 
-/// Id, key, address, own key, first and last name. What equals the key is null.
-type Compared = (
-    String,
-    String,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-    Option<String>,
-);
+/// What the shields compare of an account.
+pub(super) struct Compared {
+    id: OpseraId,
+    key: Key,
+    address: String,
+    /// Where it is not the key.
+    own_key: Option<String>,
+    full_name: Option<String>,
+}
 
-/// The fingerprints of everything of the account that a shield compares.
-fn fingerprints_of(
-    account: &Compared,
-    fingerprints: &Fingerprints,
-    names_are_addresses: bool,
-) -> Vec<(Comparison, i64)> {
-    let (_, key, address, own_key, first_name, last_name) = account;
-    let mut found = Vec::new();
-    let mut add = |what: Comparison, text: &str| {
-        found.push((what, fingerprints.of_unidentified(what, text)));
-    };
-    for address in address.iter().chain([key]) {
-        if let Some((local, _)) = address.split_once('@') {
-            add(Comparison::Name, &fold_name(local));
+impl Compared {
+    /// `row` is the one that `facts` were made of; `None`: the account has no key.
+    pub(super) fn read(row: &SqliteRow, facts: &AccountFacts) -> Result<Option<Self>, StoreError> {
+        let Some((address, key)) = &facts.identity else {
+            return Ok(None);
+        };
+        let fields = Fields::of(row, "accounts", "id");
+        let first_name: Option<String> = fields.get("first_name")?;
+        let last_name: Option<String> = fields.get("last_name")?;
+        Ok(Some(Self {
+            id: facts.id.clone(),
+            key: key.clone(),
+            address: address.as_str().to_owned(),
+            own_key: fields.get("own_key")?,
+            full_name: fold_full_name(first_name.as_deref(), last_name.as_deref()),
+        }))
+    }
+
+    /// The fingerprints of everything that a shield compares.
+    fn fingerprints(
+        &self,
+        fingerprints: &Fingerprints,
+        names_are_addresses: bool,
+    ) -> Vec<(Comparison, i64)> {
+        let mut found = Vec::new();
+        let mut add = |what: Comparison, text: &str| {
+            found.push((what, fingerprints.of_unidentified(what, text)));
+        };
+        let key = self.key.as_str();
+        let other = Some(self.address.as_str()).filter(|address| *address != key);
+        for address in other.into_iter().chain([key]) {
+            if let Some((local, _)) = address.split_once('@') {
+                add(Comparison::Name, &fold_name(local));
+            }
+            if names_are_addresses {
+                add(Comparison::Name, &fold_name(address));
+            }
         }
         if names_are_addresses {
-            add(Comparison::Name, &fold_name(address));
+            for key in self.own_key.as_deref().into_iter().chain([key]) {
+                add(Comparison::NameAsKey, key);
+            }
         }
-    }
-    if names_are_addresses {
-        for key in own_key.iter().chain([key]) {
-            add(Comparison::NameAsKey, key);
+        if let Some(full) = &self.full_name {
+            add(Comparison::FullName, full);
         }
+        add(Comparison::Look, self.key.skeleton().as_str());
+        found
     }
-    if let Some(full) = fold_full_name(first_name.as_deref(), last_name.as_deref()) {
-        add(Comparison::FullName, &full);
-    }
-    let look = Key::from_store(key.clone()).skeleton();
-    add(Comparison::Look, look.as_str());
-    found
 }
 
 impl Store {
@@ -67,25 +89,21 @@ impl Store {
     pub(super) async fn list_possible(
         &self,
         pull: Pull,
-        accounts: &[OpseraId],
+        accounts: Vec<Compared>,
     ) -> Result<HashMap<OpseraId, Possible>, StoreError> {
         if accounts.is_empty() {
             return Ok(HashMap::new());
         }
         let pool = self.snapshot(pull).await?;
         let fingerprints = Fingerprints::of_store(self).await?;
-        let accounts: Vec<Compared> = sqlx::query_as(COMPARED)
-            .bind(json(accounts)?)
-            .fetch_all(&pool)
-            .await?;
         let names_are_addresses: bool = sqlx::query_scalar(NAMES_ARE_ADDRESSES)
             .fetch_one(&pool)
             .await?;
         let accounts: Vec<(OpseraId, Vec<(Comparison, i64)>)> = accounts
             .into_iter()
             .map(|account| {
-                let compared = fingerprints_of(&account, &fingerprints, names_are_addresses);
-                (OpseraId::new(account.0), compared)
+                let compared = account.fingerprints(&fingerprints, names_are_addresses);
+                (account.id, compared)
             })
             .collect();
         // Most are nobody's. In their order each page of the index is read once.

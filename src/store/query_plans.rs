@@ -76,7 +76,6 @@ async fn nothing_that_is_done_per_page_reads_the_whole_directory() {
         (diff_sql::KEYS_OF_HOLDER, ""),
         (diff_sql::KEYS_OF_HOLDERS, ""),
         (diff_sql::PRESENT_RECORDS, ""),
-        (diff_sql::COMPARED, ""),
         (diff_sql::COMPARED_WITH, ""),
         // The first entry of an index.
         (
