@@ -18,20 +18,29 @@ const MOST_CHARACTERS: usize = 3;
 
 /// A name as I7 compares it: without letter case and without `.`, `-` and `_`.
 pub fn fold_name(name: &str) -> String {
-    name.nfc()
-        .flat_map(char::to_lowercase)
-        .filter(|c| !matches!(c, '.' | '-' | '_'))
-        .collect()
+    let mut folded = without_case(name);
+    folded.retain(|c| !matches!(c, '.' | '-' | '_'));
+    folded
+}
+
+/// A text without letter case. Most are plain ASCII, which has one form only.
+fn without_case(text: &str) -> String {
+    if text.is_ascii() {
+        text.to_ascii_lowercase()
+    } else {
+        text.nfc().flat_map(char::to_lowercase).collect()
+    }
 }
 
 /// First and last name as I7 compares them, without letter case; `None` if either is empty.
 pub fn fold_full_name(first: Option<&str>, last: Option<&str>) -> Option<String> {
-    let fold = |part: Option<&str>| -> Option<String> {
-        let folded: String = part?.trim().nfc().flat_map(char::to_lowercase).collect();
-        (!folded.is_empty()).then_some(folded)
-    };
+    let fold =
+        |part: Option<&str>| Some(without_case(part?.trim())).filter(|part| !part.is_empty());
+    let mut folded = fold(first)?;
     // The separator cannot occur in a trimmed part in this position by accident: it is no letter.
-    Some(format!("{}\u{1f}{}", fold(first)?, fold(last)?))
+    folded.push('\u{1f}');
+    folded.push_str(&fold(last)?);
+    Some(folded)
 }
 
 /// One rule that keeps an account, and whom it may belong to instead.
@@ -363,6 +372,16 @@ mod tests {
     fn i7_compares_names_without_letter_case_and_punctuation() {
         assert_eq!(fold_name("Jason.Compson-IV"), fold_name("jason_compson.iv"));
         assert_ne!(fold_name("jason"), fold_name("jasoni"));
+    }
+
+    #[test]
+    fn plain_letters_fold_as_all_others_do() {
+        for text in ["", "Jane.Doe-IV_2", "O'Neil+x@Example.COM", "\u{7f}\t A"] {
+            let slow: String = text.nfc().flat_map(char::to_lowercase).collect();
+            assert_eq!(without_case(text), slow);
+        }
+        assert_eq!(fold_name("J\u{c4}GER"), fold_name("ja\u{308}ger"));
+        assert_eq!(fold_name("STRASSE.\u{130}"), "strassei\u{307}");
     }
 
     #[test]

@@ -45,7 +45,8 @@ impl Store {
             actives_can_leave,
             conflicts: true,
         };
-        self.look_up(pull, &mut page, wanted, &mut known).await?;
+        self.look_up(pull, &mut page, &[row], wanted, &mut known)
+            .await?;
         Ok(page.pop())
     }
 

@@ -10,6 +10,7 @@ macro_rules! account_columns {
         concat!(
             "SELECT a.id, a.kind, a.key, coalesce(a.email, a.key) AS email,
                     iif(a.key IS NULL, NULL, coalesce(a.address, a.key)) AS address, a.site_role,
+                    a.own_key, a.first_name, a.last_name,
                     k.opsera_id IS NOT NULL AS remembered, k.role AS known_role,
                     c.role AS created_role, n.since, n.pulls
              FROM ",
@@ -135,31 +136,30 @@ SELECT u.id, u.name, coalesce(u.email, u.key) AS email, u.key, u.kind, u.status
 FROM json_each(?1) j CROSS JOIN main.people u INDEXED BY people_by_id ON u.id = j.value
 WHERE u.kind <= 1";
 
-/// `?1` ids of accounts. What the shields compare of each.
-pub(super) const COMPARED: &str = "
-SELECT a.id, a.key, coalesce(a.address, a.key) AS address, coalesce(a.own_key, a.key) AS own_key,
-       a.first_name, a.last_name
-FROM json_each(?1) j CROSS JOIN opsera.accounts a ON a.id = j.value
-WHERE a.key IS NOT NULL";
+/// Whether the name of anybody in OPA may be a whole address (I7, I10).
+pub(super) const NAMES_ARE_ADDRESSES: &str = "
+SELECT EXISTS (SELECT 1 FROM main.people n INDEXED BY people_by_name WHERE instr(n.name, '@') > 0)";
 
-/// `?1` texts. Those that a shield may compare an account with.
+/// `?1` even fingerprints. Those that a shield may compare an account with.
 pub(super) const COMPARED_WITH: &str = "
 SELECT j.value FROM json_each(?1) j
-WHERE EXISTS (SELECT 1 FROM main.shields s INDEXED BY shields_by_text WHERE s.text = j.value)";
+WHERE EXISTS (SELECT 1 FROM main.shields s INDEXED BY shields_by_fingerprint
+              WHERE s.fingerprint BETWEEN j.value AND j.value + 1)";
 
-/// `?1` pairs of a comparison and a text. How many ACTIVE people without an account have it, and the
-/// first of them (I7, I9, I10).
+/// `?1` even fingerprints. How many ACTIVE people without an account have each, and the first of
+/// them, apart those without a usable address (I7) and those with one (I9, I10).
 pub(super) const POSSIBLE: &str = "
-SELECT j.value ->> 0 AS what, j.value ->> 1 AS text,
-    (SELECT count(*) FROM main.shields s INDEXED BY shields_by_text
-     WHERE s.text = j.value ->> 1 AND s.what = j.value ->> 0) AS total,
+SELECT j.value AS fingerprint, jk.value AS unclaimed,
+    (SELECT count(*) FROM main.shields s INDEXED BY shields_by_fingerprint
+     WHERE s.fingerprint = j.value + jk.value) AS total,
     (SELECT json_group_array(json_object('id', x.id, 'name', x.name, 'email', x.email))
      FROM (SELECT p.id, p.name, coalesce(p.email, p.key) AS email
-           FROM main.shields s INDEXED BY shields_by_text CROSS JOIN main.people p ON p.rowid = s.person
-           WHERE s.text = j.value ->> 1 AND s.what = j.value ->> 0 LIMIT 11) x) AS people
-FROM json_each(?1) j
-WHERE EXISTS (SELECT 1 FROM main.shields s INDEXED BY shields_by_text
-              WHERE s.text = j.value ->> 1 AND s.what = j.value ->> 0)";
+           FROM main.shields s INDEXED BY shields_by_fingerprint
+           CROSS JOIN main.people p ON p.rowid = s.person
+           WHERE s.fingerprint = j.value + jk.value LIMIT 11) x) AS people
+FROM json_each(?1) j CROSS JOIN json_each('[0, 1]') jk
+WHERE EXISTS (SELECT 1 FROM main.shields s INDEXED BY shields_by_fingerprint
+              WHERE s.fingerprint = j.value + jk.value)";
 
 /// `?1` the key to go on after. Keys of ACTIVE people without an account.
 pub(super) const JOINER_PAGE: &str = "

@@ -7,11 +7,13 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use futures::TryStreamExt as _;
+use sqlx::sqlite::SqliteRow;
 
 use super::diff_sql::{
     FIRST_ACCOUNTS, FIRST_MANAGED, FORMER_HOLDERS, GROUPS, LAST_CARRIED, PEOPLE, SHARED_KEYS,
 };
 use super::fields::Fields;
+use super::possible::Compared;
 use super::renames::{KnownRenames, moment};
 use super::snapshot::{Pull, json, read_kind};
 use super::{Store, StoreError};
@@ -75,11 +77,12 @@ struct FormerHolder {
 }
 
 impl Store {
-    /// Fills in what belongs to the keys of `page`.
+    /// Fills in what belongs to the keys of `page`, which was made of `rows`.
     pub(super) async fn look_up(
         &self,
         pull: Pull,
         page: &mut [AccountFacts],
+        rows: &[SqliteRow],
         wanted: Wanted,
         known: &mut Known,
     ) -> Result<(), StoreError> {
@@ -116,7 +119,7 @@ impl Store {
         self.read_histories(pull, &ids, &mut known.renames).await?;
         let mut leavers = Vec::new();
         let mut absent = HashSet::new();
-        for facts in page.iter_mut() {
+        for (facts, row) in page.iter_mut().zip(rows) {
             let Some((_, key)) = &facts.identity else {
                 continue;
             };
@@ -131,7 +134,7 @@ impl Store {
                 .any(|person| is_present(&person.status));
             let leaver = counts(facts) && (wanted.actives_can_leave || !stays);
             if leaver {
-                leavers.push(facts.id.clone());
+                leavers.extend(Compared::read(row, facts)?);
                 if people.total == 0 {
                     absent.insert(facts.id.clone());
                 }
@@ -155,7 +158,7 @@ impl Store {
                 facts.known_names = names.into_iter().collect();
             }
         }
-        let possible = self.list_possible(pull, &leavers).await?;
+        let possible = self.list_possible(pull, leavers).await?;
         for facts in page {
             let Some(of_account) = possible.get(&facts.id) else {
                 continue;

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use sqlx::FromRow;
+use sqlx::sqlite::SqliteRow;
 
-use super::diff_sql::{COMPARED, COMPARED_WITH, POSSIBLE};
-use super::snapshot::{Comparison, Pull, json, unsigned};
+use super::diff_sql::{COMPARED_WITH, NAMES_ARE_ADDRESSES, POSSIBLE};
+use super::fields::Fields;
+use super::snapshot::{Comparison, Fingerprints, Pull, json, unsigned};
 use super::{Store, StoreError};
 use crate::domain::{Key, OpseraId};
-use crate::rules::facts::{Candidates, KeyHolder};
+use crate::rules::facts::{AccountFacts, Candidates, KeyHolder};
 use crate::rules::shields::{fold_full_name, fold_name};
 
 /// The people who shield one account.
@@ -22,37 +23,64 @@ pub(super) struct Possible {
     pub(super) unclaimed: Candidates,
 }
 
-#[derive(FromRow)]
-struct Compared {
-    id: String,
-    key: String,
+/// What the shields compare of an account.
+pub(super) struct Compared {
+    id: OpseraId,
+    key: Key,
     address: String,
-    own_key: String,
-    first_name: Option<String>,
-    last_name: Option<String>,
+    /// Where it is not the key.
+    own_key: Option<String>,
+    full_name: Option<String>,
 }
 
 impl Compared {
-    /// Everything of the account that a shield compares.
-    fn texts(&self) -> Vec<(Comparison, String)> {
-        let mut texts = BTreeSet::new();
-        for address in [&self.address, &self.key] {
-            let local = address.split_once('@').map(|(local, _)| local);
-            for name in local.into_iter().chain([address.as_str()]) {
-                texts.insert((Comparison::Name, fold_name(name)));
-            }
-        }
-        for key in [&self.own_key, &self.key] {
-            texts.insert((Comparison::NameAsKey, key.clone()));
-        }
-        let full = fold_full_name(self.first_name.as_deref(), self.last_name.as_deref());
-        texts.extend(full.map(|full| (Comparison::FullName, full)));
-        texts.into_iter().collect()
+    /// `row` is the one that `facts` were made of; `None`: the account has no key.
+    pub(super) fn read(row: &SqliteRow, facts: &AccountFacts) -> Result<Option<Self>, StoreError> {
+        let Some((address, key)) = &facts.identity else {
+            return Ok(None);
+        };
+        let fields = Fields::of(row, "accounts", "id");
+        let first_name: Option<String> = fields.get("first_name")?;
+        let last_name: Option<String> = fields.get("last_name")?;
+        Ok(Some(Self {
+            id: facts.id.clone(),
+            key: key.clone(),
+            address: address.as_str().to_owned(),
+            own_key: fields.get("own_key")?,
+            full_name: fold_full_name(first_name.as_deref(), last_name.as_deref()),
+        }))
     }
 
-    fn skeleton(&self) -> String {
-        let skeleton = Key::from_store(self.key.clone()).skeleton();
-        skeleton.as_str().to_owned()
+    /// The fingerprints of everything that a shield compares.
+    fn fingerprints(
+        &self,
+        fingerprints: &Fingerprints,
+        names_are_addresses: bool,
+    ) -> Vec<(Comparison, i64)> {
+        let mut found = Vec::new();
+        let mut add = |what: Comparison, text: &str| {
+            found.push((what, fingerprints.of_unidentified(what, text)));
+        };
+        let key = self.key.as_str();
+        let other = Some(self.address.as_str()).filter(|address| *address != key);
+        for address in other.into_iter().chain([key]) {
+            if let Some((local, _)) = address.split_once('@') {
+                add(Comparison::Name, &fold_name(local));
+            }
+            if names_are_addresses {
+                add(Comparison::Name, &fold_name(address));
+            }
+        }
+        if names_are_addresses {
+            for key in self.own_key.as_deref().into_iter().chain([key]) {
+                add(Comparison::NameAsKey, key);
+            }
+        }
+        if let Some(full) = &self.full_name {
+            add(Comparison::FullName, full);
+        }
+        add(Comparison::Look, self.key.skeleton().as_str());
+        found
     }
 }
 
@@ -61,63 +89,61 @@ impl Store {
     pub(super) async fn list_possible(
         &self,
         pull: Pull,
-        accounts: &[OpseraId],
+        accounts: Vec<Compared>,
     ) -> Result<HashMap<OpseraId, Possible>, StoreError> {
         if accounts.is_empty() {
             return Ok(HashMap::new());
         }
         let pool = self.snapshot(pull).await?;
-        let accounts: Vec<Compared> = sqlx::query_as(COMPARED)
-            .bind(json(accounts)?)
-            .fetch_all(&pool)
+        let fingerprints = Fingerprints::of_store(self).await?;
+        let names_are_addresses: bool = sqlx::query_scalar(NAMES_ARE_ADDRESSES)
+            .fetch_one(&pool)
             .await?;
-        let mut wanted: BTreeSet<(i64, String)> = BTreeSet::new();
-        for account in &accounts {
-            wanted.insert((Comparison::SKELETON, account.skeleton()));
-            for (what, text) in account.texts() {
-                wanted.insert((what.of_unidentified(), text.clone()));
-                wanted.insert((what.of_unclaimed(), text));
-            }
-        }
-        // Most texts are nobody's, which one list of them tells sooner than a list of pairs.
-        let texts: BTreeSet<&String> = wanted.iter().map(|(_, text)| text).collect();
-        let known: Vec<String> = sqlx::query_scalar(COMPARED_WITH)
-            .bind(json(&texts)?)
+        let accounts: Vec<(OpseraId, Vec<(Comparison, i64)>)> = accounts
+            .into_iter()
+            .map(|account| {
+                let compared = account.fingerprints(&fingerprints, names_are_addresses);
+                (account.id, compared)
+            })
+            .collect();
+        // Most are nobody's. In their order each page of the index is read once.
+        let wanted: BTreeSet<i64> = accounts
+            .iter()
+            .flat_map(|(_, compared)| compared.iter().map(|(_, fingerprint)| *fingerprint))
+            .collect();
+        let known: Vec<i64> = sqlx::query_scalar(COMPARED_WITH)
+            .bind(json(&wanted)?)
             .fetch_all(&pool)
             .await?;
         if known.is_empty() {
             return Ok(HashMap::new());
         }
-        let known: BTreeSet<String> = known.into_iter().collect();
-        wanted.retain(|(_, text)| known.contains(text));
-        let rows: Vec<(i64, String, i64, String)> = sqlx::query_as(POSSIBLE)
-            .bind(json(&wanted)?)
+        let rows: Vec<(i64, bool, i64, String)> = sqlx::query_as(POSSIBLE)
+            .bind(json(&known)?)
             .fetch_all(&pool)
             .await?;
-        let mut people: HashMap<(i64, String), Candidates> = HashMap::new();
-        for (what, text, total, found) in rows {
+        let mut people: HashMap<(i64, bool), Candidates> = HashMap::new();
+        for (fingerprint, unclaimed, total, found) in rows {
             let listed = serde_json::from_str(&found)
-                .map_err(|error| StoreError::corrupt("shields", "person", &text, error))?;
+                .map_err(|error| StoreError::corrupt("shields", "person", fingerprint, error))?;
             let total = unsigned(total);
-            people.insert((what, text), Candidates { listed, total });
+            people.insert((fingerprint, unclaimed), Candidates { listed, total });
         }
         Ok(accounts
             .into_iter()
-            .map(|account| {
-                let texts = account.texts();
-                let among = |code: fn(Comparison) -> i64| {
-                    let found = texts
+            .map(|(id, compared)| {
+                let among = |unclaimed: bool, looks: bool| {
+                    let compared = compared
                         .iter()
-                        .filter_map(|(what, text)| people.get(&(code(*what), text.clone())));
-                    union(found)
+                        .filter(|(what, _)| (*what == Comparison::Look) == looks);
+                    union(compared.filter_map(|(_, one)| people.get(&(*one, unclaimed))))
                 };
-                let looks = people.get(&(Comparison::SKELETON, account.skeleton()));
                 let possible = Possible {
-                    unidentified: among(Comparison::of_unidentified),
-                    look_alikes: union(looks.into_iter()),
-                    unclaimed: among(Comparison::of_unclaimed),
+                    unidentified: among(false, false),
+                    look_alikes: among(true, true),
+                    unclaimed: among(true, false),
                 };
-                (OpseraId::new(account.id), possible)
+                (id, possible)
             })
             .collect())
     }

@@ -198,6 +198,7 @@ impl NeedThought<'_> {
             .look_up(
                 self.pull,
                 &mut accounts,
+                &rows,
                 Wanted {
                     actives_can_leave: self.actives_can_leave,
                     conflicts: false,

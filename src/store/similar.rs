@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use sqlx::FromRow;
 
-use super::snapshot::{Comparison, Pull, json};
+use super::snapshot::{Comparison, Fingerprints, Pull, json};
 use super::{Store, StoreError};
 use crate::domain::{Key, Skeleton};
 
@@ -78,10 +78,10 @@ impl Store {
                 .fetch_all(&pool)
                 .await?,
         );
+        let fingerprints = Fingerprints::of_store(self).await?;
         keys.extend(
             sqlx::query_scalar::<_, String>(WITH_LOOK)
-                .bind(near.look.as_str())
-                .bind(Comparison::SKELETON)
+                .bind(fingerprints.of_unclaimed(Comparison::Look, near.look.as_str()))
                 .bind(SAME_LOCAL_PART)
                 .fetch_all(&pool)
                 .await?,
@@ -141,11 +141,11 @@ UNION ALL SELECT key FROM (SELECT key FROM main.people INDEXED BY people_by_key
 UNION ALL SELECT key FROM (SELECT key FROM main.people INDEXED BY people_by_key
                            WHERE key < ?1 ORDER BY key DESC LIMIT ?2)";
 
-/// `?1` a look, `?2` the number of that comparison, `?3` how many at most.
+/// `?1` the fingerprint of a look, `?2` how many at most.
 pub(super) const WITH_LOOK: &str = "
-SELECT p.key FROM main.shields s INDEXED BY shields_by_text
+SELECT p.key FROM main.shields s INDEXED BY shields_by_fingerprint
 CROSS JOIN main.people p ON p.rowid = s.person
-WHERE s.text = ?1 AND s.what = ?2 AND p.key IS NOT NULL LIMIT ?3";
+WHERE s.fingerprint = ?1 LIMIT ?2";
 
 /// `?1` keys.
 pub(super) const OWNERS: &str = "

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use super::super::StoreError;
 use super::files::{self, Side};
+use super::sealed::WAITING_ROWS;
 
 /// Rows of one statement.
 pub(super) const ROWS: usize = 500;
@@ -157,6 +158,7 @@ async fn connect(path: &Path) -> Result<SqliteConnection, StoreError> {
         .journal_mode(SqliteJournalMode::Off)
         .synchronous(SqliteSynchronous::Off)
         .busy_timeout(Duration::from_secs(30))
+        .row_buffer_size(WAITING_ROWS)
         .page_size(PAGE_BYTES)
         .pragma("cache_size", format!("-{CACHE_KIB}"))
         .pragma("mmap_size", "0")

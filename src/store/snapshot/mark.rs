@@ -60,7 +60,7 @@ impl Mark {
 }
 
 /// The key of this store's marks, made when it is first needed.
-async fn secret(store: &Store) -> Result<[u8; 16], StoreError> {
+pub(super) async fn secret(store: &Store) -> Result<[u8; 16], StoreError> {
     let kept: Option<String> = sqlx::query_scalar("SELECT value FROM meta WHERE key = 'mark_key'")
         .fetch_optional(store.reader())
         .await?;

@@ -34,7 +34,7 @@ pub(super) use files::{Side, path_of};
 use load::{Load, Target};
 pub(super) use people::read_kind;
 pub(super) use sealed::{Sealed, uri};
-pub(super) use shields::Comparison;
+pub(super) use shields::{Comparison, Fingerprints};
 
 /// The number of a pull: the sequence number of its run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

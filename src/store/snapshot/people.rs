@@ -43,11 +43,11 @@ CREATE TABLE memberships (
 CREATE TABLE unreadable (
     person  INTEGER PRIMARY KEY
 );
--- What an account of a leaver is compared with (I7, I9, I10): ACTIVE people without an account.
+-- What an account of a leaver is compared with (I7, I9, I10): ACTIVE people without an account, by
+-- the fingerprints of their names and of the look of their key.
 CREATE TABLE shields (
-    text    TEXT NOT NULL,
-    what    INTEGER NOT NULL,
-    person  INTEGER NOT NULL
+    fingerprint  INTEGER NOT NULL,
+    person       INTEGER NOT NULL
 );",
     insert: "INSERT INTO people (id, name, kind, key, email, address, first_name, last_name, status)",
     columns: 9,
@@ -155,7 +155,7 @@ CREATE INDEX people_by_name ON people (name) WHERE instr(name, '@') > 0;";
 /// What is run when memberships and shields are whole.
 pub(super) const INDEX_LATE: &str = "
 CREATE INDEX memberships_by_person ON memberships (person, grp);
-CREATE INDEX shields_by_text ON shields (text, what, person);";
+CREATE INDEX shields_by_fingerprint ON shields (fingerprint, person);";
 
 /// Takes one more record of a person after [`INDEX`] has run.
 pub(super) async fn add_late(

@@ -106,7 +106,8 @@ impl Snapshot<'_> {
         close(&mut accounts).await?;
         let connection = people.connection()?;
         connection.execute("BEGIN").await?;
-        shields::fill(connection, self.policy).await?;
+        let fingerprints = shields::Fingerprints::of_store(self.store).await?;
+        shields::fill(connection, self.policy, &fingerprints).await?;
         connection.execute("COMMIT").await?;
         connection.execute(people::INDEX_LATE).await?;
         close(&mut people).await?;

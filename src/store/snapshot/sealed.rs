@@ -26,7 +26,7 @@ const READERS: u32 = 2;
 const CACHE_KIB: u32 = 512;
 /// Rows that may wait for the task that asked for them. Most statements give fewer, so that SQLite's
 /// thread and the task do not wake each other for each.
-const WAITING_ROWS: usize = 1024;
+pub(super) const WAITING_ROWS: usize = 1024;
 
 /// The connections to one sealed snapshot. `main` is the OPA file, `opsera` the Opsera file,
 /// `ledger` the store.
