@@ -89,7 +89,8 @@ pub struct GuardReport {
     /// The approved plan that lets this run pass a limit that is reached.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_by_plan: Option<PlanId>,
-    /// The people concerned, where the guard holds or would. Several guards may share the texts.
+    /// The people concerned, where the guard holds or would.
+    // Shared: several guards may concern the same thousands.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub concerned: Vec<Arc<str>>,
 }

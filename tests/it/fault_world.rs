@@ -90,6 +90,23 @@ impl World {
         world
     }
 
+    /// So many people on each side: of 40 one has left, of 20 one has a role by a group.
+    pub(crate) fn fill(&self, people: usize) {
+        for number in 0..people {
+            let (name, email) = (format!("p{number}"), format!("p{number}@example.com"));
+            let mut person = PersonSeed::active(&name, &email);
+            if number % 40 == 0 {
+                person = person.status("DISABLED");
+            }
+            if number % 20 == 1 {
+                person = person.in_groups(["power"]);
+            }
+            self.sandbox.opa().add_person(person).unwrap();
+            let account = AccountSeed::active(&email);
+            self.sandbox.opsera().add(account).unwrap();
+        }
+    }
+
     /// An ACTIVE person with an account.
     pub(crate) fn member(&self, name: &str, groups: &[&str]) {
         let mut seed = PersonSeed::active(name, &address(name));

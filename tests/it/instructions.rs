@@ -5,45 +5,28 @@
 //! the compiler. So the limits leave a quarter of room.
 
 use rolecall::domain::time::SystemClock;
-use rolecall::sandbox::{AccountSeed, PersonSeed};
 
 use crate::child::Victim;
 use crate::fault_world::World;
 use crate::requirements::{Requirement, require};
 
-const FEW: u64 = 200;
-const MANY: u64 = 1_200;
+const FEW: usize = 200;
+const MANY: usize = 1_200;
 /// Of a run over [`FEW`] people on each side, nothing changed; 103 to 106 million were counted.
 const LIMIT_FOR_FEW: u64 = 130_000_000;
 /// Of each person more; 197 to 201 thousand were counted.
 const LIMIT_FOR_EACH: u64 = 250_000;
 
-/// So many people on each side: of 40 one has left, of 20 one has a role by a group.
-async fn organisation(people: u64) -> World {
+async fn organisation(people: usize) -> World {
     let world = World::with(|options| options.clock = SystemClock::shared()).await;
-    for number in 0..people {
-        let (name, email) = (format!("p{number}"), format!("p{number}@example.com"));
-        let mut person = PersonSeed::active(&name, &email);
-        if number % 40 == 0 {
-            person = person.status("DISABLED");
-        }
-        if number % 20 == 1 {
-            person = person.in_groups(["power"]);
-        }
-        world.sandbox.opa().add_person(person).unwrap();
-        world
-            .sandbox
-            .opsera()
-            .add(AccountSeed::active(&email))
-            .unwrap();
-    }
+    world.fill(people);
     // Under valgrind the program is fifty times slower.
     world.settings("[opsera]\ntimeout = \"60s\"\n[opa]\ntimeout = \"60s\"\n[guards]\nmax_deactivations = 1000\nmax_role_changes = 1000\n");
     world
 }
 
 /// Instructions of the second dry run.
-async fn counted(people: u64) -> u64 {
+async fn counted(people: usize) -> u64 {
     let world = organisation(people).await;
     let arguments = ["sync", "--dry-run", "--format", "json"];
     let mut first = world.command(&arguments);
@@ -73,7 +56,7 @@ async fn a_run_and_each_person_of_it_cost_no_more_instructions_than_before() {
         return;
     }
     let (few, many) = (counted(FEW).await, counted(MANY).await);
-    let each = (many - few) / (MANY - FEW);
+    let each = (many - few) / u64::try_from(MANY - FEW).unwrap();
     println!("{few} instructions for {FEW} people, {each} for each more");
     assert!(few < LIMIT_FOR_FEW, "{few} for {FEW} people");
     assert!(each < LIMIT_FOR_EACH, "{each} for each person");

@@ -16,22 +16,7 @@ const PAGE: usize = 4096;
 
 async fn organisation() -> World {
     let world = World::empty().await;
-    for number in 0..PEOPLE {
-        let (name, email) = (format!("p{number}"), format!("p{number}@example.com"));
-        let mut person = PersonSeed::active(&name, &email);
-        if number % 40 == 0 {
-            person = person.status("DISABLED");
-        }
-        if number % 20 == 1 {
-            person = person.in_groups(["power"]);
-        }
-        world.sandbox.opa().add_person(person).unwrap();
-        world
-            .sandbox
-            .opsera()
-            .add(AccountSeed::active(&email))
-            .unwrap();
-    }
+    world.fill(PEOPLE);
     world
 }
 
