@@ -150,6 +150,16 @@ impl People {
                 excused.insert(id.clone(), "passed on");
                 continue;
             }
+            // The same before anything is remembered: a record that is not ACTIVE any more says whose
+            // the address was (I10).
+            let says_whose = pulled.people.iter().any(|p| {
+                let is_gone = ["DISABLED", "DELETED"].contains(&p.human.status.as_str());
+                is_gone && p.key.as_ref() == Some(key)
+            });
+            if says_whose {
+                excused.insert(id.clone(), "passed on before the first run");
+                continue;
+            }
             // The account has an address that nobody ever had in OPA, since somebody changed it in
             // Opsera, so I8 knows nothing of it; and each of the person's own addresses is that of
             // another listed account, so the person is not unclaimed (I10).
