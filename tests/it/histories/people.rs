@@ -150,12 +150,11 @@ impl People {
                 excused.insert(id.clone(), "passed on");
                 continue;
             }
-            // The same before anything is remembered: a record that is not ACTIVE any more says whose
-            // the address was (I10).
-            let says_whose = pulled.people.iter().any(|p| {
-                let is_gone = ["DISABLED", "DELETED"].contains(&p.human.status.as_str());
-                is_gone && p.key.as_ref() == Some(key)
-            });
+            // The same before anything is remembered: somebody else's record has the address (I10).
+            let says_whose = pulled
+                .people
+                .iter()
+                .any(|p| p.key.as_ref() == Some(key) && !is_theirs(&p.human.id));
             if says_whose {
                 excused.insert(id.clone(), "passed on before the first run");
                 continue;
