@@ -464,3 +464,7 @@ fn records(people: &People) -> serde_json::Value {
 #[cfg(test)]
 #[path = "decision_tests.rs"]
 pub(super) mod tests;
+
+#[cfg(test)]
+#[path = "shield_decision_tests.rs"]
+mod shield_tests;
