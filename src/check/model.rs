@@ -57,11 +57,10 @@ impl CheckReport {
     }
 
     /// How many items have `status`.
-    pub fn count(&self, status: Status) -> usize {
-        self.items
-            .iter()
-            .filter(|item| item.status == status)
-            .count()
+    pub fn count(&self, status: Status) -> u64 {
+        let items = self.items.iter();
+        let found = items.filter(|item| item.status == status).count();
+        u64::try_from(found).unwrap_or(u64::MAX)
     }
 
     /// Adds everything of another check report.

@@ -13,13 +13,13 @@ use crate::output::{Severity, TableStyle, coloured};
 pub fn render(report: &CheckReport, style: TableStyle, out: &mut dyn io::Write) -> io::Result<()> {
     render_items(report, style, out)?;
     let (failures, warnings) = (report.count(Status::Failure), report.count(Status::Warning));
-    let all_warnings = counted(length(warnings), "warning", "warnings");
+    let all_warnings = counted(warnings, "warning", "warnings");
     let verdict = match (failures, warnings) {
         (0, 0) => "Everything is fine.".to_owned(),
         (0, _) => format!("Ready to run, with {all_warnings}."),
         _ => format!(
             "Not ready: {} and {all_warnings}.",
-            counted(length(failures), "failure", "failures")
+            counted(failures, "failure", "failures")
         ),
     };
     writeln!(out, "\n{verdict}")
@@ -75,8 +75,4 @@ fn write_item(
         writeln!(out, "{:margin$}→ {}", "", for_terminal(hint))?;
     }
     Ok(())
-}
-
-fn length(count: usize) -> u64 {
-    u64::try_from(count).unwrap_or(u64::MAX)
 }

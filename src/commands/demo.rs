@@ -9,7 +9,7 @@ use crate::audit::{Actor, AuditKey, AuditWriter};
 use crate::cli::logging::{self, LogOptions};
 use crate::cli::signals::stop_on_signals;
 use crate::cli::{DemoArgs, GlobalArgs};
-use crate::domain::text::counted;
+use crate::domain::text::{counted, length};
 use crate::domain::time::{SharedClock, SystemClock};
 use crate::domain::{
     ActionStatus, ExitStatus, Finding, FindingKind, GuardReport, KindSet, Mode, Outcome, Report,
@@ -320,10 +320,9 @@ impl Stage<'_> {
             .map(|finding| finding.kind.as_str().replace('_', " "))
             .collect();
         kinds.dedup();
-        let count = u64::try_from(left_out.len()).unwrap_or(u64::MAX);
         self.say_wrapped(&format!(
             "(The demo leaves out {}: {}.)",
-            counted(count, "finding", "findings"),
+            counted(length(&left_out), "finding", "findings"),
             kinds.join(", ")
         ))
     }

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use super::desk::Desk;
 use crate::audit::AuditWriter;
 use crate::cli::{GlobalArgs, TableFormat, UndoArgs};
-use crate::domain::text::counted;
 use crate::domain::text::for_terminal;
+use crate::domain::text::{counted, length};
 use crate::domain::time::time_for_people;
 use crate::domain::{ExitStatus, PlanState, PlannedAction, RunId};
 use crate::output::{self, Listing};
@@ -242,8 +242,4 @@ fn next(text: &mut String, found: &Undo, state: PlanState) {
              rolecall review {id}"
         );
     }
-}
-
-fn length<T>(all: &[T]) -> u64 {
-    u64::try_from(all.len()).unwrap_or(u64::MAX)
 }

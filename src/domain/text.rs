@@ -238,6 +238,11 @@ pub fn counted(count: u64, one: &str, many: &str) -> String {
     format!("{} {}", number(count), if count == 1 { one } else { many })
 }
 
+/// How many there are, to be [`counted`].
+pub fn length<T>(all: &[T]) -> u64 {
+    u64::try_from(all.len()).unwrap_or(u64::MAX)
+}
+
 /// An error and its causes in one line, none of them twice.
 pub fn error_chain(error: &dyn Error) -> String {
     let mut text = error.to_string();

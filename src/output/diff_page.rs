@@ -1,6 +1,8 @@
 //! What changed between two runs, as the page that a report is too.
 
-use super::page::{Cell, Page, Section, Severity, finding_sections, short, waiting_section};
+use super::page::{
+    Cell, GUARDS, Page, Section, Severity, finding_sections, short, waiting_section,
+};
 use super::page_rows::{Rows, action_sections};
 use crate::domain::text::{counted, number};
 use crate::domain::time::time_for_people;
@@ -278,7 +280,7 @@ fn finding_change<'a>(change: &RowChange<'a, Finding>) -> Vec<Cell<'a>> {
 fn guards(moves: &[GuardMove]) -> Option<Section<'_>> {
     let rows: Vec<Vec<Cell<'_>>> = moves.iter().filter_map(guard_row).collect();
     (!rows.is_empty()).then(|| Section {
-        group: "guard",
+        group: GUARDS,
         title: "Guards that moved".to_owned(),
         note: None,
         columns: vec!["Guard", "Before", "After", "Moved"],

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use super::page_rows::{Rows, action_sections};
 use super::phrases::{self, NextStep};
-use crate::domain::text::{counted, number};
+use crate::domain::text::{counted, length, number};
 use crate::domain::time::time_for_people;
 use crate::domain::{
     Finding, FindingKind, GuardReport, OpaCounts, OpseraCounts, Outcome, Report, RunId,
@@ -99,6 +99,9 @@ pub(super) struct Page<'a> {
     pub(super) whole: String,
     pub(super) next: Vec<NextStep>,
 }
+
+/// The group of the guards, which a medium never cuts.
+pub(super) const GUARDS: &str = "guard";
 
 pub(super) struct Section<'a> {
     /// What is filtered by: the kind of action, `waiting`, `finding`, `guard`.
@@ -311,7 +314,7 @@ pub(super) fn guard_section(guards: &[GuardReport]) -> Option<Section<'_>> {
         columns.push("Basis");
     }
     Some(Section {
-        group: "guard",
+        group: GUARDS,
         title: match held {
             0 => "Guards".to_owned(),
             1 => "Guards (1 holds this plan)".to_owned(),
@@ -322,8 +325,4 @@ pub(super) fn guard_section(guards: &[GuardReport]) -> Option<Section<'_>> {
         columns,
         rows: Rows::Guards(guards),
     })
-}
-
-pub(super) fn length<T>(all: &[T]) -> u64 {
-    u64::try_from(all.len()).unwrap_or(u64::MAX)
 }

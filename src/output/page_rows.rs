@@ -8,9 +8,9 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::page::{Cell, Section, Severity, length};
+use super::page::{Cell, Section, Severity};
 use super::phrases::WEIGHED;
-use crate::domain::text::number;
+use crate::domain::text::{length, number};
 use crate::domain::time::{Timestamp, time_for_people};
 use crate::domain::{ActionKind, ActionReport, ActionStatus, Finding, GuardReport, WaitingReport};
 

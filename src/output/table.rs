@@ -11,7 +11,7 @@ use comfy_table::{
 };
 use unicode_width::UnicodeWidthStr as _;
 
-use super::page::{Cell, Page, Section, Severity};
+use super::page::{Cell, GUARDS, Page, Section, Severity};
 use super::render::TableStyle;
 use super::style::{coloured, strong, without_padding_at_the_end};
 use super::wrap::{width_of_longest_word, wrapped};
@@ -81,7 +81,7 @@ fn write_section(
     }
     let shown = match style.rows_per_list {
         // Whoever reads on is to see them all, always.
-        Some(rows) if section.group != "guard" => rows,
+        Some(rows) if section.group != GUARDS => rows,
         _ => usize::MAX,
     };
     let rows = section
