@@ -96,6 +96,16 @@ impl Victim {
         self.child.lock().unwrap().id()
     }
 
+    /// Waits so long, and then does `act` to it.
+    pub(crate) async fn after(&self, delay: Duration, act: impl FnOnce(&Self) + Send + 'static) {
+        let victim = self.clone();
+        let waited = tokio::task::spawn_blocking(move || {
+            std::thread::sleep(delay);
+            act(&victim);
+        });
+        waited.await.unwrap();
+    }
+
     /// SIGKILL.
     pub(crate) fn kill(&self) {
         // It may have ended by itself.

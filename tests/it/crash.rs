@@ -138,15 +138,7 @@ async fn a_run_killed_at_a_random_instant_is_finished_by_the_next_one() {
         let world = World::staffed().await;
         let victim = world.start_sync();
         let after = whole.mul_f64(rng.random_range(0.0..1.0));
-        tokio::task::spawn_blocking({
-            let victim = victim.clone();
-            move || {
-                std::thread::sleep(after);
-                victim.kill();
-            }
-        })
-        .await
-        .unwrap();
+        victim.after(after, Victim::kill).await;
         if victim.end().await.was_killed() {
             killed.fetch_add(1, Ordering::Relaxed);
         }

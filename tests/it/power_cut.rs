@@ -124,15 +124,7 @@ async fn what_is_on_the_disk_at_any_instant_is_finished_by_the_next_run() {
         world.settings("");
         let victim = world.start_sync();
         let after = whole.mul_f64(rng.random_range(0.0..1.0));
-        tokio::task::spawn_blocking({
-            let victim = victim.clone();
-            move || {
-                std::thread::sleep(after);
-                victim.signal("STOP");
-            }
-        })
-        .await
-        .unwrap();
+        victim.after(after, |victim| victim.signal("STOP")).await;
         let copy = world.dir.path().join("copy");
         std::fs::copy(&image, &copy).unwrap();
         victim.kill();
