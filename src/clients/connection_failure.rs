@@ -38,33 +38,71 @@ enum Cause {
     Other,
 }
 
+/// Whom the connection was to: the settings that a remedy names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Server {
+    /// One of the two directories.
+    Directory(Api),
+    /// The mail server.
+    Mail,
+}
+
+impl Server {
+    fn address(self) -> String {
+        match self {
+            Self::Directory(api) => format!("{}.base_url", api.section()),
+            Self::Mail => "smtp.host".to_owned(),
+        }
+    }
+
+    fn timeout(self) -> String {
+        match self {
+            Self::Directory(api) => format!("{}.timeout", api.section()),
+            Self::Mail => "notify.timeout".to_owned(),
+        }
+    }
+
+    fn not_tls(self) -> String {
+        match self {
+            Self::Directory(_) => format!(
+                "check the port of {}: https is spoken to a port that does not speak TLS (plain \
+                 http is only for loopback)",
+                self.address()
+            ),
+            Self::Mail => {
+                "check smtp.port and smtp.security: \"starttls\" mostly is for port 587, \
+                 \"tls\" for port 465"
+                    .to_owned()
+            }
+        }
+    }
+}
+
 impl ConnectionFailure {
     /// What `error`, of a request to `host`, comes from.
-    pub(super) fn of(host: String, error: &(dyn Error + 'static)) -> Self {
+    pub fn of(host: String, error: &(dyn Error + 'static)) -> Self {
         Self {
             host,
             cause: cause_of(error),
         }
     }
 
-    /// What to do about it, with the settings of `api`.
-    pub(super) fn remedy(&self, api: Api) -> String {
-        let section = api.section();
+    /// What to do about it, with the settings of `server`.
+    pub fn remedy(&self, server: Server) -> String {
+        let address = server.address();
         match &self.cause {
             Cause::Refused => format!(
-                "check the host and port of {section}.base_url, and that a firewall lets this \
-                 machine through"
+                "check the host and port of {address}, and that a firewall lets this machine \
+                 through"
             ),
             Cause::TimedOut => {
-                format!("check the network and a proxy, or raise {section}.timeout")
+                format!(
+                    "check the network and a proxy, or raise {}",
+                    server.timeout()
+                )
             }
-            Cause::UnknownHost => {
-                format!("correct the host of {section}.base_url, or this machine's DNS")
-            }
-            Cause::NotTls => format!(
-                "check the port of {section}.base_url: https is spoken to a port that does not \
-                 speak TLS (plain http is only for loopback)"
-            ),
+            Cause::UnknownHost => format!("correct the host of {address}, or this machine's DNS"),
+            Cause::NotTls => server.not_tls(),
             Cause::UnknownIssuer => "if a private authority or an inspecting proxy signed the \
                  certificate, name that authority's certificate in http.ca_file; if the server \
                  signed it itself, name the server's own certificate there"
@@ -73,8 +111,8 @@ impl ConnectionFailure {
                  this server, or give the server a certificate that is no authority's"
                 .to_owned(),
             Cause::OtherName => format!(
-                "use the name that the certificate is for in {section}.base_url, or give the \
-                 server a certificate for the name in {section}.base_url"
+                "use the name that the certificate is for in {address}, or give the server a \
+                 certificate for the name in {address}"
             ),
             Cause::Expired => {
                 "renew the server's certificate, and check this machine's clock".to_owned()
@@ -82,15 +120,13 @@ impl ConnectionFailure {
             Cause::NotYetValid => {
                 "check this machine's clock, then the server's certificate".to_owned()
             }
-            Cause::Tls(_) => format!(
-                "check {section}.base_url and http.ca_file, and whether a proxy stands in between"
-            ),
-            Cause::Closed => {
-                format!(
-                    "try again; if it stays so, check {section}.base_url and a proxy in between"
-                )
+            Cause::Tls(_) => {
+                format!("check {address} and http.ca_file, and whether a proxy stands in between")
             }
-            Cause::Other => format!("check {section}.base_url and the network"),
+            Cause::Closed => {
+                format!("try again; if it stays so, check {address} and a proxy in between")
+            }
+            Cause::Other => format!("check {address} and the network"),
         }
     }
 }
@@ -153,8 +189,9 @@ fn cause_of(error: &(dyn Error + 'static)) -> Cause {
         if error.is::<BodyStalled>() || error.is::<DeadlinePassed>() {
             return Cause::TimedOut;
         }
-        // Neither the resolver's error nor hyper's names itself in any other way.
-        if error.to_string().starts_with("dns error") {
+        // The errors of hyper and of the resolver name themselves in no other way.
+        let text = error.to_string();
+        if text.starts_with("dns error") || text.starts_with("failed to lookup address") {
             return Cause::UnknownHost;
         }
         next = error.source();

@@ -1,4 +1,4 @@
-//! The two directories, as HTTP.
+//! The two directories, as HTTP, and the mail server that messages go through.
 //!
 //! `http` is what both clients share: authentication, rate limits and quota, retries, bounded
 //! bodies, pinned origins. [`Opa`] can only read. [`OpseraReader`] can only read too; only an
@@ -16,6 +16,7 @@ pub mod fuzzing;
 mod http;
 mod json_array;
 mod link;
+mod mail;
 mod opa;
 mod opsera;
 mod opsera_write;
@@ -38,8 +39,9 @@ mod transport;
 pub use account_stream::AccountStream;
 pub use call::{Api, Call, Credential};
 pub use clock_offsets::ClockOffsets;
-pub use connection_failure::ConnectionFailure;
+pub use connection_failure::{ConnectionFailure, Server};
 pub use error::{CallError, ServerMessage};
+pub use mail::{Letter, MailError, MailServer};
 pub use opa::{Opa, StatusFilter};
 pub use opsera::OpseraReader;
 pub use opsera_write::{OpseraWriter, RatePermit};

@@ -3,6 +3,7 @@
 //! `check` prints it beside the item, `sync` beside the error: one text for both.
 
 use super::call::{Api, Credential};
+use super::connection_failure::Server;
 use super::error::{CallError, ServerMessage};
 
 const LISTING_ROLES: &str = "pam_admin, resource_admin or security_admin";
@@ -12,7 +13,7 @@ impl CallError {
     pub fn remedy(&self) -> Option<String> {
         Some(match self {
             Self::Unreachable { api, failure, .. } | Self::NoResponse { api, failure, .. } => {
-                failure.remedy(*api)
+                failure.remedy(Server::Directory(*api))
             }
             Self::Throttled { api, .. } => format!(
                 "{api} limits requests: try again later, or lower {}.requests_per_second",

@@ -122,6 +122,11 @@ impl Transport {
         Arc::clone(&self.clock_offsets)
     }
 
+    /// The certificates of `http.ca_file`.
+    pub fn named_certificates(&self) -> &[CertificateDer<'static>] {
+        &self.named_certificates
+    }
+
     pub(super) fn clock(&self) -> &SharedClock {
         &self.clock
     }

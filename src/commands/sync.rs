@@ -102,7 +102,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
     }
 }
 
-/// What others are told of the run: the webhook, the target of `audit.stream` and the textfile collector.
+/// What others are told of the run: those who get messages, the target of `audit.stream` and the textfile collector.
 async fn after_run(
     context: &Context,
     request: &RunRequest,

@@ -385,7 +385,7 @@ impl RunLoop {
         refuse_exposed(&loaded.warnings).map_err(|error| error.to_string())?;
         let new = &loaded.settings;
         let clock = &parts.context.clock;
-        crate::notifications::WebhookClient::new(new, clock.clone())
+        crate::notifications::Receivers::new(new, clock.clone())
             .map_err(|error| error_chain(&error))?;
         let timetable =
             Timetable::new(&new.schedule, &**clock).map_err(|error| error.to_string())?;

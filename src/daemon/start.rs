@@ -23,7 +23,7 @@ use crate::audit::Actor;
 use crate::domain::InvalidCron;
 use crate::domain::time::SharedClock;
 use crate::metrics::{Exposition, Metrics, MetricsFileError, write_file};
-use crate::notifications::{NotifyError, WebhookClient};
+use crate::notifications::{NotifyError, Receivers};
 use crate::reconcile::{Context, RunError, check_start};
 use crate::serving;
 use crate::settings::{ConfigSources, Loaded, Settings};
@@ -59,7 +59,7 @@ pub enum StartError {
     /// The schedule.
     #[error(transparent)]
     Schedule(#[from] InvalidCron),
-    /// The webhook.
+    /// Those who get messages.
     #[error(transparent)]
     Notify(#[from] NotifyError),
     /// `--metrics-file`
@@ -101,7 +101,7 @@ pub async fn run(options: DaemonOptions) -> Result<(), StartError> {
     refuse_exposed(&loaded.warnings)?;
     let settings = &loaded.settings;
     let timetable = Timetable::new(&settings.schedule, &*clock)?;
-    WebhookClient::new(settings, clock.clone())?;
+    Receivers::new(settings, clock.clone())?;
     let context = Context {
         settings: settings.clone(),
         clock: clock.clone(),

@@ -3,11 +3,11 @@
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use futures::future::join_all;
 
 use super::event::Event;
-use super::formats::body;
 use super::message::{Audience, Message};
-use super::webhook::WebhookClient;
+use super::receiver::{Receiver, Receivers};
 use crate::clients::{TOKEN_ENDS_SOON, opsera_token_expires_at};
 use crate::domain::text::error_chain;
 use crate::domain::{Mode, Outcome, Report, time::Timestamp};
@@ -30,14 +30,16 @@ const FINDINGS_AGAIN_AFTER: TimeDelta = TimeDelta::hours(24);
 /// A token that ends soon is told of again after so long.
 const TOKEN_AGAIN_AFTER: TimeDelta = TimeDelta::hours(24);
 
-/// What this process told while the store could not remember it.
+/// What one receiver was told, by subject.
+type Troubles = BTreeMap<String, Timestamp>;
+
+/// What this process told each receiver while the store could not remember it.
 #[derive(Debug, Default)]
 pub(super) struct Notified {
-    troubles: BTreeMap<String, Timestamp>,
+    receivers: BTreeMap<String, Troubles>,
 }
 
-/// Tells the webhook, if there is one, what of this run is news. Whatever goes wrong ends in the
-/// log.
+/// Tells everybody who is to be told what of this run is news. Whatever goes wrong ends in the log.
 pub async fn notify(context: &Context, report: &Report) {
     notify_with(context, report, &mut Notified::default()).await;
 }
@@ -46,14 +48,17 @@ pub(super) async fn notify_with(context: &Context, report: &Report, memory: &mut
     if report.mode == Mode::DryRun {
         return;
     }
-    let client = match WebhookClient::new(&context.settings, context.clock.clone()) {
-        Ok(Some(client)) => client,
-        Ok(None) => return,
+    let receivers = match Receivers::new(&context.settings, context.clock.clone()) {
+        Ok(receivers) => receivers,
         Err(error) => {
             tracing::warn!("nobody is told: {}", error_chain(&error));
             return;
         }
     };
+    let receivers: Vec<Receiver<'_>> = receivers.iter().collect();
+    if receivers.is_empty() {
+        return;
+    }
     let path = &context.settings.store.path;
     let store = match Store::open_existing(path, &*context.clock).await {
         Ok(store) => Some(store),
@@ -62,38 +67,55 @@ pub(super) async fn notify_with(context: &Context, report: &Report, memory: &mut
             None
         }
     };
-    let alerts = Alerts {
-        context,
-        report,
-        client,
-        store: store.as_ref(),
-    };
-    if let Err(error) = alerts.notify(memory).await {
-        tracing::warn!(
-            "what was told cannot be remembered: {}",
-            error_chain(&error)
-        );
-    }
+    // At the same time, so that one that is slow keeps nobody else waiting.
+    let told = receivers.into_iter().map(|receiver| {
+        let id = receiver.id();
+        let troubles = memory.receivers.remove(&id).unwrap_or_default();
+        let alerts = Alerts {
+            context,
+            report,
+            receiver,
+            id,
+            store: store.as_ref(),
+        };
+        alerts.tell(troubles)
+    });
+    memory.receivers = join_all(told).await.into_iter().collect();
     if let Some(store) = store {
         store.close().await;
     }
 }
 
+/// What one receiver is told.
 struct Alerts<'n> {
     context: &'n Context,
     report: &'n Report,
-    client: WebhookClient,
+    receiver: Receiver<'n>,
+    /// The receiver's name in the store.
+    id: String,
     store: Option<&'n Store>,
 }
 
 impl Alerts<'_> {
-    async fn notify(&self, memory: &mut Notified) -> Result<(), StoreError> {
+    /// Tells it what is news; gives back what this process remembers of it.
+    async fn tell(self, mut memory: Troubles) -> (String, Troubles) {
+        if let Err(error) = self.notify(&mut memory).await {
+            tracing::warn!(
+                "what {} was told cannot be remembered: {}",
+                self.receiver,
+                error_chain(&error)
+            );
+        }
+        (self.id, memory)
+    }
+
+    async fn notify(&self, memory: &mut Troubles) -> Result<(), StoreError> {
         let now = self.context.clock.now();
         let mut troubles = match self.store {
-            Some(store) => store.list_troubles().await?,
+            Some(store) => store.list_troubles(&self.id).await?,
             None => Vec::new(),
         };
-        troubles.extend(memory.troubles.iter().map(|(subject, told_at)| Trouble {
+        troubles.extend(memory.iter().map(|(subject, told_at)| Trouble {
             subject: subject.clone(),
             told_at: *told_at,
         }));
@@ -102,19 +124,17 @@ impl Alerts<'_> {
         {
             match event {
                 Event::Recovered => {
-                    memory
-                        .troubles
-                        .retain(|subject, _| [REFUSED, TOKEN].contains(&subject.as_str()));
+                    memory.retain(|subject, _| [REFUSED, TOKEN].contains(&subject.as_str()));
                     self.note(Notification::Recovery, now).await?;
                     if self.report.summary.refused == 0 {
-                        memory.troubles.remove(REFUSED);
+                        memory.remove(REFUSED);
                         self.note(Notification::NothingRefused, now).await?;
                     }
                 }
                 // All else is done: what was told before is over.
                 Event::Refused => {
-                    memory.troubles.retain(|subject, _| subject == TOKEN);
-                    memory.troubles.insert(subject.clone(), now);
+                    memory.retain(|subject, _| subject == TOKEN);
+                    memory.insert(subject.clone(), now);
                     self.note(Notification::Recovery, now).await?;
                     self.note(Notification::Trouble(&subject), now).await?;
                 }
@@ -124,7 +144,7 @@ impl Alerts<'_> {
                 | Event::TokenEnds { .. }
                 | Event::TokenRenewed
                 | Event::NewFindings(_) => {
-                    memory.troubles.insert(subject.clone(), now);
+                    memory.insert(subject.clone(), now);
                     self.note(Notification::Trouble(&subject), now).await?;
                 }
             }
@@ -145,21 +165,21 @@ impl Alerts<'_> {
     async fn tell_token_end(
         &self,
         troubles: &[Trouble],
-        memory: &mut Notified,
+        memory: &mut Troubles,
         now: Timestamp,
     ) -> Result<(), StoreError> {
         let mut told = troubles.iter().filter(|trouble| trouble.subject == TOKEN);
         let ends = opsera_token_expires_at(&self.context.settings.opsera);
         let Some(at) = ends.filter(|at| *at - now < TOKEN_ENDS_SOON) else {
             if told.next().is_some() && self.send(Event::TokenRenewed).await {
-                memory.troubles.remove(TOKEN);
+                memory.remove(TOKEN);
                 self.note(Notification::TokenRenewed, now).await?;
             }
             return Ok(());
         };
         let told_lately = told.any(|trouble| now - trouble.told_at < TOKEN_AGAIN_AFTER);
         if !told_lately && self.send(Event::TokenEnds { at, now }).await {
-            memory.troubles.insert(TOKEN.to_owned(), now);
+            memory.insert(TOKEN.to_owned(), now);
             self.note(Notification::Trouble(TOKEN), now).await?;
         }
         Ok(())
@@ -171,7 +191,7 @@ impl Alerts<'_> {
         };
         let present = &self.report.findings;
         store
-            .keep_told_findings(present, now - FORGOTTEN_AFTER, now)
+            .keep_told_findings(&self.id, present, now - FORGOTTEN_AFTER, now)
             .await?;
         let told_lately = troubles.iter().any(|trouble| {
             trouble.subject == FINDINGS && now - trouble.told_at < FINDINGS_AGAIN_AFTER
@@ -179,7 +199,7 @@ impl Alerts<'_> {
         if told_lately {
             return Ok(());
         }
-        let mut untold = store.list_untold(present).await?;
+        let mut untold = store.list_untold(&self.id, present).await?;
         // An account that this program created waits for its first sign-in: no news. Should it
         // become inactive later, that is.
         let pending = untold.iter().filter(|f| f.may_await_first_sign_in());
@@ -189,19 +209,15 @@ impl Alerts<'_> {
             untold.retain(|f| !(f.may_await_first_sign_in() && created.contains_key(&f.email)));
         }
         if !untold.is_empty() && self.send(Event::NewFindings(&untold)).await {
-            store
-                .note_told(Notification::Findings(&untold), now)
-                .await?;
-            store
-                .note_told(Notification::Trouble(FINDINGS), now)
-                .await?;
+            self.note(Notification::Findings(&untold), now).await?;
+            self.note(Notification::Trouble(FINDINGS), now).await?;
         }
         Ok(())
     }
 
     async fn note(&self, told: Notification<'_>, now: Timestamp) -> Result<(), StoreError> {
         match self.store {
-            Some(store) => store.note_told(told, now).await,
+            Some(store) => store.note_told(&self.id, told, now).await,
             None => Ok(()),
         }
     }
@@ -214,16 +230,13 @@ impl Alerts<'_> {
             approval_ttl: settings.policy.guards.approval_ttl,
         };
         let message = Message::new(audience, event, self.report);
-        // A receiver that is not told of such an event has nothing to miss.
-        let Some(body) = body(self.client.format(), &message, self.client.routing_key()) else {
-            return true;
-        };
-        match self.client.send(body).await {
+        match self.receiver.send(&message).await {
             Ok(()) => true,
             Err(error) => {
                 tracing::warn!(
                     event = event.name(),
-                    "nobody was told, the next run tries again: {}",
+                    "{} was not told, the next run tries again: {}",
+                    self.receiver,
                     error_chain(&error)
                 );
                 false
@@ -232,7 +245,7 @@ impl Alerts<'_> {
     }
 
     fn repeat_after(&self) -> TimeDelta {
-        TimeDelta::from_std(self.client.repeat_after()).unwrap_or(TimeDelta::MAX)
+        TimeDelta::from_std(self.context.settings.notify.repeat_after).unwrap_or(TimeDelta::MAX)
     }
 }
 

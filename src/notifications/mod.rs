@@ -1,4 +1,4 @@
-//! What the webhook is told (`[notify]`).
+//! What the webhook (`[notify]`) and those who get e-mail (`[smtp]`) are told.
 //!
 //! After a run that applies, at most two messages: one on how it ended (held, failed, partial, or
 //! well again after one of these), and once a day one with the findings nobody was told of. The store
@@ -12,10 +12,13 @@ mod alerts;
 mod escape;
 mod event;
 mod formats;
+mod letter;
 mod message;
+mod receiver;
 mod webhook;
 mod worker;
 
 pub use alerts::notify;
-pub use webhook::{NotifyError, WebhookClient};
+pub use receiver::{NotifyError, Receivers};
+pub use webhook::WebhookError;
 pub use worker::NotificationWorker;

@@ -7,15 +7,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::clients::{ClientError, Transport};
-use crate::domain::time::SharedClock;
-use crate::settings::{NotifyFormat, Settings};
+use crate::settings::{NotifyFormat, NotifySettings};
 
 /// The setting that errors name in place of the URL.
 const SETTING: &str = "notify.webhook_url";
 
-/// Why nobody could be told.
+/// Why the webhook was not told.
 #[derive(Debug, thiserror::Error)]
-pub enum NotifyError {
+pub enum WebhookError {
     /// No client can be made for the webhook.
     #[error("notify.webhook_url cannot be used")]
     Client(#[source] ClientError),
@@ -32,10 +31,10 @@ pub enum NotifyError {
 
 /// Sends messages to the webhook.
 #[derive(Clone)]
-pub struct WebhookClient {
+pub(super) struct WebhookClient {
     client: reqwest::Client,
     url: SecretString,
-    settings: crate::settings::NotifySettings,
+    settings: NotifySettings,
 }
 
 impl fmt::Debug for WebhookClient {
@@ -48,16 +47,18 @@ impl WebhookClient {
     /// The client of these settings; `None` where no webhook is set.
     ///
     /// # Errors
-    /// The webhook's URL or `http.ca_file` cannot be used.
-    pub fn new(settings: &Settings, clock: SharedClock) -> Result<Option<Self>, NotifyError> {
-        let notify = &settings.notify;
+    /// The webhook's URL cannot be used.
+    pub(super) fn new(
+        transport: &Transport,
+        notify: &NotifySettings,
+    ) -> Result<Option<Self>, WebhookError> {
         let Some(secret) = &notify.webhook_url else {
             return Ok(None);
         };
-        let url = Url::parse(secret.expose_secret()).map_err(|_| NotifyError::Url)?;
-        let client = Transport::new(&settings.http, clock)
-            .and_then(|transport| transport.webhook_client(&url, SETTING, notify.timeout))
-            .map_err(NotifyError::Client)?;
+        let url = Url::parse(secret.expose_secret()).map_err(|_| WebhookError::Url)?;
+        let client = transport
+            .webhook_client(&url, SETTING, notify.timeout)
+            .map_err(WebhookError::Client)?;
         Ok(Some(Self {
             client,
             url: secret.clone(),
@@ -66,28 +67,23 @@ impl WebhookClient {
     }
 
     /// `notify.format`
-    pub fn format(&self) -> NotifyFormat {
+    pub(super) fn format(&self) -> NotifyFormat {
         self.settings.format
     }
 
     /// `notify.routing_key`
-    pub fn routing_key(&self) -> Option<&str> {
+    pub(super) fn routing_key(&self) -> Option<&str> {
         self.settings
             .routing_key
             .as_ref()
             .map(secrecy::ExposeSecret::expose_secret)
     }
 
-    /// `notify.repeat_after`
-    pub fn repeat_after(&self) -> std::time::Duration {
-        self.settings.repeat_after
-    }
-
     /// Sends one message; returns once the webhook has taken it.
     ///
     /// # Errors
     /// No answer within `notify.timeout`, or none that is a success.
-    pub async fn send(&self, body: String) -> Result<(), NotifyError> {
+    pub(super) async fn send(&self, body: String) -> Result<(), WebhookError> {
         let answer = self
             .client
             .post(self.url.expose_secret())
@@ -96,12 +92,12 @@ impl WebhookClient {
             .body(body)
             .send()
             .await
-            .map_err(|error| NotifyError::NoAnswer(error.without_url()))?;
+            .map_err(|error| WebhookError::NoAnswer(error.without_url()))?;
         let status = answer.status();
         if status.is_success() {
             Ok(())
         } else {
-            Err(NotifyError::Refused(status))
+            Err(WebhookError::Refused(status))
         }
     }
 }

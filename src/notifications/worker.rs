@@ -9,12 +9,12 @@ use super::alerts::{Notified, notify_with};
 use crate::domain::Report;
 use crate::reconcile::Context;
 
-/// Runs that may wait for a slow webhook; what comes on top is left to the next run.
+/// Runs that may wait for slow receivers; what comes on top is left to the next run.
 const WAITING: usize = 4;
 /// What shutting down waits for a message that is under way, at most.
 const SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
 
-/// Tells the webhook about runs, without anybody waiting for it.
+/// Tells the receivers about runs, without anybody waiting for it.
 #[derive(Debug)]
 pub struct NotificationWorker {
     runs: mpsc::Sender<(Context, Box<Report>)>,
@@ -34,13 +34,14 @@ impl NotificationWorker {
         Self { runs, task }
     }
 
-    /// Lets the webhook know of a run; returns at once.
+    /// Lets the receivers know of a run; returns at once.
     pub fn notify(&self, context: Context, report: Report) {
-        if context.settings.notify.webhook_url.is_none() {
+        let settings = &context.settings;
+        if settings.notify.webhook_url.is_none() && settings.smtp.is_none() {
             return;
         }
         if self.runs.try_send((context, Box::new(report))).is_err() {
-            tracing::warn!("the webhook is slow: a run is not told about");
+            tracing::warn!("those who get messages are slow to take them: a run is not told about");
         }
     }
 
@@ -51,7 +52,9 @@ impl NotificationWorker {
             .await
             .is_err()
         {
-            tracing::warn!("the webhook is slow: a message was left behind");
+            tracing::warn!(
+                "those who get messages are slow to take them: a message was left behind"
+            );
         }
     }
 }

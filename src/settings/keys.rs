@@ -169,7 +169,8 @@ mod tests {
                 "opa.token",
                 "opsera.token",
                 "notify.webhook_url",
-                "notify.routing_key"
+                "notify.routing_key",
+                "smtp.password"
             ]
         );
     }

@@ -16,6 +16,7 @@ mod schema;
 mod secrets;
 mod sections;
 mod show;
+mod smtp;
 #[cfg(test)]
 mod tests;
 mod values;
@@ -26,6 +27,7 @@ pub use layers::{ConfigSources, Layers};
 pub use problem::{Problem, SettingsErrors, Warning, WarningKind};
 pub use schema::json_schema;
 pub use show::Effective;
+pub use smtp::{SmtpSecurity, SmtpSettings};
 
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
@@ -52,6 +54,8 @@ pub struct Settings {
     pub http: HttpSettings,
     /// `[notify]`
     pub notify: NotifySettings,
+    /// `[smtp]`; `None`: no e-mail is sent.
+    pub smtp: Option<SmtpSettings>,
 }
 
 impl Deref for Settings {
@@ -142,8 +146,8 @@ pub struct OfflineSettings {
 }
 
 impl OfflineSettings {
-    /// Reads and merges everything, and validates all but the two directories, `[http]` and
-    /// `[notify]`. All problems are reported together (§2).
+    /// Reads and merges everything, and validates all but the two directories, `[http]`,
+    /// `[notify]` and `[smtp]`. All problems are reported together (§2).
     pub fn load(sources: &ConfigSources) -> Result<Loaded<Self>, SettingsErrors> {
         let layers = Layers::read(sources)?;
         let (settings, warnings) = resolve::offline(&layers)?;

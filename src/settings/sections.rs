@@ -7,17 +7,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use lettre::message::Mailbox;
 use schemars::JsonSchema;
 use serde::Deserialize;
+use url::Host;
 
 use super::addresses::{EmailPattern, ListedAddress, ScopeDomain};
 use super::values::{
-    self, Count, DurationText, EndText, EvidenceName, OptionalRoleName, Percent, Rate, RoleName,
-    Whole, Words,
+    self, Count, DurationText, EndText, EvidenceName, OptionalRoleName, Percent, Rate, Recipient,
+    RoleName, Whole, Words,
 };
 use super::{
     AuditSettings, HttpSettings, LogSettings, NotifyFormat, RetrySettings, ScheduleSettings,
-    StoreSettings,
+    SmtpSecurity, StoreSettings,
 };
 use crate::domain::time::Timestamp;
 use crate::domain::{Address, Evidence, SiteRole};
@@ -59,6 +61,7 @@ pub(super) struct Sections {
     pub(super) audit: AuditSettings,
     pub(super) http: HttpSettings,
     pub(super) notify: Notify,
+    pub(super) smtp: Smtp,
     pub(super) log: LogSettings,
 }
 
@@ -309,4 +312,32 @@ pub(super) struct Notify {
     #[serde(deserialize_with = "values::some_time")]
     #[schemars(with = "DurationText")]
     pub(super) timeout: Duration,
+}
+
+/// The same messages by e-mail, beside the webhook or in its place.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Smtp {
+    /// The mail server's name. Empty: no e-mail is sent.
+    #[serde(deserialize_with = "values::mail_host")]
+    #[schemars(with = "String", extend("examples" = ["smtp.example.com"]))]
+    pub(super) host: Option<Host>,
+    /// Its port. 0: the usual one for `security`.
+    pub(super) port: Whole<0, { u16::MAX as u32 }>,
+    /// How the connection is encrypted.
+    pub(super) security: SmtpSecurity,
+    /// The login's name. Empty: the server asks for none.
+    pub(super) username: String,
+    /// The login's password.
+    pub(super) password: String,
+    /// A file with the password.
+    #[serde(deserialize_with = "values::file")]
+    #[schemars(with = "String")]
+    pub(super) password_file: Option<PathBuf>,
+    /// Whom the messages come from.
+    #[serde(deserialize_with = "values::optional_mailbox")]
+    #[schemars(with = "String", extend("examples" = ["rolecall <rolecall@example.com>"]))]
+    pub(super) from: Option<Mailbox>,
+    /// Who gets them; each a message of their own.
+    pub(super) to: Vec<Recipient>,
 }

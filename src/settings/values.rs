@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone as _, Utc};
 use croner::parser::{CronParser, Seconds};
+use lettre::message::Mailbox;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer as _, Unexpected, Visitor};
 use tracing_subscriber::filter::LevelFilter;
+use url::Host;
 
 use super::{LogFormat, StreamTarget};
 use crate::domain::time::Timestamp;
@@ -367,6 +369,57 @@ pub(super) fn optional_address<'de, D: Deserializer<'de>>(
 pub(super) fn address(text: &str) -> Result<Address, String> {
     Address::parse(text).map_err(|why| format!("is not an e-mail address: {why}"))
 }
+
+/// A mail server, by its name or IP address; `None` where it is not set.
+pub(super) fn mail_host<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Host>, D::Error> {
+    text(deserializer, |text| {
+        let text = text.trim();
+        if text.is_empty() {
+            return Ok(None);
+        }
+        if let Ok(address) = text.parse() {
+            return Ok(Some(Host::Ipv6(address)));
+        }
+        Host::parse(text).map(Some).map_err(|_| {
+            "must be the name of a server alone, e.g. \"smtp.example.com\"; the port is smtp.port"
+                .to_owned()
+        })
+    })
+}
+
+/// The sender of messages; `None` where it is not set.
+pub(super) fn optional_mailbox<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Mailbox>, D::Error> {
+    text(deserializer, |text| {
+        if text.trim().is_empty() {
+            return Ok(None);
+        }
+        mailbox(text).map(Some)
+    })
+}
+
+fn mailbox(text: &str) -> Result<Mailbox, String> {
+    text.trim().parse().map_err(|_| {
+        "must be an e-mail address, with or without a name: \"identity@example.com\" or \
+         \"Identity Team <identity@example.com>\""
+            .to_owned()
+    })
+}
+
+/// One of those who get messages.
+#[derive(Clone, Debug)]
+pub(super) struct Recipient(pub(super) Mailbox);
+
+impl<'de> Deserialize<'de> for Recipient {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        text(deserializer, |text| mailbox(text).map(Self))
+    }
+}
+
+schema!(Recipient, "Recipient", { "type": "string", "pattern": "@" });
 
 /// A site role; `None` where it is not set.
 pub(super) fn optional_role<'de, D: Deserializer<'de>>(

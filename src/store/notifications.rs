@@ -1,4 +1,4 @@
-//! What the webhook has been told: it must be known after a restart, too.
+//! What each receiver of messages has been told: it must be known after a restart, too.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -48,32 +48,41 @@ impl Store {
             .collect())
     }
 
-    /// The troubles that were told and are not over.
-    pub async fn list_troubles(&self) -> Result<Vec<Trouble>, StoreError> {
-        sqlx::query("SELECT subject, told_at FROM told_troubles ORDER BY subject")
-            .fetch_all(self.reader())
-            .await?
-            .iter()
-            .map(|row| {
-                let row = Fields::of(row, "told_troubles", "subject");
-                Ok(Trouble {
-                    subject: row.get("subject")?,
-                    told_at: row.time("told_at")?,
-                })
+    /// The troubles that `receiver` was told and that are not over.
+    pub async fn list_troubles(&self, receiver: &str) -> Result<Vec<Trouble>, StoreError> {
+        sqlx::query(
+            "SELECT subject, told_at FROM told_troubles WHERE receiver = ?1 ORDER BY subject",
+        )
+        .bind(receiver)
+        .fetch_all(self.reader())
+        .await?
+        .iter()
+        .map(|row| {
+            let row = Fields::of(row, "told_troubles", "subject");
+            Ok(Trouble {
+                subject: row.get("subject")?,
+                told_at: row.time("told_at")?,
             })
-            .collect()
+        })
+        .collect()
     }
 
-    /// Those of `findings` that nobody was told of, each once.
-    pub async fn list_untold(&self, findings: &[Finding]) -> Result<Vec<Finding>, StoreError> {
+    /// Those of `findings` that `receiver` was not told of, each once.
+    pub async fn list_untold(
+        &self,
+        receiver: &str,
+        findings: &[Finding],
+    ) -> Result<Vec<Finding>, StoreError> {
         let rows = sqlx::query(
             "SELECT json_extract(f.value, '$.kind') AS kind, json_extract(f.value, '$.email') AS email
              FROM json_each(?1) f
              WHERE NOT EXISTS (SELECT 1 FROM told_findings t
-                               WHERE t.kind = json_extract(f.value, '$.kind')
+                               WHERE t.receiver = ?2
+                                 AND t.kind = json_extract(f.value, '$.kind')
                                  AND t.email = json_extract(f.value, '$.email'))",
         )
         .bind(json!(findings).to_string())
+        .bind(receiver)
         .fetch_all(self.reader())
         .await?;
         let mut untold: BTreeSet<(String, String)> = rows
@@ -92,9 +101,10 @@ impl Store {
             .collect())
     }
 
-    /// Writes down what a message told.
+    /// Writes down what a message told `receiver`.
     pub async fn note_told(
         &self,
+        receiver: &str,
         told: Notification<'_>,
         now: Timestamp,
     ) -> Result<(), StoreError> {
@@ -102,38 +112,48 @@ impl Store {
         match told {
             Notification::Trouble(subject) => {
                 sqlx::query(
-                    "INSERT INTO told_troubles (subject, told_at) VALUES (?1, ?2)
-                     ON CONFLICT (subject) DO UPDATE SET told_at = excluded.told_at",
+                    "INSERT INTO told_troubles (receiver, subject, told_at) VALUES (?1, ?2, ?3)
+                     ON CONFLICT (receiver, subject) DO UPDATE SET told_at = excluded.told_at",
                 )
+                .bind(receiver)
                 .bind(subject)
                 .bind(format_time(now))
                 .execute(&mut *tx)
                 .await?;
             }
             Notification::Recovery => {
-                sqlx::query("DELETE FROM told_troubles WHERE subject NOT IN ('refused', 'token', 'findings')")
-                    .execute(&mut *tx)
-                    .await?;
+                sqlx::query(
+                    "DELETE FROM told_troubles
+                     WHERE receiver = ?1 AND subject NOT IN ('refused', 'token', 'findings')",
+                )
+                .bind(receiver)
+                .execute(&mut *tx)
+                .await?;
             }
             Notification::NothingRefused => {
-                sqlx::query("DELETE FROM told_troubles WHERE subject = 'refused'")
-                    .execute(&mut *tx)
-                    .await?;
+                sqlx::query(
+                    "DELETE FROM told_troubles WHERE receiver = ?1 AND subject = 'refused'",
+                )
+                .bind(receiver)
+                .execute(&mut *tx)
+                .await?;
             }
             Notification::TokenRenewed => {
-                sqlx::query("DELETE FROM told_troubles WHERE subject = 'token'")
+                sqlx::query("DELETE FROM told_troubles WHERE receiver = ?1 AND subject = 'token'")
+                    .bind(receiver)
                     .execute(&mut *tx)
                     .await?;
             }
             Notification::Findings(findings) => {
                 sqlx::query(
-                    "INSERT INTO told_findings (kind, email, seen_at)
-                     SELECT json_extract(f.value, '$.kind'), json_extract(f.value, '$.email'), ?2
+                    "INSERT INTO told_findings (receiver, kind, email, seen_at)
+                     SELECT ?3, json_extract(f.value, '$.kind'), json_extract(f.value, '$.email'), ?2
                      FROM json_each(?1) f WHERE true
-                     ON CONFLICT (kind, email) DO UPDATE SET seen_at = excluded.seen_at",
+                     ON CONFLICT (receiver, kind, email) DO UPDATE SET seen_at = excluded.seen_at",
                 )
                 .bind(json!(findings).to_string())
                 .bind(format_time(now))
+                .bind(receiver)
                 .execute(&mut *tx)
                 .await?;
             }
@@ -141,9 +161,11 @@ impl Store {
         self.commit(tx).await
     }
 
-    /// Notes which findings are still there, and forgets those not seen since `oldest`.
+    /// Notes which findings that `receiver` was told of are still there, and forgets those not seen
+    /// since `oldest`.
     pub async fn keep_told_findings(
         &self,
+        receiver: &str,
         present: &[Finding],
         oldest: Timestamp,
         now: Timestamp,
@@ -151,15 +173,17 @@ impl Store {
         let mut tx = self.begin().await?;
         sqlx::query(
             "UPDATE told_findings SET seen_at = ?2
-             WHERE (kind, email) IN (SELECT json_extract(value, '$.kind'), json_extract(value, '$.email')
+             WHERE receiver = ?3 AND (kind, email) IN (SELECT json_extract(value, '$.kind'), json_extract(value, '$.email')
                                      FROM json_each(?1))",
         )
         .bind(json!(present).to_string())
         .bind(format_time(now))
+        .bind(receiver)
         .execute(&mut *tx)
         .await?;
-        sqlx::query("DELETE FROM told_findings WHERE seen_at < ?1")
+        sqlx::query("DELETE FROM told_findings WHERE receiver = ?2 AND seen_at < ?1")
             .bind(format_time(oldest))
+            .bind(receiver)
             .execute(&mut *tx)
             .await?;
         self.commit(tx).await

@@ -1,13 +1,12 @@
-//! `[opa]`, `[opsera]` and `[notify]`: the servers, and what opens them.
+//! `[opa]` and `[opsera]`: the servers, and what opens them.
 
 use secrecy::{ExposeSecret as _, SecretString};
-use url::Url;
 
 use super::Resolver;
-use crate::domain::base_url::{BaseUrl, InvalidBaseUrl, PlainHttp, check_server};
+use crate::domain::base_url::{BaseUrl, InvalidBaseUrl, PlainHttp};
 use crate::settings::secrets::{self, Found};
 use crate::settings::sections::Sections;
-use crate::settings::{NotifyFormat, NotifySettings, OpaCredentials, OpaSettings, OpseraSettings};
+use crate::settings::{OpaCredentials, OpaSettings, OpseraSettings};
 
 pub(super) fn opa(r: &mut Resolver<'_>, sections: &Sections) -> Option<OpaSettings> {
     let opa = &sections.opa;
@@ -102,47 +101,6 @@ pub(super) fn opsera(r: &mut Resolver<'_>, sections: &Sections) -> Option<Opsera
     })
 }
 
-pub(super) fn notify(r: &mut Resolver<'_>, sections: &Sections) -> Option<NotifySettings> {
-    let notify = &sections.notify;
-    let file = notify.webhook_url_file.as_deref();
-    let webhook_url = match secrets::read(r, "notify.webhook_url", &notify.webhook_url, file) {
-        Found::Secret(address, key) => {
-            let checked = Url::parse(address.expose_secret())
-                .map_err(InvalidBaseUrl::NotAnAddress)
-                .and_then(|url| check_server(&url, plain_http(sections)));
-            if let Err(problem) = checked {
-                r.refuse(&key, problem.to_string());
-                return None;
-            }
-            Some(address)
-        }
-        Found::NotSet => None,
-        Found::Refused => return None,
-    };
-    let file = notify.routing_key_file.as_deref();
-    let routing_key = match secrets::read(r, "notify.routing_key", &notify.routing_key, file) {
-        Found::Secret(routing_key, _) => Some(routing_key),
-        Found::NotSet if notify.format == NotifyFormat::Pagerduty && webhook_url.is_some() => {
-            r.refuse(
-                "notify.routing_key",
-                "notify.format = \"pagerduty\" needs the integration key of a PagerDuty service: \
-                 set notify.routing_key_file",
-            );
-            return None;
-        }
-        Found::NotSet => None,
-        Found::Refused => return None,
-    };
-    Some(NotifySettings {
-        webhook_url,
-        format: notify.format,
-        routing_key,
-        include_people: notify.include_people,
-        repeat_after: notify.repeat_after,
-        timeout: notify.timeout,
-    })
-}
-
 fn base_url(
     r: &mut Resolver<'_>,
     sections: &Sections,
@@ -167,7 +125,7 @@ fn base_url(
     }
 }
 
-fn plain_http(sections: &Sections) -> PlainHttp {
+pub(super) fn plain_http(sections: &Sections) -> PlainHttp {
     PlainHttp::allowed_if(sections.http.allow_insecure)
 }
 

@@ -5,6 +5,7 @@
 //! be wrong: one mistake is told once.
 
 mod directories;
+mod messages;
 mod policy;
 
 use config::{Value, ValueKind};
@@ -26,7 +27,8 @@ pub(super) fn settings(layers: &Layers) -> Result<(Settings, Vec<Warning>), Sett
     let settings = sections.and_then(|sections| {
         let opa = directories::opa(&mut resolver, &sections);
         let opsera = directories::opsera(&mut resolver, &sections);
-        let notify = directories::notify(&mut resolver, &sections);
+        let notify = messages::notify(&mut resolver, &sections);
+        let smtp = messages::smtp(&mut resolver, &sections);
         let http = sections.http.clone();
         let offline = resolver.offline(sections);
         Some(Settings {
@@ -35,6 +37,7 @@ pub(super) fn settings(layers: &Layers) -> Result<(Settings, Vec<Warning>), Sett
             opsera: opsera?,
             http,
             notify: notify?,
+            smtp,
         })
     });
     resolver.finish(settings)
@@ -47,7 +50,7 @@ pub(super) fn offline(layers: &Layers) -> Result<(OfflineSettings, Vec<Warning>)
         problem.key == "opsera.token_owner"
             || !matches!(
                 section_of(&problem.key),
-                "opa" | "opsera" | "http" | "notify"
+                "opa" | "opsera" | "http" | "notify" | "smtp"
             )
     });
     let mut resolver = Resolver::new(layers, problems);
