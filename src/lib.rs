@@ -19,7 +19,7 @@
 //! | [`check`], [`explain`] | what the commands of the same name find out |
 //! | [`init`] | a first settings file: what is asked, tried, proposed and written |
 //! | [`metrics`] | what Prometheus reads |
-//! | [`notifications`] | what the webhook receives |
+//! | [`notifications`] | what the webhook and those who get e-mail receive |
 //! | [`review`] | the decision about a held plan, on the command line and in a browser |
 //! | [`serving`] | HTTP for clients that nobody knows |
 //! | [`daemon`] | runs on a schedule, with health over HTTP |

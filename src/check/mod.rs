@@ -10,6 +10,7 @@ mod account_stats;
 mod audit;
 mod connectivity;
 mod groups;
+mod mail;
 mod model;
 mod opa;
 mod opsera;
@@ -121,12 +122,14 @@ async fn directories(
         }
     };
     // Side by side, because a directory that is down takes its whole time-out.
-    let (opa, opsera) = tokio::join!(
+    let (opa, opsera, mail) = tokio::join!(
         examine_opa(&transport, settings, &retry, now),
         examine_opsera(&transport, settings, &retry, known_administrators, now),
+        mail::examine(&transport, settings),
     );
     report.append(opa);
     report.append(opsera);
+    report.append(mail);
 }
 
 async fn examine_opa(

@@ -1,7 +1,7 @@
 //! Runs on a schedule, for years, unattended.
 //!
 //! ```text
-//! tokio-cron-scheduler ──tick───▶ main loop ──▶ one run at a time ──▶ metrics, health, webhook
+//! tokio-cron-scheduler ──tick───▶ main loop ──▶ one run at a time ──▶ metrics, health, messages
 //! signals, elapsed time ────────▶ (runner)
 //! ```
 //!

@@ -53,7 +53,7 @@ async fn used_store() -> Desk {
     desk.hold();
     let mut store = attach(&desk).await;
     for statement in [
-        "INSERT INTO told_troubles (subject, told_at) VALUES ('failed', '2026-03-01T12:00:00.000Z')",
+        "INSERT INTO told_troubles (receiver, subject, told_at) VALUES ('webhook', 'failed', '2026-03-01T12:00:00.000Z')",
         "PRAGMA writable_schema = ON",
         "DELETE FROM sqlite_schema WHERE type IN ('trigger', 'view')",
         "DELETE FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL AND tbl_name IN
@@ -132,7 +132,7 @@ async fn read_all(store: &Store, plan: &PlanId, run: &RunId) -> Vec<Option<Store
         store.list_audit(&AuditFilter::default()).await.err(),
         store.list_audit(&filter).await.err(),
         store.audit_head().await.err(),
-        store.list_troubles().await.err(),
+        store.list_troubles("webhook").await.err(),
         store.list_key_holders(&key).await.err(),
     ]
 }

@@ -77,6 +77,8 @@ mod layers;
 #[cfg(test)]
 mod leavers;
 #[cfg(test)]
+mod mail;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod model;

@@ -20,7 +20,7 @@ use crate::program;
 
 /// A chat that takes messages, or answers something else.
 #[derive(Clone)]
-struct Chat {
+pub(crate) struct Chat {
     port: u16,
     inner: Arc<Mutex<Inner>>,
 }
@@ -45,7 +45,7 @@ impl Chat {
         chat
     }
 
-    fn answer(&self, status: u16) {
+    pub(crate) fn answer(&self, status: u16) {
         self.inner.lock().unwrap().answer = status;
     }
 
@@ -58,7 +58,7 @@ impl Chat {
             .collect()
     }
 
-    fn texts(&self) -> Vec<String> {
+    pub(crate) fn texts(&self) -> Vec<String> {
         self.received()
             .iter()
             .map(|body| body["text"].as_str().unwrap().to_owned())
@@ -82,15 +82,15 @@ async fn take(State(chat): State<Chat>, body: String) -> (StatusCode, [(&'static
 }
 
 /// Both directories, a store and a chat, on one clock.
-struct World {
-    sandbox: Sandbox,
-    clock: Arc<ManualClock>,
-    chat: Chat,
+pub(crate) struct World {
+    pub(crate) sandbox: Sandbox,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) chat: Chat,
     directory: tempfile::TempDir,
 }
 
 impl World {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let clock = ManualClock::at(program::BEGINNING.parse().unwrap());
         let sandbox = Sandbox::start(SandboxOptions::empty(clock.clone()))
@@ -112,7 +112,7 @@ impl World {
         }
     }
 
-    fn context(&self, more: &str) -> Context {
+    pub(crate) fn context(&self, more: &str) -> Context {
         let file = self.directory.path().join("rolecall.toml");
         let store = self.directory.path().join("rolecall.db");
         let text = format!(
@@ -129,7 +129,7 @@ impl World {
         }
     }
 
-    async fn run(&self, mode: Mode, lines: &str) -> Report {
+    pub(crate) async fn run(&self, mode: Mode, lines: &str) -> Report {
         let context = self.context(lines);
         let report = program::run(&context, program::request(mode)).await.report;
         notifications::notify(&context, &report).await;
@@ -142,7 +142,7 @@ impl World {
         self.run(Mode::Apply, "").await
     }
 
-    fn break_opa(&self) {
+    pub(crate) fn break_opa(&self) {
         let broken = FaultKind::Answer(Answer::status(500));
         self.sandbox
             .inject(Fault::opa(broken).on("GET", "/users").always());
@@ -556,7 +556,7 @@ async fn the_daemon_tells_and_a_webhook_that_hangs_holds_nothing_up() {
     daemon
         .metric("rolecall_runs_total{outcome=\"in_sync\"}", |runs| runs >= 4)
         .await;
-    daemon.logs("nobody was told").await;
+    daemon.logs("the webhook was not told").await;
     daemon.readiness(200, "").await;
     daemon.stop().await;
 

@@ -17,12 +17,12 @@ use crate::directory_setup::clients_trusting;
 const BODY: &str = r#"{"_id":"1","email":"a@example.com"}"#;
 
 /// A self-signed certificate, marked as an authority's as `openssl req -x509` does.
-struct SelfSigned {
-    certificate: rcgen::Certificate,
+pub(crate) struct SelfSigned {
+    pub(crate) certificate: rcgen::Certificate,
     key: KeyPair,
 }
 
-fn self_signed(name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> SelfSigned {
+pub(crate) fn self_signed(name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> SelfSigned {
     let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     adjust(&mut params);
@@ -31,16 +31,23 @@ fn self_signed(name: &str, adjust: impl FnOnce(&mut CertificateParams)) -> SelfS
     SelfSigned { certificate, key }
 }
 
+impl SelfSigned {
+    /// What a server does with a connection to show this certificate.
+    pub(crate) fn acceptor(&self) -> TlsAcceptor {
+        let key = PrivateKeyDer::try_from(self.key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![self.certificate.der().clone()], key)
+            .unwrap();
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
 /// A server that shows `shown`; gives its address.
 async fn serve(shown: &SelfSigned) -> String {
-    let key = PrivateKeyDer::try_from(shown.key.serialize_der()).unwrap();
-    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_no_client_auth()
-        .with_single_cert(vec![shown.certificate.der().clone()], key)
-        .unwrap();
-    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let acceptor = shown.acceptor();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {

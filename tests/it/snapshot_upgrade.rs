@@ -30,6 +30,9 @@ VALUES ('ann@old.example', 'o1', 'ann', NULL, NULL);
 INSERT INTO absences (key, since) VALUES ('gone@x.example', '2026-01-01T00:00:01.000Z');
 INSERT INTO known_roles (opsera_id, role, source, at)
 VALUES ('a1', 'Auditors', 'set', '2026-01-01T00:00:02.000Z');
+INSERT INTO told_troubles (subject, told_at) VALUES ('failed', '2026-01-02T00:00:02.000Z');
+INSERT INTO told_findings (kind, email, seen_at)
+VALUES ('invalid_email', 'nobody', '2026-01-02T00:00:02.000Z');
 INSERT INTO created_roles (key, role, at)
 VALUES ('made@x.example', 'PowerUsers', '2026-01-01T00:00:02.000Z'),
        ('later@x.example', 'Users', '2026-01-01T00:00:02.000Z');
@@ -93,6 +96,13 @@ async fn a_store_of_0_1_keeps_everything_that_lasts() {
         .await,
         ["deactivate a2 rejected owns pipelines"]
     );
+    let told = column(
+        &store,
+        "SELECT receiver || ' ' || subject FROM told_troubles",
+    );
+    assert_eq!(told.await, ["webhook failed"]);
+    let told = column(&store, "SELECT receiver || ' ' || email FROM told_findings");
+    assert_eq!(told.await, ["webhook nobody"]);
     assert_eq!(
         column(&store, "SELECT hash FROM audit").await,
         ["a".repeat(64)]

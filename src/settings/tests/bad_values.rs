@@ -225,6 +225,27 @@ const BAD: &[(&str, &str, &str)] = &[
     ),
     ("notify.timeout = \"0s\"", "\"0s\"", "longer than nothing"),
     (
+        "smtp.host = \"smtp.example.com:587\"",
+        "\"smtp.example.com:587\"",
+        "the port is smtp.port",
+    ),
+    ("smtp.port = 70000", "70000", "from 0 to 65535"),
+    (
+        "smtp.security = \"ssl\"",
+        "\"ssl\"",
+        "\"starttls\" or \"tls\" or \"none\"",
+    ),
+    (
+        "smtp.from = \"Identity Team\"",
+        "\"Identity Team\"",
+        "must be an e-mail address",
+    ),
+    (
+        "smtp.to = [\"dora\"]",
+        "\"dora\"",
+        "must be an e-mail address",
+    ),
+    (
         "log.format = \"xml\"",
         "\"xml\"",
         "\"auto\" or \"text\" or \"json\"",
@@ -259,4 +280,30 @@ fn a_pager_without_its_key_is_refused_with_the_setting_to_make() {
     assert!(message.contains("notify.routing_key"), "{message}");
     assert!(message.contains("set notify.routing_key_file"), "{message}");
     load(&format!("{text}\nrouting_key = \"k\""), &[]).unwrap();
+}
+
+#[test]
+fn a_mail_server_needs_to_know_between_whom_and_how() {
+    const WHOLE: &str =
+        "host = \"smtp.example.com\"\nfrom = \"r@example.com\"\nto = [\"a@example.com\"]";
+    load(&format!("[smtp]\n{WHOLE}"), &[]).unwrap();
+    for (text, key) in [
+        (
+            WHOLE.replace("host = \"smtp.example.com\"", ""),
+            "smtp.host",
+        ),
+        (WHOLE.replace("from = \"r@example.com\"", ""), "smtp.from"),
+        (WHOLE.replace("to = [\"a@example.com\"]", ""), "smtp.to"),
+        (format!("{WHOLE}\nusername = \"u\""), "smtp.password"),
+        (format!("{WHOLE}\npassword = \"p\""), "smtp.username"),
+        (format!("{WHOLE}\nsecurity = \"none\""), "smtp.security"),
+    ] {
+        let error = load(&format!("[smtp]\n{text}"), &[]).expect_err(key);
+        let keys: Vec<&str> = error.problems.iter().map(|p| p.key.as_str()).collect();
+        assert_eq!(keys, [key], "{error}");
+    }
+    let own = WHOLE.replace("smtp.example.com", "localhost");
+    load(&format!("[smtp]\n{own}\nsecurity = \"none\""), &[]).unwrap();
+    let meant = format!("[smtp]\n{WHOLE}\nsecurity = \"none\"\n[http]\nallow_insecure = true");
+    load(&meant, &[]).unwrap();
 }

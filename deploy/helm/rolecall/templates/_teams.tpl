@@ -41,7 +41,7 @@ that nothing is rendered of values that cannot work.
 {{- if not (trim (default "" $given.settings)) -}}
 {{- fail (printf "%s has no settings: put its rolecall.toml there, without the secrets." $what) -}}
 {{- end -}}
-{{- range $secret := list "key_secret" "token" "webhook_url" -}}
+{{- range $secret := list "key_secret" "token" "webhook_url" "routing_key" "password" -}}
 {{- if regexMatch (printf "(?m)^[^#\n]*\\b%s\"?[ \t]*=" $secret) $given.settings -}}
 {{- fail (printf "the settings of %s contain %s: settings are a ConfigMap, which is no place for a secret. Put it into the Secret; its keys are files in /run/secrets/rolecall, for settings such as %s_file." $what $secret $secret) -}}
 {{- end -}}
