@@ -4,6 +4,7 @@
 //! its decision rests on.
 
 use std::borrow::Cow;
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -48,7 +49,7 @@ impl<'a> Section<'a> {
             Rows::Actions(actions) => Box::new(
                 actions
                     .iter()
-                    .map(|action| self.columns.iter().map(|name| cell(action, name)).collect()),
+                    .map(|action| action_row(action, &self.columns)),
             ),
             Rows::Waiting(waiting) => Box::new(waiting.iter().map(|w| waiting_row(w))),
             Rows::Findings(findings) => Box::new(findings.iter().map(|f| finding_row(f))),
@@ -105,9 +106,10 @@ fn section<'a>(kind: ActionKind, title: &str, group: Vec<&'a ActionReport>) -> S
     };
     let is_filled = |name: &&'static str| {
         !OPTIONAL.contains(name)
-            || group
-                .iter()
-                .any(|action| !cell(action, name).text.is_empty())
+            || group.iter().any(|action| {
+                let basis = Basis::of(action);
+                !cell(action, &basis, name).text.is_empty()
+            })
     };
     Section {
         group: kind.as_str(),
@@ -131,15 +133,44 @@ fn evidence_in_words(reason: &str) -> Cow<'_, str> {
     }
 }
 
-fn cell<'a>(action: &'a ActionReport, column: &str) -> Cell<'a> {
+/// The records that an action rests on. They are text, which is read once for all the columns of a
+/// row, and not at all where no column asks.
+struct Basis<'a> {
+    action: &'a ActionReport,
+    evidence: OnceCell<Value>,
+}
+
+impl<'a> Basis<'a> {
+    fn of(action: &'a ActionReport) -> Self {
+        Self {
+            action,
+            evidence: OnceCell::new(),
+        }
+    }
+
+    fn evidence(&self) -> &Value {
+        self.evidence
+            .get_or_init(|| self.action.evidence.to_value())
+    }
+}
+
+fn action_row<'a>(action: &'a ActionReport, columns: &[&'static str]) -> Vec<Cell<'a>> {
+    let basis = Basis::of(action);
+    columns
+        .iter()
+        .map(|name| cell(action, &basis, name))
+        .collect()
+}
+
+fn cell<'a>(action: &'a ActionReport, basis: &Basis<'_>, column: &str) -> Cell<'a> {
     let role = |role: &'a Option<String>| match role {
         Some(role) => Cell::untrusted(role.as_str()),
         None => Cell::trusted("unknown"),
     };
     match column {
         "Account" => Cell::untrusted(action.email.as_str()),
-        "OPA record" => Cell::untrusted(records(&action.evidence.to_value())),
-        "Missing since" => Cell::untrusted(missing_since(&action.evidence.to_value())),
+        "OPA record" => Cell::untrusted(records(basis.evidence())),
+        "Missing since" => Cell::untrusted(missing_since(basis.evidence())),
         "From" => role(&action.from),
         "To" | "Role" => role(&action.to),
         "Reason" => Cell::untrusted(action.reason.as_str()),
