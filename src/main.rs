@@ -6,9 +6,17 @@ use clap::Parser as _;
 use rolecall::cli::{self, Cli};
 use rolecall::{commands, output};
 
-#[tokio::main]
-async fn main() -> ExitCode {
+fn main() -> ExitCode {
     let hardened = cli::hardening::forbid_core_dumps();
+    match commands::complete() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => run(hardened),
+        Err(error) => error.exit(),
+    }
+}
+
+#[tokio::main]
+async fn run(hardened: std::io::Result<()>) -> ExitCode {
     let cli = Cli::parse();
     let colour = cli.global.colour();
     if let Err(error) = hardened {

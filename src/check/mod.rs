@@ -125,7 +125,7 @@ async fn directories(
     let (opa, opsera, mail) = tokio::join!(
         examine_opa(&transport, settings, &retry, now),
         examine_opsera(&transport, settings, &retry, known_administrators, now),
-        mail::examine(&transport, settings),
+        Box::pin(mail::examine(&transport, settings)),
     );
     report.append(opa);
     report.append(opsera);

@@ -5,6 +5,7 @@
 
 mod audit;
 mod check;
+mod completion;
 mod completions;
 mod config_schema;
 mod config_show;
@@ -36,6 +37,8 @@ use crate::output::{Listing, TableStyle};
 use crate::settings::{
     ConfigSources, Loaded, LogSettings, OfflineSettings, Settings, SettingsErrors, Warning,
 };
+
+pub use completion::complete;
 
 /// Runs the command that was asked for.
 pub async fn run(cli: Cli) -> anyhow::Result<ExitStatus> {

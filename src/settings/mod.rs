@@ -55,7 +55,7 @@ pub struct Settings {
     /// `[notify]`
     pub notify: NotifySettings,
     /// `[smtp]`; `None`: no e-mail is sent.
-    pub smtp: Option<SmtpSettings>,
+    pub smtp: Option<Box<SmtpSettings>>,
 }
 
 impl Deref for Settings {

@@ -323,7 +323,7 @@ pub(super) struct Smtp {
     #[schemars(with = "String", extend("examples" = ["smtp.example.com"]))]
     pub(super) host: Option<Host>,
     /// Its port. 0: the usual one for `security`.
-    pub(super) port: Whole<0, { u16::MAX as u32 }>,
+    pub(super) port: Whole<0, 65535>,
     /// How the connection is encrypted.
     pub(super) security: SmtpSecurity,
     /// The login's name. Empty: the server asks for none.

@@ -29,6 +29,8 @@ mod clock_trust;
 #[cfg(test)]
 mod completeness;
 #[cfg(test)]
+mod completion;
+#[cfg(test)]
 mod core_dumps;
 #[cfg(test)]
 mod crash;

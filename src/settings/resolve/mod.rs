@@ -37,7 +37,7 @@ pub(super) fn settings(layers: &Layers) -> Result<(Settings, Vec<Warning>), Sett
             opsera: opsera?,
             http,
             notify: notify?,
-            smtp,
+            smtp: smtp.map(Box::new),
         })
     });
     resolver.finish(settings)
