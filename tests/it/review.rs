@@ -1,6 +1,8 @@
 //! `rolecall review`: one page on loopback, whose decision is that of `plan approve` and
 //! `plan reject`, and which nobody else can look at or make decide.
 
+mod in_a_browser;
+
 use std::fmt::Write as _;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
