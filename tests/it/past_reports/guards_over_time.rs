@@ -76,8 +76,8 @@ async fn the_page_of_a_run_shows_its_guards_in_the_runs_of_the_90_days_before() 
     let page = out(&page);
     let words = "4 runs from 2026-05-21 to 2026-06-30. Latest: 2, limit 25. \
                  Worst: 26, limit 25, on 2026-06-20. It held 1 run.";
-    let desc = format!("<desc id=\"max_deactivations-words\">{words}</desc>");
-    assert!(page.contains(&desc), "{page}");
+    let described = format!("<desc id=\"max_deactivations-words\">{words}</desc>");
+    assert!(page.contains(&described), "{page}");
     let caption = format!("<figcaption>max_deactivations: {words}</figcaption>");
     assert!(page.contains(&caption), "{page}");
     let (_, drawing) = page.split_once("<h2>Guards over 90 days</h2>").unwrap();
