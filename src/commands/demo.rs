@@ -310,7 +310,7 @@ impl Stage<'_> {
             ..self.style()
         };
         let mut sink = output::Sink::stdout(self.global.colour());
-        render(&excerpt, Format::Table, style, &mut sink)?;
+        render(&excerpt, None, Format::Table, style, &mut sink)?;
         sink.finish()?;
         if left_out.is_empty() {
             return Ok(());

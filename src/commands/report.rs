@@ -8,14 +8,15 @@ use anyhow::{anyhow, bail};
 use super::desk::Desk;
 use crate::cli::{GlobalArgs, ReportArgs, ReportFormat, ReportOutput};
 use crate::domain::time::time_for_people;
-use crate::domain::{ExitStatus, Outcome, Report, ReportDiff, RunId, text};
+use crate::domain::{ExitStatus, GuardHistory, Outcome, Report, ReportDiff, RunId, text};
 use crate::output;
 use crate::output::{Format, render, render_diff, verdict};
 use crate::store::PastReport;
 
 /// What is printed.
 pub(super) enum Shown<'r> {
-    Report(&'r Report),
+    /// With what its guards said in the runs before, where that is known.
+    Report(&'r Report, Option<&'r GuardHistory>),
     Diff(&'r ReportDiff<'r>),
 }
 
@@ -27,28 +28,37 @@ pub(super) async fn run(global: &GlobalArgs, args: &ReportArgs) -> anyhow::Resul
         .map(|run| run.trim())
         .collect();
     let desk = Desk::look_at_store(global).await?;
-    let found = find(&desk, &wanted).await;
+    let found = find(&desk, &wanted, args.report.format).await;
     desk.store.close().await;
-    let (reports, newer) = found?;
-    match reports.as_slice() {
+    let found = found?;
+    match found.reports.as_slice() {
         [before, after] => {
             let diff = ReportDiff::between(before, after);
             print(global, &args.report, &Shown::Diff(&diff))?;
         }
         reports => {
             for report in reports {
-                print(global, &args.report, &Shown::Report(report))?;
+                let shown = Shown::Report(report, found.history.as_ref());
+                print(global, &args.report, &shown)?;
             }
         }
     }
-    if let Some(newer) = newer {
-        output::note(&format!("rolecall: {newer}\n"), global.colour());
+    for note in found.notes {
+        output::note(&format!("rolecall: {note}\n"), global.colour());
     }
     Ok(ExitStatus::Done)
 }
 
-/// The reports, and what is to be said of a run that is newer than the latest one with a report.
-async fn find(desk: &Desk, wanted: &[&str]) -> anyhow::Result<(Vec<Report>, Option<String>)> {
+/// What the store has of what is wanted.
+struct Found {
+    reports: Vec<Report>,
+    /// For the page of one report.
+    history: Option<GuardHistory>,
+    /// What else is to be said.
+    notes: Vec<String>,
+}
+
+async fn find(desk: &Desk, wanted: &[&str], format: Option<ReportFormat>) -> anyhow::Result<Found> {
     let mut reports = Vec::new();
     for given in wanted {
         let run = choose(desk, given).await?;
@@ -67,7 +77,23 @@ async fn find(desk: &Desk, wanted: &[&str]) -> anyhow::Result<(Vec<Report>, Opti
             time_for_people(run.started_at)
         )
     });
-    Ok((reports, newer))
+    let mut notes = Vec::from_iter(newer);
+    let mut history = None;
+    if let ([report], Some(ReportFormat::Html)) = (reports.as_slice(), format) {
+        // The report is whole without it, and may be wanted in a hurry.
+        match desk.store.guard_history(report).await {
+            Ok(known) => history = Some(known),
+            Err(error) => notes.push(format!(
+                "the page does not show the guards over 90 days: {}",
+                text::terminal_safe(&text::error_chain(&error))
+            )),
+        }
+    }
+    Ok(Found {
+        reports,
+        history,
+        notes,
+    })
 }
 
 async fn choose(desk: &Desk, given: &str) -> anyhow::Result<RunId> {
@@ -148,14 +174,14 @@ pub(super) fn print(
     };
     let mut sink = output::Sink::open(wanted.output.as_deref(), colour)?;
     match shown {
-        Shown::Report(report) => render(report, format, style, &mut sink)?,
+        Shown::Report(report, history) => render(report, *history, format, style, &mut sink)?,
         Shown::Diff(diff) => render_diff(diff, format, style, &mut sink)?,
     }
     sink.finish()?;
     if let Some(file) = &wanted.output {
         let file = text::terminal_safe(&file.display().to_string()).into_owned();
         let said = match shown {
-            Shown::Report(report) => format!("{}\n", text::for_terminal(&verdict(report))),
+            Shown::Report(report, _) => format!("{}\n", text::for_terminal(&verdict(report))),
             Shown::Diff(_) => String::new(),
         };
         output::note(&format!("{said}written to {file}\n"), global.colour());

@@ -59,7 +59,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
             }
             let report = failed_before_start(&request, started_at, clock.now(), words);
             if !shows_table(args) {
-                print(global, &args.report, &Shown::Report(&report))?;
+                print(global, &args.report, &Shown::Report(&report, None))?;
             }
             return Err(error);
         }
@@ -83,7 +83,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &SyncArgs) -> anyhow::Result<
             Ok(ExitStatus::AnotherRun)
         }
         RunResult::Finished(finished) => {
-            print(global, &args.report, &Shown::Report(&finished.report))?;
+            print(global, &args.report, &Shown::Report(&finished.report, None))?;
             after_run(&context, &request, args, &finished, started_at).await;
             // On a terminal the report has just said it.
             if let Some(error) = &finished.report.error

@@ -8,7 +8,7 @@ use askama::Template;
 use base64::Engine as _;
 use sha2::{Digest as _, Sha256};
 
-use super::drawing::Bar;
+use super::drawing::{Bar, GuardDrawing};
 use super::page::{Cell, Page, Section, Severity};
 use super::plan_page::PlanView;
 use crate::domain::text::for_terminal;
@@ -21,6 +21,7 @@ const PART: usize = 250;
 struct Document<'p, 'a> {
     page: &'p Page<'a>,
     bars: Vec<Bar>,
+    guards: Vec<GuardDrawing>,
     form: Option<DecisionForm<'a>>,
 }
 
@@ -91,11 +92,17 @@ pub fn decision_policy() -> String {
     )
 }
 
-/// `bars`: the drawing of the whole, where there is one.
-pub(super) fn render(page: &Page<'_>, bars: Vec<Bar>, out: &mut dyn io::Write) -> io::Result<()> {
+/// `bars`: the drawing of the whole, where there is one; `guards`: those with a history.
+pub(super) fn render(
+    page: &Page<'_>,
+    bars: Vec<Bar>,
+    guards: Vec<GuardDrawing>,
+    out: &mut dyn io::Write,
+) -> io::Result<()> {
     Document {
         page,
         bars,
+        guards,
         form: None,
     }
     .write_into(out)?;
@@ -110,6 +117,7 @@ pub fn decision_page(plan: PlanView<'_>, form: DecisionForm<'_>) -> Result<Strin
     let document = Document {
         page: &plan.page(),
         bars: Vec::new(),
+        guards: Vec::new(),
         form: Some(form),
     };
     document.render()
@@ -132,6 +140,7 @@ pub fn notice_page(verdict: &str, severity: Severity) -> Result<String, askama::
             next: Vec::new(),
         },
         bars: Vec::new(),
+        guards: Vec::new(),
         form: None,
     };
     document.render()

@@ -4,10 +4,10 @@ use std::io;
 
 use strum::VariantArray as _;
 
-use super::drawing::bars;
+use super::drawing::{bars, guards_over_time};
 use super::page::Page;
 use super::{csv, html, json, markdown, table};
-use crate::domain::{Report, ReportDiff};
+use crate::domain::{GuardHistory, Report, ReportDiff};
 
 /// The formats of §10.
 #[derive(
@@ -57,12 +57,14 @@ pub struct TableStyle {
     pub rows_per_list: Option<usize>,
 }
 
-/// Writes `report` to `out` in `format` (§10); `style` concerns [`Format::Table`] alone.
+/// Writes `report` to `out` in `format` (§10); `style` concerns [`Format::Table`] alone, and
+/// `history`, where it is known, [`Format::Html`].
 ///
 /// # Errors
 /// What `out` fails with.
 pub fn render(
     report: &Report,
+    history: Option<&GuardHistory>,
     format: Format,
     style: TableStyle,
     out: &mut dyn io::Write,
@@ -71,7 +73,15 @@ pub fn render(
         Format::Table => table::render(&Page::of(report), style, out),
         Format::Json => json::render(report, out),
         Format::Markdown => markdown::render(&Page::of(report), out),
-        Format::Html => html::render(&Page::of(report), bars(report), out),
+        Format::Html => {
+            let guards = history.map(|history| guards_over_time(report, history));
+            html::render(
+                &Page::of(report),
+                bars(report),
+                guards.unwrap_or_default(),
+                out,
+            )
+        }
         Format::Csv => csv::render(report, out),
     }
 }
@@ -90,7 +100,7 @@ pub fn render_diff(
         Format::Table => table::render(&Page::of_diff(diff), style, out),
         Format::Json => json::render(diff, out),
         Format::Markdown => markdown::render(&Page::of_diff(diff), out),
-        Format::Html => html::render(&Page::of_diff(diff), Vec::new(), out),
+        Format::Html => html::render(&Page::of_diff(diff), Vec::new(), Vec::new(), out),
         Format::Csv => csv::render_diff(diff, out),
     }
 }

@@ -21,8 +21,10 @@ use sqlx::sqlite::SqliteRow;
 
 use super::fields::Fields;
 use super::{Store, StoreError};
+use crate::domain::time::{Timestamp, before, format_time};
 use crate::domain::{
-    ActionReport, Finding, Guard, Outcome, Report, RunId, WaitingReport, time::Timestamp,
+    ActionReport, Finding, GUARD_HISTORY, Guard, GuardHistory, KindSet, Outcome, Report, RunId,
+    WaitingReport,
 };
 
 /// One row in so many ends a part, by the first byte of its address's SHA-256: 4 of 256.
@@ -34,6 +36,8 @@ const MOST_BYTES: usize = 1024 * 1024;
 const LEAST_PARTS_OF_A_THREAD: usize = 8;
 /// What a part may come to when it is read: its rows, the last of which may be long.
 const MOST_BYTES_READ: u64 = 64 * 1024 * 1024;
+/// Runs of a history at most; the page tells the number.
+const MOST_RUNS: u32 = 500;
 
 /// What the store knows of a run that was.
 #[derive(Clone, Debug, PartialEq)]
@@ -159,6 +163,36 @@ impl Store {
         .fetch_optional(self.reader())
         .await?;
         Ok(id.map(RunId::new))
+    }
+
+    /// What the guards said in the days before `report` ended, and in that run itself: the newest
+    /// 500 runs that were for everybody and for every kind of action. Their people stay packed.
+    ///
+    /// # Errors
+    /// The store cannot be read, or one of these reports is damaged.
+    pub async fn guard_history(&self, report: &Report) -> Result<GuardHistory, StoreError> {
+        // What is no JSON is handed on as it is: reading it then names the run.
+        let rows = sqlx::query(
+            "SELECT id, finished_at,
+                    iif(json_valid(report), json_extract(report, '$.guards'), report) AS report
+             FROM runs
+             WHERE seq <= (SELECT seq FROM runs WHERE id = ?1) AND kinds = ?2
+               AND finished_at BETWEEN ?3 AND ?4 AND report IS NOT NULL AND people IS NULL
+             ORDER BY seq DESC LIMIT ?5",
+        )
+        .bind(report.run_id.as_str())
+        .bind(KindSet::all().to_string())
+        .bind(format_time(before(report.finished_at, GUARD_HISTORY)))
+        .bind(format_time(report.finished_at))
+        .bind(MOST_RUNS)
+        .fetch_all(self.reader())
+        .await?;
+        let mut runs = Vec::with_capacity(rows.len());
+        for row in rows.iter().rev() {
+            let fields = Fields::of(row, "runs", "id");
+            runs.push((fields.time("finished_at")?, fields.json("report")?));
+        }
+        Ok(GuardHistory::of(runs))
     }
 }
 

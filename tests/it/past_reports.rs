@@ -1,6 +1,7 @@
 //! Past reports: what `sync` printed is printed again, byte for byte, for as long as the run is
 //! kept, and whatever is not there any more is said in one sentence.
 
+mod guards_over_time;
 mod kept;
 
 use std::path::Path;

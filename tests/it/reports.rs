@@ -3,6 +3,7 @@
 
 mod diff;
 pub(crate) mod examples;
+mod guards_over_time;
 mod in_a_browser;
 
 use rolecall::domain::{ActionKind, ActionStatus, FailedOn, History, Outcome, Rejection, Report};
@@ -20,7 +21,7 @@ fn plain() -> TableStyle {
 
 fn shown(report: &Report, format: Format, style: TableStyle) -> String {
     let mut out = Vec::new();
-    render(report, format, style, &mut out).unwrap();
+    render(report, None, format, style, &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 

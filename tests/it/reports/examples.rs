@@ -152,7 +152,7 @@ pub(crate) fn dry_run() -> Report {
     }
 }
 
-fn guard(guard: Guard, actual: u64, limit: u64, held: bool) -> GuardReport {
+pub(crate) fn guard(guard: Guard, actual: u64, limit: u64, held: bool) -> GuardReport {
     GuardReport {
         guard,
         limit,

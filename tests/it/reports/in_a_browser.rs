@@ -9,7 +9,7 @@ use rolecall::domain::{ActionKind, ActionStatus, Report};
 use rolecall::output::Format;
 
 use super::examples::{action, dry_run};
-use super::{endings, plain, shown};
+use super::{endings, guards_over_time, plain, shown};
 use crate::requirements::{Requirement, skip};
 
 /// The largest plan that a reader is expected to open.
@@ -40,6 +40,9 @@ fn readers_of_all_kinds_can_use_the_page() {
         let page = shown(&report, Format::Html, plain());
         fs::write(pages.join(format!("{name}.html")), page).unwrap();
     }
+    let (report, history) = guards_over_time::eventful();
+    let page = guards_over_time::with_history(&report, &history, Format::Html);
+    fs::write(pages.join("guards_over_time.html"), page).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/run");
     let output = Command::new(script).arg(&pages).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout);

@@ -214,6 +214,7 @@ async fn reports(desk: &Desk, pack: &mut Pack, runs: &[RunRow]) -> anyhow::Resul
             let mut open = pack.open(&file)?;
             output::render(
                 report,
+                None,
                 output::Format::Json,
                 output::TableStyle::default(),
                 &mut open,
