@@ -43,6 +43,7 @@ pub(super) async fn run(global: &GlobalArgs, args: &DemoArgs) -> anyhow::Result<
         global,
         context: place.context(&sandbox.settings_toml(), clock)?,
         stop: stop_on_signals()?,
+        step: 0,
     };
     stage.play(&sandbox, args, &place).await?;
     sandbox.stop().await;
@@ -81,8 +82,12 @@ impl Place {
                 _temporary: Some(temporary),
             });
         };
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make {}", directory.display()))?;
+        std::fs::create_dir_all(directory).with_context(|| {
+            format!(
+                "cannot make {}: give --keep a directory where you can write",
+                directory.display()
+            )
+        })?;
         if directory.join("rolecall.db").exists() {
             bail!(
                 "{} already holds a store: --keep needs a directory of its own",
@@ -126,6 +131,8 @@ struct Stage<'d> {
     global: &'d GlobalArgs,
     context: Context,
     stop: tokio_util::sync::CancellationToken,
+    /// The number of the latest title.
+    step: u32,
 }
 
 impl Stage<'_> {
@@ -143,16 +150,16 @@ impl Stage<'_> {
             sandbox.opsera().count(),
             sandbox.opsera_url(),
         ))?;
-        self.title("1. What would be done?", "rolecall sync --dry-run")?;
+        self.title("What would be done?", "rolecall sync --dry-run")?;
         let preview = self.run(Mode::DryRun).await?;
         self.show_preview(&preview)?;
         self.add_the_missing_alias(sandbox, place)?;
 
-        self.title("2. Do it", "rolecall sync")?;
+        self.title("Do it", "rolecall sync")?;
         let applied = self.run(Mode::Apply).await?;
         self.show_outcome(&applied)?;
 
-        self.title("3. What is on record?", "rolecall audit list")?;
+        self.title("What is on record?", "rolecall audit list")?;
         self.show_audit_log().await?;
 
         let refused: Vec<&str> = applied
@@ -163,12 +170,12 @@ impl Stage<'_> {
             .collect();
         self.let_people_act(sandbox, &refused).await?;
         if !refused.is_empty() {
-            self.title("4. What was refused goes through now", "rolecall sync")?;
+            self.title("What was refused goes through now", "rolecall sync")?;
             let rest = self.run(Mode::Apply).await?;
             self.show_outcome(&rest)?;
         }
 
-        self.title("5. Run again: is anything left to do?", "rolecall sync")?;
+        self.title("Run again: is anything left to do?", "rolecall sync")?;
         let again = self.run(Mode::Apply).await?;
         self.show_outcome(&again)?;
         if again.outcome != Outcome::InSync {
@@ -345,10 +352,11 @@ impl Stage<'_> {
         output::table_style(self.global.colour(), std::io::stdout().is_terminal())
     }
 
-    fn title(&self, words: &str, command: &str) -> anyhow::Result<()> {
+    fn title(&mut self, words: &str, command: &str) -> anyhow::Result<()> {
+        self.step = self.step.saturating_add(1);
         self.say(&format!(
             "\n{}   {}\n\n",
-            output::strong(&format!("━━ {words}")),
+            output::strong(&format!("━━ {}. {words}", self.step)),
             output::faint(&format!("$ {command}"))
         ))
     }

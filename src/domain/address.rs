@@ -4,7 +4,6 @@
 //! a [`Key`] through the installation's [`Matching`]. Only keys are compared, so an address that
 //! was not canonicalised cannot be.
 
-use std::borrow::Borrow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::LazyLock;
@@ -12,6 +11,8 @@ use std::sync::LazyLock;
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_security::confusable_detection::skeleton;
+
+use super::domain_name::{Domain, is_plain_domain};
 
 /// Why a text is not an address (I1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,74 +38,6 @@ pub enum InvalidAddress {
     /// The domain does not pass UTS 46.
     #[error("its domain is not a valid domain name")]
     BadDomain,
-}
-
-/// A domain name: lower case, ASCII (UTS 46).
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
-#[serde(transparent)]
-pub struct Domain(String);
-
-impl Domain {
-    /// Canonicalises `text` through UTS 46. Empty and over-long labels, a trailing dot among them,
-    /// are refused: whether they mean the same host as the name without is doubt.
-    pub fn parse(text: &str) -> Result<Self, InvalidAddress> {
-        if is_plain_domain(text) {
-            return Ok(Self(text.to_ascii_lowercase()));
-        }
-        Self::parse_in_general(text)
-    }
-
-    fn parse_in_general(text: &str) -> Result<Self, InvalidAddress> {
-        let ascii = idna::uts46::Uts46::new()
-            .to_ascii(
-                text.as_bytes(),
-                idna::AsciiDenyList::EMPTY,
-                idna::uts46::Hyphens::Allow,
-                idna::uts46::DnsLength::Verify,
-            )
-            .map_err(|_| InvalidAddress::BadDomain)?;
-        // UTS 46 may map a character to white space or to an @; neither is a domain.
-        if ascii
-            .chars()
-            .any(|c| c.is_whitespace() || c.is_control() || c == '@')
-        {
-            return Err(InvalidAddress::BadDomain);
-        }
-        Ok(Self(ascii.into_owned()))
-    }
-
-    /// The domain's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Aliases are looked up by the text of a domain that is canonical already.
-impl Borrow<str> for Domain {
-    fn borrow(&self) -> &str {
-        &self.0
-    }
-}
-
-/// Whether UTS 46 would do no more to a domain than put it into lower case: ASCII letters, digits
-/// and hyphens in labels of a legal length, none of which may be Punycode.
-fn is_plain_domain(text: &str) -> bool {
-    text.len() <= 253
-        && text.split('.').all(|label| {
-            (1..=63).contains(&label.len())
-                && label
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
-                && !label
-                    .get(..4)
-                    .is_some_and(|prefix| prefix.eq_ignore_ascii_case("xn--"))
-        })
-}
-
-impl fmt::Display for Domain {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 /// A canonical address: the *key* of I1, before the installation's own rules of I2.
@@ -180,7 +113,7 @@ impl Address {
 
     /// What stands after the `@`.
     pub fn domain(&self) -> Domain {
-        Domain(split(&self.0).1.to_owned())
+        Domain::of_canonical(split(&self.0).1)
     }
 }
 
@@ -219,7 +152,7 @@ impl Key {
 
     /// What stands after the `@`.
     pub fn domain(&self) -> Domain {
-        Domain(split(&self.0).1.to_owned())
+        Domain::of_canonical(split(&self.0).1)
     }
 
     /// What the key looks like (UTS 39).

@@ -31,7 +31,8 @@ impl fmt::Display for StorePath {
 pub enum StoreError {
     /// There is no store, and the command only reads.
     #[error(
-        "there is no store at {} yet: nothing has run with this store.path",
+        "there is no store at {} yet: nothing has run with this store.path; begin with `rolecall sync \
+         --dry-run`, or name other settings with --config",
         path.display()
     )]
     Missing {

@@ -15,7 +15,7 @@ use super::diff_sql::{
 use super::fields::Fields;
 use super::possible::Compared;
 use super::renames::{KnownRenames, moment};
-use super::snapshot::{Pull, json, read_kind};
+use super::snapshot::{Pull, json, status};
 use super::{Store, StoreError};
 use crate::domain::{Address, GroupName, Key, OpaId, OpaName, OpseraId, PersonStatus};
 use crate::rules::facts::{
@@ -400,12 +400,6 @@ impl Store {
             })
             .collect())
     }
-}
-
-/// The status of a row with `kind` and `status`.
-pub(super) fn status(fields: &Fields<'_>) -> Result<PersonStatus, StoreError> {
-    let text: Option<String> = fields.get("status")?;
-    Ok(read_kind(fields.get("kind")?, text.as_deref()).0)
 }
 
 /// ACTIVE, or with a status that is doubt (I3): nobody's leaver.

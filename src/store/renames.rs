@@ -10,7 +10,7 @@ use sqlx::sqlite::SqliteRow;
 
 use super::diff_sql::{HOLDERS_OF_KEY, KEYS_OF_HOLDER, KEYS_OF_HOLDERS, PRESENT_RECORDS};
 use super::fields::Fields;
-use super::lookups::status;
+use super::snapshot::status;
 use super::snapshot::{Pull, json};
 use super::{Store, StoreError};
 use crate::domain::{Key, OpaId, OpaName};

@@ -299,7 +299,9 @@ async fn without_a_store_nothing_is_proven() {
     ] {
         assert_eq!(
             desk.run(args).refused(),
-            format!("there is no store at {store} yet: nothing has run with this store.path")
+            format!(
+                "there is no store at {store} yet: nothing has run with this store.path; begin with `rolecall sync --dry-run`, or name other settings with --config"
+            )
         );
     }
 }

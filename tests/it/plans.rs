@@ -362,7 +362,9 @@ async fn what_there_is_not_is_said_plainly() {
     ] {
         assert_eq!(
             desk.run(args).refused(),
-            format!("there is no store at {store} yet: nothing has run with this store.path")
+            format!(
+                "there is no store at {store} yet: nothing has run with this store.path; begin with `rolecall sync --dry-run`, or name other settings with --config"
+            )
         );
     }
     assert!(!desk.path("rolecall.db").exists());

@@ -248,7 +248,7 @@ async fn a_queue_that_is_not_there_yet_is_empty() {
     assert_eq!(
         desk.run(&["queue", "retry", "1"]).refused(),
         format!(
-            "there is no store at {} yet: nothing has run with this store.path",
+            "there is no store at {} yet: nothing has run with this store.path; begin with `rolecall sync --dry-run`, or name other settings with --config",
             desk.path("rolecall.db").display()
         )
     );

@@ -32,7 +32,7 @@ use crate::rules::Policy;
 pub(super) use accounts::{AccountKind, role_code, role_of};
 pub(super) use files::{Side, path_of};
 use load::{Load, Target};
-pub(super) use people::read_kind;
+pub(super) use people::{read_kind, status};
 pub(super) use sealed::{Sealed, uri};
 pub(super) use shields::{Comparison, Fingerprints};
 

@@ -4,6 +4,7 @@ use sqlx::AssertSqlSafe;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection};
 
 use super::super::StoreError;
+use super::super::fields::Fields;
 use super::files::Side;
 use super::load::{Target, bind, insert};
 use super::mark::Mark;
@@ -179,4 +180,10 @@ pub(super) async fn add_late(
     .execute(connection)
     .await?;
     Ok(())
+}
+
+/// The status of a row with `kind` and `status`.
+pub(in crate::store) fn status(fields: &Fields<'_>) -> Result<PersonStatus, StoreError> {
+    let text: Option<String> = fields.get("status")?;
+    Ok(read_kind(fields.get("kind")?, text.as_deref()).0)
 }
