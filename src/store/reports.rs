@@ -37,7 +37,7 @@ const LEAST_PARTS_OF_A_THREAD: usize = 8;
 /// What a part may come to when it is read: its rows, the last of which may be long.
 const MOST_BYTES_READ: u64 = 64 * 1024 * 1024;
 /// Runs of a history at most; the page tells the number.
-const MOST_RUNS: u32 = 500;
+const MOST_RUNS: u32 = 10_000;
 
 /// What the store knows of a run that was.
 #[derive(Clone, Debug, PartialEq)]
@@ -166,7 +166,7 @@ impl Store {
     }
 
     /// What the guards said in the days before `report` ended, and in that run itself: the newest
-    /// 500 runs that were for everybody and for every kind of action. Their people stay packed.
+    /// [`MOST_RUNS`] runs that were for everybody and for every kind of action. Their people stay packed.
     ///
     /// # Errors
     /// The store cannot be read, or one of these reports is damaged.
