@@ -166,7 +166,7 @@ impl Store {
     }
 
     /// What the guards said in the days before `report` ended, and in that run itself: the newest
-    /// [`MOST_RUNS`] runs that were for everybody and for every kind of action. Their people stay packed.
+    /// 10,000 runs that were for everybody and for every kind of action. Their people stay packed.
     ///
     /// # Errors
     /// The store cannot be read, or one of these reports is damaged.
