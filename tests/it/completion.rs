@@ -25,10 +25,7 @@ fn ids(desk: &Desk, words: &[&str]) -> Vec<String> {
 #[tokio::test(flavor = "multi_thread")]
 async fn ids_are_completed_with_what_they_are() {
     let desk = Desk::with(COUNTING).await;
-    desk.sandbox
-        .opsera()
-        .edit("p1@example.com", |account| account.owned_objects = 2)
-        .unwrap();
+    desk.own_something("p1");
     desk.leave(&["p1"]);
     let first = desk.sync(4)["run_id"].as_str().unwrap().to_owned();
     desk.leave(&["p2", "p3"]);

@@ -43,10 +43,7 @@ async fn attach(desk: &Desk) -> SqliteConnection {
 /// A store with runs, a held plan, refused and planned actions, without any constraint left.
 async fn used_store() -> Desk {
     let desk = Desk::with(COUNTING).await;
-    desk.sandbox
-        .opsera()
-        .edit("p1@example.com", |account| account.owned_objects = 2)
-        .unwrap();
+    desk.own_something("p1");
     desk.leave(&["p1"]);
     desk.sync(4);
     desk.leave(&["p2", "p3"]);

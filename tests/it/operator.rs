@@ -81,6 +81,16 @@ impl Desk {
         self.sandbox.opsera().add(account).unwrap();
     }
 
+    /// Lets somebody own so much in Opsera that their account cannot be deactivated.
+    pub(crate) fn own_something(&self, name: &str) {
+        self.sandbox
+            .opsera()
+            .edit(&format!("{name}@example.com"), |account| {
+                account.owned_objects = 2;
+            })
+            .unwrap();
+    }
+
     pub(crate) fn leave(&self, names: &[&str]) {
         for name in names {
             self.sandbox.opa().disable(name).unwrap();

@@ -50,10 +50,7 @@ async fn edit(desk: &Desk, statement: &'static str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_sync_printed_is_printed_again_byte_for_byte_however_the_run_ended() {
     let desk = Desk::with(COUNTING).await;
-    desk.sandbox
-        .opsera()
-        .edit("p1@example.com", |account| account.owned_objects = 2)
-        .unwrap();
+    desk.own_something("p1");
     let mut printed = Vec::new();
     let mut sync = |arguments: &[&str], status: i32| {
         let told = desk.run(arguments);

@@ -21,10 +21,7 @@ fn listed(desk: &Desk, args: &[&str]) -> Vec<(i64, String)> {
 /// Somebody who owns pipelines leaves, and Opsera refuses to let the account go.
 async fn refused() -> Desk {
     let desk = Desk::with(COUNTING).await;
-    desk.sandbox
-        .opsera()
-        .edit("p1@example.com", |account| account.owned_objects = 2)
-        .unwrap();
+    desk.own_something("p1");
     desk.leave(&["p1"]);
     let report = desk.sync(4);
     assert_eq!(report["actions"][0]["status"], "rejected");

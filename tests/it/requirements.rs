@@ -118,6 +118,22 @@ pub(crate) fn skip(requirement: Requirement, lack: &str) {
     println!("skipped: {lack}");
 }
 
+/// Runs a script that needs `requirement` and says itself what it lacks: it ends with 77 then.
+///
+/// # Panics
+/// It failed, or must not lack anything here.
+#[track_caller]
+pub(crate) fn run_script(requirement: Requirement, script: &mut Command) {
+    let output = script.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    let lack = String::from_utf8_lossy(&output.stderr);
+    match output.status.code() {
+        Some(0) => println!("{said}"),
+        Some(77) => skip(requirement, lack.trim()),
+        _ => panic!("{said}{lack}"),
+    }
+}
+
 fn judge_skip(requirement: Requirement, in_ci: bool, expected: &str) -> Result<(), String> {
     let name = requirement.as_str();
     if !in_ci || expected.split(',').any(|other| other.trim() == name) {

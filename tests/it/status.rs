@@ -90,10 +90,7 @@ async fn runs_snapshot_plans_audit_log_and_size_are_shown() {
 async fn what_is_stuck_is_shown_with_the_reason() {
     let desk =
         Desk::with("[guards]\nmax_opa_drop_percent = 100\nmax_deactivations_percent = 100\n").await;
-    desk.sandbox
-        .opsera()
-        .edit("p1@example.com", |account| account.owned_objects = 2)
-        .unwrap();
+    desk.own_something("p1");
     desk.leave(&["p1", "p2", "p3"]);
     let unauthorized = FaultKind::Answer(Answer::status(401));
     desk.sandbox

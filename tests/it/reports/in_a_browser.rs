@@ -10,7 +10,7 @@ use rolecall::output::Format;
 
 use super::examples::{action, dry_run};
 use super::{endings, guards_over_time, plain, shown};
-use crate::requirements::{Requirement, skip};
+use crate::requirements::{Requirement, run_script};
 
 /// The largest plan that a reader is expected to open.
 fn fifty_thousand() -> Report {
@@ -44,14 +44,5 @@ fn readers_of_all_kinds_can_use_the_page() {
     let page = guards_over_time::with_history(&report, &history, Format::Html);
     fs::write(pages.join("guards_over_time.html"), page).unwrap();
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/run");
-    let output = Command::new(script).arg(&pages).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stdout);
-    match output.status.code() {
-        Some(0) => println!("{said}"),
-        Some(77) => skip(
-            Requirement::Browser,
-            String::from_utf8_lossy(&output.stderr).trim(),
-        ),
-        _ => panic!("{said}{}", String::from_utf8_lossy(&output.stderr)),
-    }
+    run_script(Requirement::Browser, Command::new(script).arg(&pages));
 }
