@@ -45,7 +45,7 @@ pub async fn notify(context: &Context, report: &Report) {
 }
 
 pub(super) async fn notify_with(context: &Context, report: &Report, memory: &mut Notified) {
-    if report.mode == Mode::DryRun {
+    if report.mode == Mode::DryRun || !Receivers::are_set(&context.settings) {
         return;
     }
     let receivers = match Receivers::new(&context.settings, context.clock.clone()) {
@@ -55,10 +55,6 @@ pub(super) async fn notify_with(context: &Context, report: &Report, memory: &mut
             return;
         }
     };
-    let receivers: Vec<Receiver<'_>> = receivers.iter().collect();
-    if receivers.is_empty() {
-        return;
-    }
     let path = &context.settings.store.path;
     let store = match Store::open_existing(path, &*context.clock).await {
         Ok(store) => Some(store),
@@ -68,7 +64,7 @@ pub(super) async fn notify_with(context: &Context, report: &Report, memory: &mut
         }
     };
     // At the same time, so that one that is slow keeps nobody else waiting.
-    let told = receivers.into_iter().map(|receiver| {
+    let told = receivers.iter().map(|receiver| {
         let id = receiver.id();
         let troubles = memory.receivers.remove(&id).unwrap_or_default();
         let alerts = Alerts {

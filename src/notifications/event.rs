@@ -83,6 +83,11 @@ impl<'n> Event<'n> {
         }
     }
 
+    /// Whether it is told to a pager alone, whose incident it closes.
+    pub(super) fn is_for_a_pager(&self) -> bool {
+        matches!(self, Self::TokenRenewed)
+    }
+
     /// Whether the incident is over with it.
     pub(super) fn is_over(&self) -> bool {
         matches!(self, Self::Recovered | Self::TokenRenewed)

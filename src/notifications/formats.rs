@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::escape::{entities, escape, without_markup};
-use super::event::{Event, Incident, Severity};
+use super::event::{Incident, Severity};
 use super::message::{LONG, Message, statuses};
 use crate::settings::NotifyFormat;
 
@@ -23,8 +23,7 @@ pub(super) fn body(
     message: &Message<'_>,
     routing_key: Option<&str>,
 ) -> Option<String> {
-    let is_for_a_pager = matches!(format, NotifyFormat::Pagerduty);
-    if matches!(message.event, Event::TokenRenewed) && !is_for_a_pager {
+    if message.event.is_for_a_pager() && format != NotifyFormat::Pagerduty {
         return None;
     }
     match format {
@@ -121,14 +120,13 @@ fn pagerduty(message: &Message<'_>, incident: Incident, routing_key: &str) -> Va
     }
     let severity: Severity = message.event.severity();
     let severity: &str = severity.into();
-    let summary = format!("rolecall, Team {}: {}", message.team, message.headline);
     json!({
         "routing_key": routing_key,
         "event_action": "trigger",
         "dedup_key": dedup_key,
         "client": "rolecall",
         "payload": {
-            "summary": cut(&summary, PAGERDUTY_SUMMARY, |_| 1),
+            "summary": cut(&message.title(), PAGERDUTY_SUMMARY, |_| 1),
             "source": message.host.as_deref().unwrap_or("rolecall"),
             "severity": severity,
             "component": "rolecall",
@@ -184,7 +182,7 @@ fn fields(message: &Message<'_>) -> Value {
 
 /// The beginning of `text` that fits, where a character counts as `width` says: the receiver's
 /// limits are for the text as it is sent.
-fn cut(text: &str, most: usize, width: impl Fn(&str) -> usize) -> String {
+pub(super) fn cut(text: &str, most: usize, width: impl Fn(&str) -> usize) -> String {
     let widths = text.chars().map(|c| width(c.encode_utf8(&mut [0; 4])));
     if widths.clone().sum::<usize>() <= most {
         return text.to_owned();

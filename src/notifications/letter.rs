@@ -1,6 +1,6 @@
 //! A message as an e-mail.
 
-use super::event::Event;
+use super::formats::cut;
 use super::message::Message;
 use crate::clients::Letter;
 
@@ -9,37 +9,26 @@ const SUBJECT: usize = 150;
 
 /// The e-mail; `None` where e-mail does not tell of such an event.
 pub(super) fn letter(message: &Message<'_>) -> Option<Letter> {
-    if matches!(message.event, Event::TokenRenewed) {
+    if message.event.is_for_a_pager() {
         return None;
     }
-    let title = format!("rolecall, Team {}: {}", message.team, message.headline);
-    let mut subject: String = title.chars().take(SUBJECT).collect();
-    if title.chars().nth(SUBJECT).is_some() {
-        subject.push('…');
-    }
-    let mut paragraphs = vec![format!("Team {}: {}", message.team, message.headline)];
-    let facts = message.facts.iter();
-    let facts: Vec<String> = facts
-        .map(|(name, value)| format!("{name}: {value}"))
-        .collect();
-    let people = message.people_lines();
-    let people: Vec<String> = people.iter().map(|line| format!("- {line}")).collect();
-    let mut commands = Vec::new();
+    let marked = |mark: &str, lines: &[String]| {
+        let lines = lines.iter().map(|line| format!("{mark}{line}"));
+        lines.collect::<Vec<_>>().join("\n")
+    };
+    let mut paragraphs = vec![
+        format!("Team {}: {}", message.team, message.headline),
+        message.fact_lines().join("\n"),
+        marked("- ", &message.people_lines()),
+    ];
     if !message.commands.is_empty() {
-        commands.push(message.place());
-        commands.extend(
-            message
-                .commands
-                .iter()
-                .map(|command| format!("  {command}")),
-        );
+        let commands = marked("  ", &message.commands);
+        paragraphs.push(format!("{}\n{commands}", message.place()));
     }
-    let lists = [facts, people, commands];
-    paragraphs.extend(lists.iter().map(|lines| lines.join("\n")));
     paragraphs.push(format!("Run {}", message.report.run_id.as_str()));
     paragraphs.retain(|paragraph| !paragraph.is_empty());
     Some(Letter {
-        subject,
+        subject: cut(&message.title(), SUBJECT, |_| 1),
         text: format!("{}\n", paragraphs.join("\n\n")),
     })
 }

@@ -104,11 +104,23 @@ impl<'m> Message<'m> {
         message
     }
 
+    /// What happened, and where, in one line.
+    pub(super) fn title(&self) -> String {
+        format!("rolecall, Team {}: {}", self.team, self.headline)
+    }
+
+    /// The facts, one a line.
+    pub(super) fn fact_lines(&self) -> Vec<String> {
+        let facts = self.facts.iter();
+        facts
+            .map(|(name, value)| format!("{name}: {value}"))
+            .collect()
+    }
+
     /// The whole as plain lines.
     pub(super) fn text(&self) -> String {
-        let mut lines = vec![format!("rolecall, Team {}: {}", self.team, self.headline)];
-        let facts = self.facts.iter();
-        lines.extend(facts.map(|(name, value)| format!("{name}: {value}")));
+        let mut lines = vec![self.title()];
+        lines.extend(self.fact_lines());
         lines.extend(
             self.people_lines()
                 .into_iter()

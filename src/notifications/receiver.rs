@@ -34,6 +34,11 @@ pub struct Receivers {
 }
 
 impl Receivers {
+    /// Whether these settings name anybody.
+    pub(super) fn are_set(settings: &Settings) -> bool {
+        settings.notify.webhook_url.is_some() || settings.smtp.is_some()
+    }
+
     /// Those of these settings.
     ///
     /// # Errors
@@ -82,7 +87,7 @@ impl Receiver<'_> {
         }
     }
 
-    /// Tells it; returns once it is taken, or if such an event is none for this receiver.
+    /// Tells it; returns once it is taken, or if this receiver is not told of such an event.
     pub(super) async fn send(&self, message: &Message<'_>) -> Result<(), NotifyError> {
         match self {
             Self::Webhook(client) => {

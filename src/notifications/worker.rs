@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::alerts::{Notified, notify_with};
+use super::receiver::Receivers;
 use crate::domain::Report;
 use crate::reconcile::Context;
 
@@ -36,8 +37,7 @@ impl NotificationWorker {
 
     /// Lets the receivers know of a run; returns at once.
     pub fn notify(&self, context: Context, report: Report) {
-        let settings = &context.settings;
-        if settings.notify.webhook_url.is_none() && settings.smtp.is_none() {
+        if !Receivers::are_set(&context.settings) {
             return;
         }
         if self.runs.try_send((context, Box::new(report))).is_err() {
