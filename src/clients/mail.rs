@@ -37,7 +37,7 @@ pub enum MailError {
     #[error("{0}")]
     Unreachable(ConnectionFailure),
     /// `notify.timeout` has passed.
-    #[error("the mail server {server} did not take it within {}", humantime::format_duration(*.timeout))]
+    #[error("the mail server {server} did not answer within {}", humantime::format_duration(*.timeout))]
     TimedOut {
         /// Host and port.
         server: String,
@@ -79,7 +79,7 @@ impl MailError {
             }
             Self::Refused {
                 code: 400..=499, ..
-            } => "it is for a while: the next run tries again".to_owned(),
+            } => "the refusal is temporary: the next run tries again".to_owned(),
             Self::Refused {
                 code: 530 | 534 | 535 | 538,
                 ..
@@ -140,15 +140,11 @@ impl MailServer {
         if let Ok(Host::Domain(name)) = Host::parse(&host) {
             builder = builder.hello_name(ClientId::Domain(name));
         }
-        let mut secret = SecretString::default();
-        if let Some((name, password)) = &settings.login {
-            secret = password.clone();
-            let password = password.expose_secret().to_owned();
-            builder = builder.credentials(Credentials::new(name.clone(), password));
-        }
-        let secrets = Secrets::new(secret.clone());
-        if let Some((name, _)) = &settings.login {
+        let mut secrets = Secrets::new(SecretString::default());
+        if let Some((name, secret)) = &settings.login {
             let password = secret.expose_secret();
+            builder = builder.credentials(Credentials::new(name.clone(), password.to_owned()));
+            secrets = Secrets::new(secret.clone());
             // What is said to the server, should it repeat that: first AUTH LOGIN, then AUTH PLAIN.
             for said in [password.to_owned(), format!("\0{name}\0{password}")] {
                 secrets.remember(STANDARD.encode(said).into());

@@ -12,6 +12,7 @@ use clap_complete::{ArgValueCandidates, CompleteEnv, CompletionCandidate};
 
 use crate::cli::Cli;
 use crate::domain::PlanState;
+use crate::domain::text::counted;
 use crate::domain::time::time_for_people;
 use crate::settings::{ConfigSources, OfflineSettings};
 use crate::store::{QueueView, Store, StoreError};
@@ -26,7 +27,7 @@ const MOST: u32 = 50;
 /// It must be called before there are other threads.
 ///
 /// # Errors
-/// The shell is none that is known.
+/// The shell is not known.
 pub fn complete() -> clap::error::Result<bool> {
     let directory = std::env::current_dir().ok();
     CompleteEnv::with_factory(command)
@@ -131,7 +132,8 @@ async fn plans(
     let plans = plans.into_iter().take(most).map(|plan| {
         let held = time_for_people(plan.last_held_at);
         let state = plan.state.as_str();
-        let words = format!("{state}, {} actions, last held {held}", plan.actions);
+        let actions = counted(plan.actions, "action", "actions");
+        let words = format!("{state}, {actions}, last held {held}");
         (plan.id.to_string(), words)
     });
     Ok(plans.collect())

@@ -1,8 +1,5 @@
 //! Domains, addresses and patterns of addresses, as settings write them.
 
-use std::borrow::Cow;
-
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer};
 use unicode_normalization::UnicodeNormalization as _;
 use wildmatch::WildMatch;

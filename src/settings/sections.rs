@@ -13,9 +13,10 @@ use serde::Deserialize;
 use url::Host;
 
 use super::addresses::{EmailPattern, ListedAddress, ScopeDomain};
+use super::smtp::{self, Recipient};
 use super::values::{
-    self, Count, DurationText, EndText, EvidenceName, OptionalRoleName, Percent, Rate, Recipient,
-    RoleName, Whole, Words,
+    self, Count, DurationText, EndText, EvidenceName, OptionalRoleName, Percent, Rate, RoleName,
+    Whole, Words,
 };
 use super::{
     AuditSettings, HttpSettings, LogSettings, NotifyFormat, RetrySettings, ScheduleSettings,
@@ -319,7 +320,7 @@ pub(super) struct Notify {
 #[serde(deny_unknown_fields)]
 pub(super) struct Smtp {
     /// The mail server's name. Empty: no e-mail is sent.
-    #[serde(deserialize_with = "values::mail_host")]
+    #[serde(deserialize_with = "smtp::mail_host")]
     #[schemars(with = "String", extend("examples" = ["smtp.example.com"]))]
     pub(super) host: Option<Host>,
     /// Its port. 0: the usual one for `security`.
@@ -335,7 +336,7 @@ pub(super) struct Smtp {
     #[schemars(with = "String")]
     pub(super) password_file: Option<PathBuf>,
     /// Whom the messages come from.
-    #[serde(deserialize_with = "values::optional_mailbox")]
+    #[serde(deserialize_with = "smtp::optional_mailbox")]
     #[schemars(with = "String", extend("examples" = ["rolecall <rolecall@example.com>"]))]
     pub(super) from: Option<Mailbox>,
     /// Who gets them; each a message of their own.

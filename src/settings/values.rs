@@ -9,11 +9,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeZone as _, Utc};
 use croner::parser::{CronParser, Seconds};
-use lettre::message::Mailbox;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Deserialize, Deserializer, Error, IntoDeserializer as _, Unexpected, Visitor};
 use tracing_subscriber::filter::LevelFilter;
-use url::Host;
 
 use super::{LogFormat, StreamTarget};
 use crate::domain::time::Timestamp;
@@ -23,17 +21,17 @@ const LONGEST: Duration = Duration::from_hours(24 * 365 * 100);
 
 macro_rules! schema {
     ($type:ty, $name:literal, $json:tt) => {
-        impl JsonSchema for $type {
+        impl schemars::JsonSchema for $type {
             fn inline_schema() -> bool {
                 true
             }
 
-            fn schema_name() -> Cow<'static, str> {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
                 $name.into()
             }
 
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!($json)
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!($json)
             }
         }
     };
@@ -48,6 +46,17 @@ pub(super) fn text<'de, D: Deserializer<'de>, T>(
 ) -> Result<T, D::Error> {
     let text = String::deserialize(deserializer)?;
     read(&text).map_err(D::Error::custom)
+}
+
+/// As [`text`], without white space around it; `None` where nothing is left.
+pub(super) fn optional<'de, D: Deserializer<'de>, T>(
+    deserializer: D,
+    read: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<Option<T>, D::Error> {
+    text(deserializer, |text| match text.trim() {
+        "" => Ok(None),
+        text => read(text).map(Some),
+    })
 }
 
 /// A whole number in a range; a range that ends with the type's end is said as "or more".
@@ -249,11 +258,8 @@ fn check_cron(cron: &str) -> Result<(), String> {
 pub(super) fn listen<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<SocketAddr>, D::Error> {
-    text(deserializer, |text| {
-        if text.trim().is_empty() {
-            return Ok(None);
-        }
-        text.trim().parse().map(Some).map_err(|_| {
+    optional(deserializer, |text| {
+        text.parse().map_err(|_| {
             "must be an IP address and a port, e.g. \"127.0.0.1:9464\" or \"[::1]:9464\"".to_owned()
         })
     })
@@ -358,68 +364,12 @@ pub(super) fn site_role_path<'de, D: Deserializer<'de>>(
 pub(super) fn optional_address<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Address>, D::Error> {
-    text(deserializer, |text| {
-        if text.trim().is_empty() {
-            return Ok(None);
-        }
-        address(text).map(Some)
-    })
+    optional(deserializer, address)
 }
 
 pub(super) fn address(text: &str) -> Result<Address, String> {
     Address::parse(text).map_err(|why| format!("is not an e-mail address: {why}"))
 }
-
-/// A mail server, by its name or IP address; `None` where it is not set.
-pub(super) fn mail_host<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Host>, D::Error> {
-    text(deserializer, |text| {
-        let text = text.trim();
-        if text.is_empty() {
-            return Ok(None);
-        }
-        if let Ok(address) = text.parse() {
-            return Ok(Some(Host::Ipv6(address)));
-        }
-        Host::parse(text).map(Some).map_err(|_| {
-            "must be the name of a server alone, e.g. \"smtp.example.com\"; the port is smtp.port"
-                .to_owned()
-        })
-    })
-}
-
-/// The sender of messages; `None` where it is not set.
-pub(super) fn optional_mailbox<'de, D: Deserializer<'de>>(
-    deserializer: D,
-) -> Result<Option<Mailbox>, D::Error> {
-    text(deserializer, |text| {
-        if text.trim().is_empty() {
-            return Ok(None);
-        }
-        mailbox(text).map(Some)
-    })
-}
-
-fn mailbox(text: &str) -> Result<Mailbox, String> {
-    text.trim().parse().map_err(|_| {
-        "must be an e-mail address, with or without a name: \"identity@example.com\" or \
-         \"Identity Team <identity@example.com>\""
-            .to_owned()
-    })
-}
-
-/// One of those who get messages.
-#[derive(Clone, Debug)]
-pub(super) struct Recipient(pub(super) Mailbox);
-
-impl<'de> Deserialize<'de> for Recipient {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        text(deserializer, |text| mailbox(text).map(Self))
-    }
-}
-
-schema!(Recipient, "Recipient", { "type": "string", "pattern": "@" });
 
 /// A site role; `None` where it is not set.
 pub(super) fn optional_role<'de, D: Deserializer<'de>>(
